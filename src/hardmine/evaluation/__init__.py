@@ -1,0 +1,19 @@
+"""How good, how sure, and fooled by what: COCO AP, intervals of its differences, errors on planted look-alikes."""
+
+from hardmine.evaluation.bootstrap import Difference, paired_differences
+from hardmine.evaluation.coco import Metrics, evaluate_predictions, read_predictions
+from hardmine.evaluation.look_alikes import LookAlikeErrors, look_alike_errors
+from hardmine.evaluation.matching import ClassMatches, Matches, match_predictions
+
+__all__ = [
+    "ClassMatches",
+    "Difference",
+    "LookAlikeErrors",
+    "Matches",
+    "Metrics",
+    "evaluate_predictions",
+    "look_alike_errors",
+    "match_predictions",
+    "paired_differences",
+    "read_predictions",
+]

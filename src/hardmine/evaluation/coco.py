@@ -1,0 +1,151 @@
+"""How good is a detector? COCO's average precision, with every gap said out loud.
+
+A prediction is *true* at an IoU threshold when it is the best-scored one on a labelled object of its class. Sorting
+all predictions of a class by score draws a precision-recall curve; AP is the mean height of its upper envelope at 101
+recalls, then over the thresholds .50, .55, ... .95, then over the classes. The numbers are faster-coco-eval's. This
+module adds what that leaves to its caller: records from outside are checked before they are scored, and a value that
+does not exist (no object of that size or class) is `None`, not -1.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
+
+from hardmine.errors import DataError
+
+__all__ = ["Metrics", "evaluate_predictions", "read_predictions"]
+
+STANDARD_ROWS = {
+    "ap": 0,
+    "ap50": 1,
+    "ap75": 2,
+    "ap_small": 3,
+    "ap_medium": 4,
+    "ap_large": 5,
+    "ar100": 8,
+}  # of COCO's twelve
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """COCO's box metrics in [0, 1]. `None` where there is no object of that size or class to find.
+
+    `ap_small`, `ap_medium`, `ap_large` split at object areas of 32² and 96² pixels; `ar100` is the mean recall with
+    100 boxes per image and class.
+    """
+
+    ap: float | None
+    ap50: float | None
+    ap75: float | None
+    ap_small: float | None
+    ap_medium: float | None
+    ap_large: float | None
+    ar100: float | None
+    per_class: dict[str, float | None]
+
+    def to_dict(self) -> dict:
+        """As a JSON-able dictionary; an undefined value is null."""
+        return asdict(self)
+
+
+def evaluate_predictions(ground_truth: dict, predictions: Sequence[dict], *, source: str = "predictions") -> Metrics:
+    """Scores predictions (COCO results: image_id, category_id, bbox as x, y, width, height, score) by COCO's rules.
+
+    `ground_truth` is a COCO dictionary; neither argument is changed. `source` names the predictions in error messages.
+
+    Raises:
+        DataError: a prediction for an unknown image or category, or with a box or score that is not a finite number.
+    """
+    predictions = checked_predictions(ground_truth, predictions, source)
+    truth = ground_truth | {"annotations": [a | {"id": i} for i, a in enumerate(ground_truth["annotations"], start=1)]}
+    evaluator = COCOeval_faster(COCO(truth), COCO(truth | {"annotations": _as_annotations(predictions)}), "bbox")
+    evaluator.run()
+    names = _unique_names(evaluator.cocoGt.loadCats(evaluator.params.catIds))
+    precision = evaluator.eval["precision"][:, :, :, 0, -1]  # (T, 101, C): all areas, 100 detections
+    return Metrics(
+        **{name: _defined(evaluator.stats[row]) for name, row in STANDARD_ROWS.items()},
+        per_class={name: _defined(np.mean(precision[:, :, c])) for c, name in enumerate(names)},
+    )
+
+
+def read_predictions(path: Path) -> list[dict]:
+    """Reads a COCO results file; `evaluate_predictions` checks the records against the ground truth.
+
+    Raises:
+        DataError: the file is missing, is not JSON, or is not a list of records.
+    """
+    try:
+        predictions = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); give a predictions file in COCO results format"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not valid JSON ({error}); write the predictions again") from error
+    if not isinstance(predictions, list):
+        raise DataError(f"{path}: expected a list of COCO results, got {type(predictions).__name__}")
+    return predictions
+
+
+def checked_predictions(ground_truth: dict, predictions: Sequence[dict], source: str) -> list[dict]:
+    """The predictions reduced to the four fields that are scored, each known to fit the ground truth."""
+    image_ids = {image["id"] for image in ground_truth["images"]}
+    category_ids = {category["id"] for category in ground_truth["categories"]}
+    return [_checked(p, image_ids, category_ids, f"{source}, record {i}") for i, p in enumerate(predictions)]
+
+
+def _checked(prediction: object, image_ids: set, category_ids: set, where: str) -> dict:
+    if not isinstance(prediction, dict):
+        raise DataError(
+            f"{where}: expected an object with image_id, category_id, bbox and score, got {prediction!r:.60}"
+        )
+    missing = {"image_id", "category_id", "bbox", "score"} - prediction.keys()
+    if missing:
+        raise DataError(f"{where}: lacks {', '.join(sorted(missing))}")
+    if not _is_known(prediction["image_id"], image_ids):
+        raise DataError(
+            f"{where}: image_id {prediction['image_id']!r:.60} is not in the ground truth; evaluate on its own split"
+        )
+    if not _is_known(prediction["category_id"], category_ids):
+        raise DataError(
+            f"{where}: category_id {prediction['category_id']!r:.60} is not in the ground truth "
+            f"(it has {sorted(category_ids)!s:.120})"
+        )
+    box = prediction["bbox"]
+    if not (isinstance(box, list | tuple) and len(box) == 4 and all(map(_is_finite, box)) and min(box[2:]) >= 0):
+        raise DataError(
+            f"{where}: bbox must be finite numbers x, y, width, height, the sizes not negative, got {box!r:.80}"
+        )
+    if not _is_finite(prediction["score"]):
+        raise DataError(f"{where}: score must be a finite number, got {prediction['score']!r:.60}")
+    return {key: prediction[key] for key in ("image_id", "category_id", "bbox", "score")}
+
+
+def _is_known(value: object, known: set) -> bool:
+    return isinstance(value, int) and value in known
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _as_annotations(predictions: list[dict]) -> list[dict]:
+    # Ids start at 1: the evaluator reads 0 as "matched to nothing".
+    return [
+        p | {"id": i, "area": p["bbox"][2] * p["bbox"][3], "iscrowd": 0} for i, p in enumerate(predictions, start=1)
+    ]
+
+
+def _unique_names(categories: list[dict]) -> list[str]:
+    counts = Counter(category["name"] for category in categories)
+    return [c["name"] if counts[c["name"]] == 1 else f"{c['name']} (category {c['id']})" for c in categories]
+
+
+def _defined(value: float) -> float | None:
+    return float(value) if value > -1 else None
