@@ -1,0 +1,156 @@
+"""One training run, described completely: what `config.json` holds and what makes two runs comparable.
+
+Every default of a training lives here and nowhere else. The number of epochs is a rule that looks at the data, because
+no single number is right for 100 and for 100,000 images; `TrainingConfig.resolved` applies it, and the run folder keeps
+what came out.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
+from types import UnionType
+from typing import Any, Self, get_origin, get_type_hints
+
+from hardmine.errors import ConfigError
+
+__all__ = ["TrainingConfig"]
+
+AIMED_STEPS = 420
+"""Optimiser steps that a small data set needs to be learnt by a detector with a pretrained backbone."""
+FEWEST_EPOCHS, MOST_EPOCHS = 12, 100
+"""Bounds of the epochs: 12 is the field's "1x" schedule for large data sets; 100 is enough for a handful of images."""
+
+_LIMITS: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**32 - 1),
+    "epochs": (1, 100_000),
+    "batch_size": (1, 65_536),
+    "lr": (1e-9, 100),
+    "weight_decay": (0, 10),
+    "warmup_fraction": (0, 1),
+    "clip_norm": (1e-9, 1e9),
+    "ema": (0, 1),
+    "image_size": (32, 16_384),
+    "workers": (0, 1024),
+    "flip_horizontal": (0, 1),
+    "flip_vertical": (0, 1),
+    "eval_every": (1, 100_000),
+}
+_CHOICES = {"precision": ("no", "bf16", "fp16")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """Everything that decides how a run ends: data, detector, recipe, seed and optimisation.
+
+    Args:
+        data: `scenes`, or the path of a data set.
+        train_split, val_split: what to learn from and what to measure on.
+        detector, backbone, weights: as `hardmine.detectors.build` takes them.
+        image_size: shorter side in pixels; None: the detector's own.
+        recipe, recipe_options: a name in `RECIPES` and its arguments.
+        seed: decides initial weights, data order, augmentation and sampling noise.
+        epochs: None: as many as give about 420 optimiser steps, at least 12 and at most 100.
+        batch_size: images per process and step.
+        lr: the peak, reached after `warmup_fraction` of all steps and then lowered along a cosine.
+        clip_norm: largest gradient norm; None: not clipped.
+        ema: decay of the averaged weights that are then evaluated and saved; None: no averaging.
+        precision: of the training step; predictions are always made in float32.
+        workers: processes that load images; None: 0 on a CPU, where the step is the bottleneck, 4 beside a GPU.
+            Changes no result.
+        flip_horizontal, flip_vertical: probability of each flip.
+        eval_every: also evaluate after every so many epochs; None: after the last only.
+
+    Raises:
+        ConfigError: a value of the wrong type or out of its range.
+    """
+
+    data: str = "scenes"
+    train_split: str = "train"
+    val_split: str = "val"
+    detector: str = "retinanet"
+    backbone: str = "tiny"
+    weights: str = "none"
+    image_size: int | None = None
+    recipe: str = "random"
+    recipe_options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    epochs: int | None = None
+    batch_size: int = 8
+    lr: float = 1e-3
+    weight_decay: float = 1e-4
+    warmup_fraction: float = 0.1
+    clip_norm: float | None = 10.0
+    ema: float | None = None
+    precision: str = "no"
+    workers: int | None = None
+    flip_horizontal: float = 0.5
+    flip_vertical: float = 0.0
+    eval_every: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            _check_type(name, getattr(self, name), hint)
+            _check_range(name, getattr(self, name))
+        try:
+            json.dumps(self.recipe_options, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"recipe_options must be plain JSON values, got {self.recipe_options!r}") from error
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Builds a configuration from plain values, such as a parsed JSON file.
+
+        Raises:
+            ConfigError: a key that is no option (with the nearest one), or a value that its option cannot take.
+        """
+        names = [option.name for option in fields(cls)]
+        for key in values:
+            if key not in names:
+                nearest = get_close_matches(str(key), names, n=1)
+                hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are: {', '.join(names)}"
+                raise ConfigError(f"unknown training option {key!r}; {hint}")
+        return cls(**values)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Reads what `to_json` wrote. Raises ConfigError where the text is not a JSON object of training options."""
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ConfigError(f"a training configuration must be JSON: {error}") from error
+        if not isinstance(values, dict):
+            raise ConfigError(f"a training configuration must be a JSON object, got {type(values).__name__}")
+        return cls.from_dict(values)
+
+    def to_json(self) -> str:
+        """The configuration as indented JSON, in the order of the fields; `from_json` gives an equal one back."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    def steps_per_epoch(self, num_images: int, num_processes: int) -> int:
+        """Optimiser steps until every image was seen; the last batch is filled up from the start of the order."""
+        return math.ceil(num_images / (self.batch_size * num_processes))
+
+    def resolved(self, num_images: int, num_processes: int) -> Self:
+        """The same run with the rule for `epochs` applied, so that the stored configuration says what was done."""
+        if self.epochs is not None:
+            return self
+        epochs = math.ceil(AIMED_STEPS / self.steps_per_epoch(num_images, num_processes))
+        return replace(self, epochs=min(max(epochs, FEWEST_EPOCHS), MOST_EPOCHS))
+
+
+def _check_type(name: str, value: object, hint: Any) -> None:
+    allowed = Mapping if get_origin(hint) is Mapping else hint
+    is_whole_number_for_float = type(value) is int and isinstance(1.0, allowed)
+    if isinstance(value, bool) or not (isinstance(value, allowed) or is_whole_number_for_float):
+        expected = str(hint) if get_origin(hint) or isinstance(hint, UnionType) else hint.__name__
+        raise ConfigError(f"training option {name} must be {expected}, got {value!r}")
+
+
+def _check_range(name: str, value: Any) -> None:
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise ConfigError(f"training option {name} must be one of {', '.join(_CHOICES[name])}, got {value!r}")
+    low, high = _LIMITS.get(name, (None, None))
+    if value is not None and low is not None and high is not None and not low <= value <= high:
+        raise ConfigError(f"training option {name} must be from {low:g} to {high:g}, got {value!r}")

@@ -1,0 +1,95 @@
+"""The run folder: where each file of a run lies, and when a folder may be written to.
+
+config.json               the training, as `TrainingConfig`; rules already applied
+env.json                  versions and hardware
+metrics.jsonl             one line per finished epoch
+predictions_<split>.json  COCO results of the final detector
+weights.safetensors       the final weights under torchvision's own names; the classes are in its header
+checkpoint.safetensors    what `--resume` needs; always whole, always of the last finished epoch
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hardmine.errors import ConfigError, RunError
+from hardmine.training.config import TrainingConfig
+from hardmine.training.files import write_atomically, write_json
+
+__all__ = ["RunFolder", "refuse_other_config"]
+
+_FREE_TO_CHANGE = {"workers"}  # the only option that changes no result
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of one run."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def env(self) -> Path:
+        return self.path / "env.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "weights.safetensors"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.safetensors"
+
+    def predictions(self, split: str) -> Path:
+        """Where the results on a split lie; a split that is no plain name cannot lead out of the folder."""
+        return self.path / f"predictions_{Path(split).name}.json"
+
+    def start(self, config: TrainingConfig, environment: Mapping[str, object]) -> None:
+        """Makes a new run folder. Raises RunError where something is there already, or where it cannot be made."""
+        if self._is_taken():
+            raise RunError(f"{self.path} exists already; choose another folder, or continue that run with --resume")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot make the run folder {self.path}: {error.strerror}; choose another one") from error
+        write_json(self.env, dict(environment))
+        write_atomically(self.config, config.to_json().encode())
+
+    def start_or_continue(self, config: TrainingConfig, environment: Mapping[str, object]) -> None:
+        """Makes a new run folder, or checks that the one there is of the same training (RunError otherwise)."""
+        if self._is_taken():
+            refuse_other_config(json.loads(self.read_config().to_json()), config, self.config)
+        else:
+            self.start(config, environment)
+
+    def read_config(self) -> TrainingConfig:
+        """The configuration of the run. Raises RunError where the folder is none of ours."""
+        try:
+            return TrainingConfig.from_json(self.config.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, ConfigError) as error:
+            raise RunError(f"{self.path} is not a run folder: cannot read its config.json ({error})") from error
+
+    def write_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes the lines of `metrics.jsonl`, all of them, so that none is there twice or in half."""
+        write_atomically(self.metrics, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
+
+    def _is_taken(self) -> bool:
+        return self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir()))
+
+
+def refuse_other_config(stored: Mapping[str, Any], config: TrainingConfig, source: Path) -> None:
+    """Raises RunError, naming each difference, unless `stored` is this configuration in all that changes a result."""
+    asked = json.loads(config.to_json())  # as stored: tuples have become lists
+    names = [name for name in asked if name not in _FREE_TO_CHANGE and stored.get(name) != asked[name]]
+    if names:
+        differences = ", ".join(f"{name} is {stored.get(name)!r} there and {asked[name]!r} here" for name in names)
+        raise RunError(f"{source} belongs to another training: {differences}. Give the same options, or another folder")

@@ -1,0 +1,142 @@
+"""From a configuration to a complete run folder: what is done in which order, and what is left behind if it stops."""
+
+import logging
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from hardmine.data import DetectionDataset, open_dataset
+from hardmine.errors import ConfigError
+from hardmine.evaluation import Metrics, evaluate_predictions
+from hardmine.training.config import TrainingConfig
+from hardmine.training.files import write_json
+from hardmine.training.folder import RunFolder
+from hardmine.training.measure import environment
+from hardmine.training.predict import predict
+from hardmine.training.progress import Reporter
+from hardmine.training.run import save_weights
+from hardmine.training.trainer import Trainer
+
+__all__ = ["RunResult", "train"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A finished run: where it lies, how good it is, what it cost.
+
+    `rows` are the lines of `metrics.jsonl`; `seconds_per_step` is the median over all steps of the median epoch.
+    """
+
+    folder: RunFolder
+    config: TrainingConfig
+    metrics: Metrics
+    rows: tuple[dict[str, Any], ...]
+
+    @property
+    def predictions(self) -> Path:
+        """COCO results on the validation split."""
+        return self.folder.predictions(self.config.val_split)
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Median time of one optimiser step, loading of images left out."""
+        return statistics.median(row["seconds_per_step"] for row in self.rows)
+
+    @property
+    def peak_memory_mb(self) -> float:
+        """Highest of all epochs, in MiB; `rows` say of what (`peak_memory_of`)."""
+        return max(row["peak_memory_mb"] for row in self.rows)
+
+
+def train(config: TrainingConfig, out: Path | str, *, resume: bool = False, progress: bool = True) -> RunResult:
+    """Trains a detector as the configuration says and leaves a complete run folder.
+
+    Runs on the CPU, on one GPU, or unchanged on several processes under `accelerate launch` or `torchrun`.
+
+    Args:
+        resume: continue the run in `out` after its last finished epoch; start it where there is none.
+        progress: show bars, if on a terminal.
+
+    Raises:
+        ConfigError, DataError: a configuration or a data set that cannot be used; nothing was written.
+        RunError: `out` holds something else or a checkpoint that does not fit; a full disk; a loss that is not finite.
+    """
+    accelerator = _accelerator(config)
+    train_data = open_dataset(config.data, config.train_split)
+    val_data = open_dataset(config.data, config.val_split, classes=train_data.classes)
+    config = config.resolved(len(train_data), accelerator.num_processes)
+    trainer = Trainer(config, accelerator, train_data)
+    folder = RunFolder(Path(out))
+    try:
+        _open(folder, trainer, resume)
+        return _run(folder, trainer, val_data, progress)
+    finally:
+        accelerator.free_memory()
+
+
+def _accelerator(config: TrainingConfig) -> Accelerator:
+    try:
+        return Accelerator(mixed_precision=config.precision)
+    except ValueError as error:  # fp16 without a GPU, or a second precision in one process
+        raise ConfigError(f"precision {config.precision} cannot be had here: {error}") from error
+
+
+def _open(folder: RunFolder, trainer: Trainer, resume: bool) -> None:
+    accelerator = trainer.accelerator
+    if accelerator.is_main_process:
+        start = folder.start_or_continue if resume else folder.start
+        start(trainer.config, environment(accelerator.device, accelerator.num_processes))
+    accelerator.wait_for_everyone()
+    if folder.checkpoint.exists():
+        trainer.restore(folder.checkpoint)
+
+
+def _run(folder: RunFolder, trainer: Trainer, val_data: DetectionDataset, progress: bool) -> RunResult:
+    is_main = trainer.accelerator.is_main_process
+    with Reporter(trainer.epochs, len(trainer.rows) + 1, enabled=progress, is_main=is_main) as reporter:
+        try:
+            while len(trainer.rows) < trainer.epochs:
+                _run_epoch(folder, trainer, val_data, reporter)
+        except KeyboardInterrupt:
+            message = f"stopped after epoch {len(trainer.rows)}; continue with the same command and --resume"
+            reporter.say(message, logging.WARNING)
+            raise
+    if is_main:
+        folder.write_rows(trainer.rows)
+        save_weights(folder, trainer.final_detector, val_data)
+    trainer.accelerator.wait_for_everyone()
+    return RunResult(folder, trainer.config, _metrics(trainer.rows), tuple(trainer.rows))
+
+
+def _run_epoch(folder: RunFolder, trainer: Trainer, val_data: DetectionDataset, reporter: Reporter) -> None:
+    row = trainer.run_epoch(reporter)
+    every = trainer.config.eval_every or trainer.epochs
+    if row["epoch"] == trainer.epochs or row["epoch"] % every == 0:
+        row |= _evaluate(folder, trainer, val_data, reporter).to_dict()
+    trainer.rows.append(row)
+    if trainer.accelerator.is_main_process:  # first the checkpoint: the rows in it are the ones that count
+        trainer.save(folder.checkpoint)
+        folder.write_rows(trainer.rows)
+    reporter.epoch_done(row)
+
+
+def _evaluate(folder: RunFolder, trainer: Trainer, val_data: DetectionDataset, reporter: Reporter) -> Metrics:
+    predictions = predict(
+        trainer.final_detector,
+        val_data,
+        trainer.accelerator,
+        batch_size=trainer.config.batch_size,
+        workers=trainer.workers,
+        watch=reporter.evaluating,
+    )
+    if trainer.accelerator.is_main_process:
+        write_json(folder.predictions(trainer.config.val_split), predictions)
+    return evaluate_predictions(val_data.coco_ground_truth(), predictions)
+
+
+def _metrics(rows: Sequence[dict[str, Any]]) -> Metrics:
+    return Metrics(**{field.name: rows[-1][field.name] for field in fields(Metrics)})

@@ -1,0 +1,108 @@
+"""A run as something to use: load its detector, evaluate it, predict with it."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+
+from hardmine.data import DetectionDataset, open_dataset
+from hardmine.detectors import Detector, build, wrap
+from hardmine.errors import RunError
+from hardmine.evaluation import Metrics, evaluate_predictions
+from hardmine.recipes import RECIPES
+from hardmine.training import checkpoint
+from hardmine.training.config import TrainingConfig
+from hardmine.training.files import write_json
+from hardmine.training.folder import RunFolder
+from hardmine.training.predict import predict
+
+__all__ = ["LoadedRun", "evaluate_run", "load_run", "make_detector", "predict_run", "save_weights"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRun:
+    """A finished run's detector, in evaluation mode on the CPU, and what its labels 0..C-1 mean."""
+
+    detector: Detector
+    config: TrainingConfig
+    classes: tuple[str, ...]
+    category_ids: tuple[int, ...]
+
+
+def make_detector(config: TrainingConfig, num_classes: int) -> Detector:
+    """Builds the configuration's detector with initial weights that depend on the seed but not on the recipe."""
+    set_seed(config.seed)
+    model = build(
+        config.detector,
+        num_classes,
+        backbone=config.backbone,
+        weights=config.weights,
+        image_size=config.image_size,
+    )
+    return wrap(model, RECIPES[config.recipe](**config.recipe_options))
+
+
+def save_weights(folder: RunFolder, detector: Detector, dataset: DetectionDataset) -> None:
+    """Writes the model's weights under torchvision's own names, with the classes they were trained for."""
+    facts = {"classes": dataset.classes, "category_ids": dataset.category_ids}
+    checkpoint.save_tensors(folder.weights, detector.model.state_dict(), facts)
+
+
+def load_run(run: Path | str) -> LoadedRun:
+    """Opens a finished run.
+
+    Raises:
+        RunError: the folder is no run, is not finished, or its weights are damaged or of another detector.
+    """
+    folder = RunFolder(Path(run))
+    config = folder.read_config()
+    if not folder.weights.exists():
+        raise RunError(f"{folder.path} is not finished: it has no {folder.weights.name}; continue it with --resume")
+    tensors, facts = checkpoint.load_tensors(folder.weights)
+    detector = make_detector(replace(config, weights="none"), len(facts["classes"]))
+    checkpoint.load_module(detector.model, tensors, folder.weights)
+    return LoadedRun(detector.eval(), config, tuple(facts["classes"]), tuple(facts["category_ids"]))
+
+
+def evaluate_run(run: Path | str, data: str | Path | None = None, split: str | None = None) -> Metrics:
+    """Measures a finished run on its own validation split, or on another split or data set with the same classes.
+
+    The predictions on the run's own data are kept in the run folder.
+
+    Raises:
+        RunError: as `load_run`.  DataError: the data set cannot be used or has other classes.
+    """
+    loaded = load_run(run)
+    dataset = _open_data(loaded, data, split)
+    predictions = _predict(loaded, dataset)
+    if data is None:
+        write_json(RunFolder(Path(run)).predictions(dataset.split), predictions)
+    return evaluate_predictions(dataset.coco_ground_truth(), predictions)
+
+
+def predict_run(run: Path | str, data: str | Path | None, split: str | None, out: Path | str) -> Path:
+    """Writes what a finished run finds in a data set as COCO results, and returns the file.
+
+    Raises:
+        RunError: as `load_run`, or `out` exists.  DataError: the data set cannot be used or has other classes.
+    """
+    out = Path(out)
+    if out.exists():
+        raise RunError(f"{out} exists already; choose another file")
+    loaded = load_run(run)
+    write_json(out, _predict(loaded, _open_data(loaded, data, split)))
+    return out
+
+
+def _open_data(loaded: LoadedRun, data: str | Path | None, split: str | None) -> DetectionDataset:
+    if data is None:
+        data, split = loaded.config.data, split or loaded.config.val_split
+    return open_dataset(data, split, classes=loaded.classes)
+
+
+def _predict(loaded: LoadedRun, dataset: DetectionDataset) -> list[dict[str, Any]]:
+    accelerator = Accelerator()
+    loaded.detector.to(accelerator.device)
+    return predict(loaded.detector, dataset, accelerator, batch_size=loaded.config.batch_size)

@@ -1,0 +1,182 @@
+"""The moving parts of a training and one epoch of them.
+
+Every epoch is a closed unit. It starts from seeds of its own, so it depends on the weights, AdamW's moments and the
+step count alone, and these are what a checkpoint holds. Stopping and continuing between two epochs changes nothing.
+"""
+
+import math
+import statistics
+import time
+from collections import defaultdict
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import send_to_device, set_seed
+from torch import Tensor, nn
+
+from hardmine.data import DetectionDataset
+from hardmine.detectors import Detector
+from hardmine.errors import RunError
+from hardmine.training import checkpoint
+from hardmine.training.batches import BatchOrder, derive_seed, training_loader
+from hardmine.training.config import TrainingConfig
+from hardmine.training.folder import refuse_other_config
+from hardmine.training.measure import peak_memory, reset_peak_memory, synchronize
+from hardmine.training.optimise import averaged_weights, learning_rate, optimizer_for, set_learning_rate
+from hardmine.training.progress import Reporter
+from hardmine.training.run import make_detector
+
+__all__ = ["SummedLoss", "Trainer"]
+
+
+class SummedLoss(nn.Module):
+    """A detector's losses and, under `loss`, their sum: the module that accelerate wraps.
+
+    The detector inside stays as it is, so each process can call it directly to predict, in float32.
+    """
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        targets = [target | {"labels": target["labels"] + self.detector.label_offset} for target in targets]
+        losses = self.detector(images, targets)
+        return {"loss": torch.stack(list(losses.values())).sum(), **losses}
+
+
+class Trainer:
+    """A detector, its optimiser and its batches, trained epoch by epoch.
+
+    The initial weights and the order of the images depend on `config.seed` only, not on the recipe.
+
+    Args:
+        config: a configuration whose `epochs` is resolved.
+    """
+
+    def __init__(self, config: TrainingConfig, accelerator: Accelerator, train_data: DetectionDataset) -> None:
+        self.config, self.accelerator = config, accelerator
+        self.detector = make_detector(config, len(train_data.classes))
+        self.optimizer = optimizer_for(self.detector, config)
+        self.model, self.optimizer = accelerator.prepare(SummedLoss(self.detector), self.optimizer)
+        self.average = None if config.ema is None else averaged_weights(self.detector, config.ema)
+        self.workers = config.workers if config.workers is not None else (0 if accelerator.device.type == "cpu" else 4)
+        self.order = BatchOrder(len(train_data), config, accelerator.process_index, accelerator.num_processes)
+        self.loader = training_loader(train_data, config, self.order, self.workers)
+        self.epochs = config.epochs or 0
+        self.rows: list[dict[str, Any]] = []
+        """One per finished epoch: the lines of `metrics.jsonl`."""
+
+    @property
+    def final_detector(self) -> Detector:
+        """What is evaluated and saved: the averaged weights where there are such."""
+        return self.detector if self.average is None else self.average.module
+
+    def run_epoch(self, reporter: Reporter) -> dict[str, Any]:
+        """Trains for one epoch and returns its row of `metrics.jsonl`, for the caller to complete and append to `rows`.
+
+        Raises:
+            RunError: the loss is not a finite number; the last checkpoint is from before.
+        """
+        epoch = len(self.rows) + 1
+        self._start_epoch(epoch)
+        totals: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=self.accelerator.device))
+        seconds: list[float] = []
+        start = time.perf_counter()
+        for images, targets in reporter.steps(self.loader, epoch):
+            step_start = time.perf_counter()
+            losses = self._step(images, targets, (epoch - 1) * len(self.loader) + len(seconds))
+            synchronize(self.accelerator.device)
+            seconds.append(time.perf_counter() - step_start)
+            for name, loss in losses.items():
+                totals[name] += loss.detach()
+            if reporter.has_bars:
+                reporter.show_step(
+                    float(losses["loss"]), self._num_images(len(seconds)) / (time.perf_counter() - start)
+                )
+        return self._row(epoch, totals, seconds, time.perf_counter() - start)
+
+    def backward(self, images: list[Tensor], targets: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Leaves the gradients of one batch, averaged over the processes, in the detector; returns its losses."""
+        device = self.accelerator.device
+        tensors = [{name: value for name, value in t.items() if isinstance(value, Tensor)} for t in targets]
+        losses = self.model(send_to_device(images, device), send_to_device(tensors, device))
+        self.optimizer.zero_grad()
+        self.accelerator.backward(losses["loss"])
+        return losses
+
+    def save(self, path: Path) -> None:
+        """Writes a checkpoint of all that the next epoch depends on."""
+        tensors = checkpoint.with_prefix("detector", self.detector.state_dict())
+        tensors |= checkpoint.with_prefix("optimizer", checkpoint.optimizer_tensors(self.optimizer))
+        if self.average is not None:
+            tensors |= checkpoint.with_prefix("average", self.average.state_dict())
+        checkpoint.save_tensors(path, tensors, self._facts() | {"rows": self.rows})
+
+    def restore(self, path: Path) -> None:
+        """Goes back to a checkpoint.
+
+        Raises:
+            RunError: it cannot be read, or is of another detector, configuration or number of processes.
+        """
+        tensors, facts = checkpoint.load_tensors(path)
+        refuse_other_config(facts.get("config", {}), self.config, path)
+        if facts.get("processes") != self.accelerator.num_processes:
+            raise RunError(f"{path} was written by {facts.get('processes')} processes; continue with as many")
+        checkpoint.load_module(self.detector, checkpoint.without_prefix("detector", tensors), path)
+        checkpoint.load_optimizer(self.optimizer, checkpoint.without_prefix("optimizer", tensors))
+        if self.average is not None:
+            checkpoint.load_module(self.average, checkpoint.without_prefix("average", tensors), path)
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(facts["scaler"])
+        self.rows = facts["rows"]
+
+    def _facts(self) -> dict[str, Any]:
+        scaler = self.accelerator.scaler
+        return {
+            "config": asdict(self.config),
+            "processes": self.accelerator.num_processes,
+            "scaler": None if scaler is None else scaler.state_dict(),  # fp16 only
+        }
+
+    def _start_epoch(self, epoch: int) -> None:
+        set_seed(derive_seed("sampling", self.config.seed, epoch, self.accelerator.process_index))
+        self.order.epoch = epoch
+        self.model.train()
+        reset_peak_memory(self.accelerator.device)
+
+    def _step(self, images: list[Tensor], targets: list[dict[str, Any]], step: int) -> dict[str, Tensor]:
+        losses = self.backward(images, targets)
+        if self.config.clip_norm is not None:
+            self.accelerator.clip_grad_norm_(self.detector.parameters(), self.config.clip_norm)
+        set_learning_rate(self.optimizer, learning_rate(self.config, step, self.epochs * len(self.loader)))
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.detector)
+        return losses
+
+    def _num_images(self, num_steps: int) -> int:
+        return num_steps * self.config.batch_size * self.accelerator.num_processes
+
+    def _row(self, epoch: int, totals: dict[str, Tensor], seconds: list[float], elapsed: float) -> dict[str, Any]:
+        means = self.accelerator.reduce(dict(totals), reduction="mean")
+        losses = {name: float(total) / len(seconds) for name, total in means.items()}
+        if not math.isfinite(losses["loss"]):
+            raise RunError(
+                f"the loss of epoch {epoch} is not finite ({losses}); lower lr or clip_norm, or use precision no"
+            )
+        memory, memory_of = peak_memory(self.accelerator.device)
+        return {
+            "epoch": epoch,
+            "step": epoch * len(self.loader),
+            "lr": self.optimizer.param_groups[0]["lr"],
+            **losses,
+            "seconds": elapsed,
+            "seconds_per_step": statistics.median(seconds),
+            "images_per_second": self._num_images(len(seconds)) / elapsed,
+            "peak_memory_mb": memory,
+            "peak_memory_of": memory_of,
+        }
