@@ -1,0 +1,144 @@
+"""Is this data set usable? What was found in it, and what is wrong, record by record.
+
+Opening a data set reads headers only; `check` also decodes every image, so that a truncated file is found here and not
+in the third epoch. It never raises for a fault of a record: the report is the answer.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hardmine.data.entries import build_records
+from hardmine.data.images import load_rgb, read_header
+from hardmine.data.opening import find_source, open_dataset
+from hardmine.data.problems import Problem, ProblemLog
+from hardmine.data.records import ImageRecord
+from hardmine.data.scenes import SCENE_SPLITS, SCENES
+from hardmine.data.splits import choose_split
+from hardmine.errors import DataError
+
+__all__ = ["BoxSizes", "CheckReport", "SplitReport", "check"]
+
+_COCO_AREAS = (32**2, 96**2)  # COCO's limits of small and medium, in square pixels
+
+
+@dataclass(frozen=True, slots=True)
+class BoxSizes:
+    """How large the boxes of a split are: COCO's three groups by area, and the square root of area in pixels."""
+
+    small: int
+    medium: int
+    large: int
+    quantiles_px: tuple[float, ...]  # smallest, 25 %, median, 75 %, largest; empty without boxes
+
+
+@dataclass(frozen=True, slots=True)
+class SplitReport:
+    """What one split holds, of what can be used."""
+
+    split: str
+    num_images: int
+    num_background: int  # images without any object, crowd included
+    boxes_per_class: dict[str, int]  # without crowd
+    num_crowd: int  # crowd regions and difficult objects
+    box_sizes: BoxSizes  # without crowd
+    image_sizes: dict[tuple[int, int], int]  # (width, height) -> images, most frequent first
+    image_modes: dict[str, int]  # Pillow's name of the pixel format -> images
+
+    @property
+    def num_boxes(self) -> int:
+        return sum(self.boxes_per_class.values())
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """The answer of `check`: contents by split, then problems, errors first, in the order of the files."""
+
+    data: str
+    format: str
+    splits: tuple[SplitReport, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def num_errors(self) -> int:
+        return sum(problem.severity == "error" for problem in self.problems)
+
+    @property
+    def num_warnings(self) -> int:
+        return len(self.problems) - self.num_errors
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether every split has an image and at least one of them an object: enough to train on what is left."""
+        return all(split.num_images for split in self.splits) and any(split.num_boxes for split in self.splits)
+
+
+def check(data: str | Path, split: str | None = None, *, images: Path | None = None) -> CheckReport:
+    """Reads the data set (one split, or all) and decodes every image. `images` is as in `open_dataset`.
+
+    Raises: DataError: there is no data set of a known format, or no such split; faults of records are in the report.
+    """
+    if data == SCENES:
+        names = SCENE_SPLITS if split is None else (choose_split(split, None, SCENE_SPLITS, SCENES),)
+        opened = [open_dataset(SCENES, name) for name in names]
+        reports = [_summary(d.split, d.classes, d.records, Counter({"RGB": len(d)})) for d in opened]
+        return CheckReport(SCENES, "generated", tuple(reports), ())
+    source = find_source(data, images)
+    names = source.splits if split is None else (choose_split(split, None, source.splits, str(data)),)
+    reports, problems = [], []
+    for name in names:
+        entries = source.read(name)
+        records, found = build_records(entries)
+        usable, modes = _decodable(records, found)
+        reports.append(_summary(name, tuple(entries.categories.values()), usable, modes))
+        problems += found
+    distinct = dict.fromkeys(problems)  # trainval repeats what train and val have
+    ordered = sorted(distinct, key=lambda problem: problem.severity != "error")
+    return CheckReport(str(data), source.format, tuple(reports), tuple(ordered))
+
+
+def _decodable(records: list[ImageRecord], problems: list[Problem]) -> tuple[list[ImageRecord], Counter[str]]:
+    usable, modes = [], Counter[str]()
+    for record in records:
+        if record.file is None:
+            continue
+        report = ProblemLog(record.file, problems)
+        mode = read_header(record.file).mode
+        try:
+            load_rgb(record.file, record.orientation)
+        except DataError as error:
+            report.error("", str(error).removeprefix(f"{record.file} "))
+            continue
+        if mode.startswith("I"):
+            report.warning(
+                "", "16-bit pixels: the high byte is used; if it holds fewer bits, spread them to 8 yourself"
+            )
+        usable.append(record)
+        modes[mode] += 1
+    return usable, modes
+
+
+def _summary(split: str, classes: tuple[str, ...], records: Sequence[ImageRecord], modes: Counter[str]) -> SplitReport:
+    is_crowd = np.concatenate([np.zeros(0, bool), *(record.is_crowd for record in records)])
+    labels = np.concatenate([np.zeros(0, np.int64), *(record.labels for record in records)])[~is_crowd]
+    areas = np.concatenate([np.zeros(0), *(record.object_areas() for record in records)])[~is_crowd]
+    counts = np.bincount(labels, minlength=len(classes)).tolist()
+    return SplitReport(
+        split=split,
+        num_images=len(records),
+        num_background=sum(len(record.boxes) == 0 for record in records),
+        boxes_per_class=dict(zip(classes, counts, strict=True)),
+        num_crowd=int(is_crowd.sum()),
+        box_sizes=_box_sizes(areas),
+        image_sizes=dict(Counter((record.width, record.height) for record in records).most_common()),
+        image_modes=dict(modes.most_common()),
+    )
+
+
+def _box_sizes(areas: np.ndarray) -> BoxSizes:
+    small, medium, large = np.bincount(np.digitize(areas, _COCO_AREAS), minlength=3).tolist()
+    quantiles = np.quantile(np.sqrt(areas), (0, 0.25, 0.5, 0.75, 1)).tolist() if areas.size else ()
+    return BoxSizes(small, medium, large, tuple(quantiles))

@@ -1,0 +1,101 @@
+"""Any common image file as RGB uint8, in the frame that its boxes are drawn in.
+
+Grey, palette, CMYK and images with alpha are converted (alpha is dropped, the colours under it stay); 16-bit grey
+keeps its high byte, as Pillow itself does for 16-bit colour, so that two images with the same values stay the same. An
+EXIF orientation is a number from 1 (as stored) to 8 that says how to turn the stored picture before showing it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from hardmine.errors import DataError
+
+__all__ = ["ImageHeader", "load_rgb", "read_header"]
+
+# A closed list: Pillow also opens formats that start other programs (EPS runs Ghostscript).
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# What Pillow raises on broken or oversized files; SyntaxError is its own for a broken PNG.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    MemoryError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """What a file says of its image before it is decoded; width and height are as stored, before any turning."""
+
+    width: int
+    height: int
+    orientation: int
+    mode: str
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """Width and height once the EXIF orientation is applied."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+
+def read_header(file: Path) -> ImageHeader:
+    """Size, orientation and mode without decoding.
+
+    Raises: DataError: not an image of a known format, or larger than Pillow's limit against decompression bombs.
+    """
+    try:
+        with Image.open(file, formats=_FORMATS) as image:
+            return ImageHeader(image.width, image.height, _orientation(image), image.mode)
+    except _UNREADABLE as error:
+        raise DataError(f"{file} cannot be opened as an image ({error}); replace or remove it") from error
+
+
+def load_rgb(file: Path, orientation: int = 1) -> np.ndarray:
+    """The decoded image as (H, W, 3) uint8, turned as the EXIF `orientation` says (1 leaves it as stored).
+
+    Raises: DataError: the file is missing, truncated or not an image.
+    """
+    try:
+        with Image.open(file, formats=_FORMATS) as image:
+            rgb = _to_rgb(image)
+    except _UNREADABLE as error:
+        message = f"{file} cannot be decoded ({error}); replace or remove it, `hardmine check` lists all such images"
+        raise DataError(message) from error
+    return np.array(rgb.transpose(_TURNS[orientation]) if orientation in _TURNS else rgb)
+
+
+def _orientation(image: Image.Image) -> int:
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1  # Pillow would decode the whole PNG to look for EXIF after the pixels
+    if image.format == "TIFF":
+        return 1  # Pillow turns TIFF by itself, and its size is already the turned one
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return orientation if orientation in _TURNS else 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise DataError("floating-point pixels have no defined range, expected 8 or 16 bit")
+    if image.mode.startswith("I"):
+        high_byte = (np.clip(np.asarray(image), 0, 65535) // 256).astype(np.uint8)
+        return Image.fromarray(high_byte).convert("RGB")
+    if image.mode == "P":
+        image = image.convert("RGBA")  # straight to RGB, Pillow warns about transparency given in bytes
+    return image.convert("RGB")

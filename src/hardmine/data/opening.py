@@ -1,0 +1,83 @@
+"""Which format a path holds, and the door to all of them: `open_dataset`.
+
+A file says its format by its suffix: `.json` COCO, `.yaml` YOLO, `.xml` VOC. A folder is searched in the order below;
+the first that fits wins, because each is rarer by accident than the next. To read another form that lies in the same
+folder, give one of its files, or the folder that only it uses (`bccd/BCCD` for the VOC tree beside
+`bccd/coco_train.json`).
+
+    1. data.yaml                                YOLO: a file made to declare the data set
+    2. *.json, annotations/*.json, */*.json     COCO, recognised by its three lists
+    3. Annotations/*.xml here or one below, *.xml    Pascal VOC
+    4. images/ beside labels/                   YOLO without a yaml
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hardmine.data.coco import find_coco
+from hardmine.data.entries import Source, build_dataset
+from hardmine.data.records import DetectionDataset
+from hardmine.data.scenes import SCENE_CLASSES, SCENE_SPLITS, SCENES, open_scenes
+from hardmine.data.splits import choose_split
+from hardmine.data.voc import find_voc
+from hardmine.data.yolo import find_yolo, find_yolo_folders
+from hardmine.errors import DataError
+
+__all__ = ["available_splits", "find_source", "open_dataset"]
+
+
+def open_dataset(
+    data: str | Path, split: str | None = None, *, classes: Sequence[str] | None = None, images: Path | None = None
+) -> DetectionDataset:
+    """Opens "scenes" or the data set at a path, whatever its format; no image is decoded.
+
+    Args: split: may be left out where there is only one, or where the path names it.
+        classes: the order of the labels, by name, as a trained detector has it; objects of other classes are left out.
+        images: the folder of the images, for COCO files that do not lie beside them.
+    Raises: DataError: nothing usable there, no such split, or none of the classes; the message says what there is.
+    """
+    if data == SCENES:
+        return _open_scenes(choose_split(split, None, SCENE_SPLITS, SCENES), classes)
+    source = find_source(data, images)
+    return build_dataset(source, choose_split(split, source.default_split, source.splits, str(data)), classes)
+
+
+def _open_scenes(split: str, classes: Sequence[str] | None) -> DetectionDataset:
+    if classes is not None and tuple(classes) != SCENE_CLASSES:
+        raise DataError(f"the scenes' classes are {', '.join(SCENE_CLASSES)}, asked for were {', '.join(classes)}")
+    return open_scenes(split)
+
+
+def available_splits(data: str | Path) -> tuple[str, ...]:
+    """The names of the splits: train, val, test first, then the others.
+
+    Raises: DataError: no data set there.
+    """
+    return SCENE_SPLITS if data == SCENES else find_source(data).splits
+
+
+def find_source(data: str | Path, images: Path | None = None) -> Source:
+    """The data set at a path, recognised but not read. Raises: DataError: there is none of a known format."""
+    path = Path(data)
+    if path.is_file():
+        return _source_of_file(path, images)
+    if not path.is_dir():
+        raise DataError(f"there is no file or folder {str(data)!r}; give the path of a data set, or {SCENES!r}")
+    source = find_yolo(path) or find_coco(path, images) or find_voc(path) or find_yolo_folders(path)
+    if source is None:
+        raise DataError(
+            f"{path} holds no data set of a known format; expected a data.yaml (YOLO), COCO json files, "
+            "Annotations/*.xml (Pascal VOC), or images/ beside labels/ (YOLO)"
+        )
+    return source
+
+
+def _source_of_file(path: Path, images: Path | None) -> Source:
+    finders = {".json": lambda file: find_coco(file, images), ".yaml": find_yolo, ".yml": find_yolo, ".xml": find_voc}
+    finder = finders.get(path.suffix.lower())
+    source = finder(path) if finder else None
+    if source is None:
+        raise DataError(
+            f"{path} is not a data set; expected a .json (COCO), .yaml (YOLO), .xml (Pascal VOC) or a folder"
+        )
+    return source

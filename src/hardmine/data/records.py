@@ -1,0 +1,136 @@
+"""A detection data set, whatever format it came from.
+
+    file (COCO, VOC, YOLO) -> entries -> ImageRecord, one per image -> DetectionDataset -> (image, target)
+
+Labels are 0..C-1; `category_ids[label]` is the file's own number for the class, so that predictions go back to the
+file's numbering. Crowd regions (COCO) and difficult objects (VOC) are kept and marked: they are neither object nor
+background.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hardmine.data.images import load_rgb
+from hardmine.data.problems import Problem
+from hardmine.errors import DataError
+
+__all__ = ["DetectionDataset", "ImageRecord"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One image and what is drawn on it, checked: every box is finite, inside the image and has an area."""
+
+    image_id: int
+    file: Path | None  # None for an image that is generated
+    width: int  # of the image as loaded, so after `orientation` is applied
+    height: int
+    boxes: np.ndarray  # (n, 4) float32, xyxy in pixels
+    labels: np.ndarray  # (n,) int64, 0..C-1
+    is_crowd: np.ndarray  # (n,) bool, neither object nor background
+    areas: np.ndarray | None = None  # (n,) float32, the file's own (COCO: of the mask); None: those of the boxes
+    orientation: int = 1  # the EXIF orientation to apply when the file is decoded
+
+    def object_areas(self) -> np.ndarray:
+        """(n,) areas in square pixels by which COCO calls an object small, medium or large."""
+        if self.areas is not None:
+            return self.areas
+        return np.prod(self.boxes[:, 2:] - self.boxes[:, :2], axis=1)
+
+
+class DetectionDataset(torch.utils.data.Dataset):
+    """One split of a data set, decoded image by image; `problems` holds what was left out or changed while reading it.
+
+    Raises: DataError: no image, two images with the same id, or no class.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        classes: Sequence[str],
+        category_ids: Sequence[int],
+        records: Sequence[ImageRecord],
+        problems: Sequence[Problem] = (),
+    ):
+        self.name, self.split = name, split
+        self.classes, self.category_ids = tuple(classes), tuple(category_ids)
+        self.records, self.problems = tuple(records), tuple(problems)
+        self._refuse_unusable()
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Any]]:
+        """Image (3, H, W) uint8 and its target: boxes (n, 4) float32, labels (n,) int64, iscrowd (n,) bool, image_id.
+
+        Raises: DataError: the image file cannot be decoded.
+        """
+        record = self.records[index]
+        return torch.from_numpy(self.pixels(index)).permute(2, 0, 1).contiguous(), {
+            "boxes": torch.from_numpy(record.boxes.copy()),
+            "labels": torch.from_numpy(record.labels.copy()),
+            "iscrowd": torch.from_numpy(record.is_crowd.copy()),
+            "image_id": record.image_id,
+        }
+
+    def pixels(self, index: int) -> np.ndarray:
+        """The image as (H, W, 3) uint8. Raises: DataError: the file cannot be decoded, or changed since it was read."""
+        record = self.records[index]
+        if record.file is None:
+            raise DataError(f"{self.name}: image id {record.image_id} has no file; expected one to decode")
+        pixels = load_rgb(record.file, record.orientation)
+        if pixels.shape[:2] != (record.height, record.width):
+            raise DataError(
+                f"{record.file} is {pixels.shape[1]}x{pixels.shape[0]}, expected {record.width}x{record.height} as "
+                "when the data set was opened; leave its files alone while it is in use"
+            )
+        return pixels
+
+    def coco_ground_truth(self) -> dict[str, list[dict[str, Any]]]:
+        """The split in COCO's json form, with the file's own category ids, as COCO evaluation takes it."""
+        annotations = [annotation for record in self.records for annotation in self._coco_annotations(record)]
+        return {
+            "images": [
+                {"id": r.image_id, "file_name": str(r.file or ""), "width": r.width, "height": r.height}
+                for r in self.records
+            ],
+            "annotations": [{"id": number, **annotation} for number, annotation in enumerate(annotations, start=1)],
+            "categories": [
+                {"id": category_id, "name": name}
+                for category_id, name in zip(self.category_ids, self.classes, strict=True)
+            ],
+        }
+
+    def _coco_annotations(self, record: ImageRecord) -> list[dict[str, Any]]:
+        corners = record.boxes.astype(float)
+        sides = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+        columns = zip(sides.tolist(), record.labels, record.is_crowd, record.object_areas().tolist(), strict=True)
+        return [
+            {
+                "image_id": record.image_id,
+                "category_id": self.category_ids[label],
+                "bbox": box,
+                "area": area,
+                "iscrowd": int(is_crowd),
+            }
+            for box, label, is_crowd, area in columns
+        ]
+
+    def _refuse_unusable(self) -> None:
+        where = f"{self.name}, split {self.split!r}"
+        if not self.classes or len(self.classes) != len(self.category_ids):
+            raise DataError(
+                f"{where}: {len(self.classes)} classes, {len(self.category_ids)} ids; expected as many, and one"
+            )
+        if not self.records:
+            first = f", first of {len(self.problems)} problems: {self.problems[0]}" if self.problems else ""
+            raise DataError(f"{where}: no usable image, expected at least one{first}")
+        if len({record.image_id for record in self.records}) < len(self.records):
+            raise DataError(f"{where}: two images have the same id; give each its own")

@@ -1,0 +1,54 @@
+"""Random changes of a training image together with its boxes, by torchvision's v2 transforms, and batches of images.
+
+Randomness is torch's global generator, as everywhere in torchvision: seed it, or the loader's workers, to repeat a
+run.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from hardmine.errors import ConfigError
+
+__all__ = ["TrainingTransform", "collate", "training_transform"]
+
+Target = dict[str, Any]
+
+
+def training_transform(flip_horizontal: float = 0.5, flip_vertical: float = 0.0) -> "TrainingTransform":
+    """Flips with the given probabilities; vertical only where up and down mean nothing (cells, aerial images).
+
+    Raises: ConfigError: a probability outside 0..1.
+    """
+    for name, probability in (("flip_horizontal", flip_horizontal), ("flip_vertical", flip_vertical)):
+        if not 0 <= probability <= 1:
+            raise ConfigError(f"{name} is {probability}, expected a probability from 0 to 1")
+    return TrainingTransform(
+        v2.Compose([v2.RandomHorizontalFlip(flip_horizontal), v2.RandomVerticalFlip(flip_vertical)])
+    )
+
+
+class TrainingTransform:
+    """Applies v2 transforms to an image (3, H, W) and its target, and gives plain tensors back.
+
+    Plain, because losses run on them next: as tv_tensors each operation on the boxes would pay for the wrapper.
+    """
+
+    def __init__(self, transform: Callable[..., Any]):
+        self.transform = transform
+
+    def __call__(self, image: Tensor, target: Target) -> tuple[Tensor, Target]:
+        height, width = image.shape[-2:]
+        boxes = tv_tensors.BoundingBoxes(target["boxes"], format="XYXY", canvas_size=(height, width))  # pyright: ignore[reportCallIssue]
+        image, changed = self.transform(tv_tensors.Image(image), {**target, "boxes": boxes})
+        return image.as_subclass(Tensor), {**changed, "boxes": changed["boxes"].as_subclass(Tensor)}
+
+
+def collate(batch: Sequence[tuple[Tensor, Target]]) -> tuple[list[Tensor], list[Target]]:
+    """Images as floats in [0, 1] and targets, as two lists: detectors take images of different sizes."""
+    images, targets = zip(*batch, strict=True)
+    return [v2.functional.to_dtype(image, torch.float32, scale=True) for image in images], list(targets)
