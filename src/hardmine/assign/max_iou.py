@@ -1,0 +1,111 @@
+"""Max-IoU assignment: every anchor looks for its best object, and every object for its best anchor."""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from hardmine.assign.base import Assigner, settle
+from hardmine.boxes import pairwise_iou
+from hardmine.errors import ConfigError
+from hardmine.samples import BACKGROUND, IGNORE, Assignment, GroundTruth
+
+__all__ = ["MaxIoU"]
+
+ForceMatch = Literal["off", "take", "take_one", "keep"]
+
+
+class MaxIoU(Assigner):
+    """Gives each sample the object it overlaps most, if it overlaps it enough.
+
+        IoU >= positive_iou                    the sample belongs to that object
+        IoU <  negative_iou                    background
+        between the two                        ignored
+        an object's best sample, if its IoU > 0 and >= min_positive_iou      positive in addition ("force-match")
+
+    Ren et al., Faster R-CNN, NeurIPS 2015, arXiv:1506.01497, section 3.1.2. The usual thresholds (a / b / c) are
+    RPN .7 / .3 / .3, RetinaNet .5 / .4 / 0, R-CNN head .5 / .5 / off.
+
+    Convention: ``force_match`` says what an object's best samples (all that tie) become.
+    "take": they belong to that object, the later object winning (mmdetection).  "take_one": only the first of them
+    does (SSD).  "keep": they belong to the object that they themselves overlap most (torchvision, detectron2), which
+    does not promise every object a sample.  "off": nothing.
+    Differs from all of these: an object that touches no sample forces none, where they make *every* sample positive;
+    and a positive inside an ignore region stays one, where mmdetection ignores it.
+
+    Args: ignore_overlap: a negative with more than this share of its area in a crowd region is ignored.
+        chunk: ground truths compared at a time; memory is O(B · N · chunk).
+    Raises: ConfigError: thresholds out of order or of [0, 1].
+    """
+
+    def __init__(
+        self,
+        positive_iou: float = 0.5,
+        negative_iou: float = 0.4,
+        min_positive_iou: float = 0.0,
+        force_match: ForceMatch = "take",
+        ignore_overlap: float = 0.5,
+        chunk: int = 32,
+    ):
+        super().__init__()
+        if not 0 <= negative_iou <= positive_iou <= 1:
+            raise ConfigError(
+                f"MaxIoU needs 0 <= negative_iou <= positive_iou <= 1, got {negative_iou}, {positive_iou}"
+            )
+        if not 0 <= min_positive_iou <= 1 or not 0 <= ignore_overlap <= 1:
+            raise ConfigError(
+                f"MaxIoU needs min_positive_iou and ignore_overlap in [0, 1], got {min_positive_iou}, {ignore_overlap}"
+            )
+        if force_match not in get_args(ForceMatch):
+            raise ConfigError(f"MaxIoU force_match must be one of {get_args(ForceMatch)}, got {force_match!r}")
+        if chunk < 1:
+            raise ConfigError(f"MaxIoU chunk must be at least 1, got {chunk}")
+        self.positive_iou, self.negative_iou, self.min_positive_iou = positive_iou, negative_iou, min_positive_iou
+        self.force_match, self.ignore_overlap, self.chunk = force_match, ignore_overlap, chunk
+
+    @torch.no_grad()
+    def forward(
+        self,
+        boxes: Tensor,
+        ground_truth: GroundTruth,
+        *,
+        is_padding: Tensor | None = None,
+        samples_per_level: Sequence[int] | None = None,
+    ) -> Assignment:
+        iou, best_gt, forced_gt = self._best_matches(boxes, ground_truth, is_padding)
+        matched = torch.where(iou < self.negative_iou, BACKGROUND, IGNORE)
+        matched = torch.where((iou >= self.positive_iou) & (best_gt >= 0), best_gt, matched)
+        matched = torch.where(forced_gt >= 0, best_gt if self.force_match == "keep" else forced_gt, matched)
+        return settle(boxes, ground_truth, matched, iou, ignore_overlap=self.ignore_overlap, is_padding=is_padding)
+
+    def _best_matches(
+        self, boxes: Tensor, ground_truth: GroundTruth, is_padding: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Each sample's best IoU and object, and the object that claims it (-1: none), all (B, N)."""
+        best_iou = boxes.new_zeros(boxes.shape[:2])
+        best_gt = torch.full(best_iou.shape, BACKGROUND, device=boxes.device)
+        forced_gt = best_gt
+        for start in range(0, ground_truth.boxes.shape[1], self.chunk):
+            part = slice(start, start + self.chunk)
+            iou = pairwise_iou(ground_truth.boxes[:, part].to(boxes.dtype), boxes)  # (B, chunk, N)
+            iou = iou * ground_truth.is_object[:, part, None]
+            if is_padding is not None:
+                iou = iou.masked_fill(is_padding[:, None], 0)
+            chunk_iou, chunk_gt = iou.max(dim=1)
+            best_gt = torch.where(chunk_iou > best_iou, chunk_gt + start, best_gt)
+            best_iou = torch.maximum(best_iou, chunk_iou)
+            if self.force_match != "off":
+                forced_gt = torch.maximum(forced_gt, self._claims(iou, start))
+        return best_iou, best_gt, forced_gt
+
+    def _claims(self, iou: Tensor, start: int) -> Tensor:
+        """The last object of the chunk (B, chunk, N) whose best sample each one is, (B, N), or -1."""
+        best, first = iou.max(dim=2, keepdim=True)
+        may_force = (best > 0) & (best >= self.min_positive_iou)
+        if self.force_match == "take_one":
+            claimed = torch.zeros_like(iou, dtype=torch.bool).scatter_(2, first, may_force)
+        else:
+            claimed = (iou == best) & may_force
+        gt_index = torch.arange(start, start + iou.shape[1], device=iou.device)[:, None]
+        return torch.where(claimed, gt_index, BACKGROUND).amax(dim=1)

@@ -1,0 +1,66 @@
+"""One-stage detectors of torchvision: every anchor is a sample, one head, one pass."""
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torchvision.models.detection.image_list import ImageList
+
+from hardmine.assign import Assigner
+from hardmine.boxes import BoxCoder
+from hardmine.detectors.detector import Detector
+from hardmine.detectors.head import Head, HeadOutput
+from hardmine.losses.classification import Activation
+from hardmine.recipes.recipe import HeadTraits, Recipe, Slots
+from hardmine.samples import GroundTruth, Samples
+
+__all__ = ["DenseDetector"]
+
+EVIDENCE = frozenset({"boxes", "labels", "logits", "classification_loss", "regression_loss", "noise"})
+
+
+class DenseDetector(Detector):
+    """What RetinaNet, FCOS and SSD share; each says how it assigns, codes boxes and fills its slots by default."""
+
+    name: ClassVar[str]
+    activation: ClassVar[Activation]
+    evidence: ClassVar[frozenset[str]] = EVIDENCE
+
+    def __init__(self, model: Any, recipe: Recipe):
+        super().__init__(model)
+        traits = HeadTraits(self.name, "dense", self.activation, self.evidence)
+        self.assigner = self.default_assigner()
+        self.head = Head(traits, self.default_slots(), self.coder(), recipe)
+
+    @abstractmethod
+    def default_assigner(self) -> Assigner: ...
+
+    @abstractmethod
+    def default_slots(self) -> Slots: ...
+
+    @abstractmethod
+    def coder(self) -> BoxCoder: ...
+
+    def class_scores(self, outputs: dict[str, Tensor]) -> Tensor:
+        """The framework's logits in our order, (B, N, C) or (B, N, C + 1) with background last."""
+        return outputs["cls_logits"]
+
+    def further_losses(self, outputs: dict[str, Tensor], head: HeadOutput, ground_truth: GroundTruth,
+                       kept: Samples, selected: Tensor) -> dict[str, Tensor]:  # fmt: skip
+        """Losses of a detector's other branches, by name; none unless it has some."""
+        return {}
+
+    def losses(self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth) -> dict[str, Tensor]:
+        levels = list(features.values())
+        outputs = self.model.head(levels)
+        anchors = torch.stack(self.model.anchor_generator(images, levels))  # (B, N, 4): one grid for the whole batch
+        head_output = HeadOutput(self.class_scores(outputs), outputs["bbox_regression"], anchors).at_least_float32()
+        per_level = [level.shape[-2] * level.shape[-1] for level in levels]
+        assignment = self.assigner(anchors, ground_truth, samples_per_level=per_level)
+        unreduced = self.head.unreduced(head_output, ground_truth, assignment)
+        samples = self.head.evidence(assignment, ground_truth, boxes=anchors, output=head_output, losses=unreduced)
+        selected = self.head.select(samples)
+        sums = self.head.reduce(unreduced, samples, selected)
+        further = self.further_losses(outputs, head_output, ground_truth, samples.keep(selected > 0), selected)
+        return {"classification": sums["classify"], "bbox_regression": sums["regress"], **further}

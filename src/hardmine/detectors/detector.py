@@ -1,0 +1,109 @@
+"""What every adapted detector is: the framework's model, untouched, and our losses beside it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.image_list import ImageList
+
+from hardmine.errors import ConfigError, ShapeError
+from hardmine.losses import initialize_prior
+from hardmine.samples import GroundTruth
+
+__all__ = ["Detector"]
+
+Targets = Sequence[Mapping[str, Tensor]]
+
+
+class Detector(nn.Module, ABC):
+    """A detector under a recipe: ``(images, targets) -> dict of losses`` in training mode, the model itself in eval.
+
+    Images are (3, H, W) floats in [0, 1], targets the framework's own dicts with its own labels: ``boxes`` (G, 4) and
+    ``labels`` (G,), and optionally ``iscrowd`` (G,), objects that are neither to be found nor background.
+    The model's parameters, its state_dict and its inference stay as they are: it is `model`.
+    """
+
+    label_offset: ClassVar[int]
+    """What the framework adds to our labels 0..C-1: 1 where its class 0 is the background."""
+
+    def __init__(self, model: Any):
+        super().__init__()
+        self.model: Any = model
+
+    @property
+    @abstractmethod
+    def num_classes(self) -> int:
+        """C, without background."""
+
+    @abstractmethod
+    def losses(self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth) -> dict[str, Tensor]:
+        """The training losses under the framework's own names, each a scalar."""
+
+    @abstractmethod
+    def classification_layer(self) -> tuple[nn.Module, int]:
+        """The layers that give the class scores, and how many scores an anchor has."""
+
+    def forward(self, images: list[Tensor], targets: Targets | None = None) -> Any:
+        """Losses in training mode, detections (boxes, labels, scores) in eval mode.
+
+        Raises: ShapeError, ConfigError: targets that do not fit the images or the model.
+        """
+        if not self.training:
+            return self.model(images)
+        if targets is None or len(targets) != len(images):
+            count = "none" if targets is None else len(targets)
+            raise ShapeError(f"training needs one target an image: got {len(images)} images and {count} targets")
+        image_list, resized = self.model.transform(images, [dict(target) for target in targets])
+        ground_truth = self._ground_truth(resized)
+        features = self.model.backbone(image_list.tensors)
+        features = {"0": features} if isinstance(features, Tensor) else features
+        return self.losses(image_list, features, ground_truth)
+
+    def _ground_truth(self, targets: Targets) -> GroundTruth:
+        boxes = [target["boxes"] for target in targets]
+        labels = [target["labels"].long() - self.label_offset for target in targets]
+        crowd = [_crowd(target) for target in targets]
+        regions = None
+        if torch.cat(crowd).any():  # rare; without it no box has to be picked out
+            regions = [box[is_crowd] for box, is_crowd in zip(boxes, crowd, strict=True)]
+            boxes = [box[~is_crowd] for box, is_crowd in zip(boxes, crowd, strict=True)]
+            labels = [label[~is_crowd] for label, is_crowd in zip(labels, crowd, strict=True)]
+        ground_truth = GroundTruth.from_lists(boxes, labels, regions)
+        self._check_values(ground_truth)
+        return ground_truth
+
+    def _check_values(self, ground_truth: GroundTruth) -> None:
+        """One look for the whole batch: a bad box turns the loss into NaN, a bad label crashes a GPU."""
+        boxes, labels, is_object = ground_truth.boxes, ground_truth.labels, ground_truth.is_object
+        empty = ~(boxes[..., 2:] > boxes[..., :2]).all(-1) & is_object  # NaN included
+        unknown = ((labels < 0) | (labels >= self.num_classes)) & is_object
+        if not (empty | unknown).any():
+            return
+        for mask, values, expected in (
+            (empty, boxes, "x2 > x1 and y2 > y1 after resizing; leave empty boxes out"),
+            (unknown, labels + self.label_offset,
+             f"a label from {self.label_offset} to {self.num_classes + self.label_offset - 1}"),
+        ):  # fmt: skip
+            for b, g in mask.nonzero().tolist()[:1]:
+                raise ConfigError(
+                    f"image {b} of the batch, object {g}: got {values[b, g].tolist()}, expected {expected}"
+                )
+
+    def initialize_prior(self, prior: float) -> None:
+        """Makes every class start as unlikely as ``prior`` says; for a classification layer that is not trained yet."""
+        module, scores = self.classification_layer()
+        softmax = scores == self.num_classes + 1
+        for layer in module.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None and _gives(layer, scores):
+                initialize_prior(layer, scores, "softmax" if softmax else "sigmoid", prior, 0 if softmax else None)
+
+
+def _gives(layer: nn.Conv2d | nn.Linear, scores: int) -> bool:
+    outputs = layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features
+    return outputs % scores == 0
+
+
+def _crowd(target: Mapping[str, Tensor]) -> Tensor:
+    return target["iscrowd"].bool() if "iscrowd" in target else torch.zeros_like(target["labels"], dtype=torch.bool)

@@ -1,0 +1,174 @@
+"""torchvision's Faster R-CNN: two heads, and OHEM's two passes.
+
+A sampling in the RoI head's select slot that ranks by loss needs the losses of *all* proposals, but only what it keeps
+needs a gradient. The paper runs a read-only copy of the head first. We run the same head twice: over all proposals
+without gradient, then over the ``budget`` kept ones with it. Gradients are those of the naive plan (all proposals with
+gradient, the losses of the others zeroed), at a fraction of its memory.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.rpn import concat_box_prediction_layers
+
+from hardmine.assign import MaxIoU
+from hardmine.boxes import DeltaCoder
+from hardmine.detectors.detector import Detector
+from hardmine.detectors.head import Head, HeadOutput
+from hardmine.errors import ConfigError
+from hardmine.losses import CrossEntropy, SmoothL1
+from hardmine.normalize import PerSampled
+from hardmine.recipes.recipe import HeadTraits, Recipe, Slot, Slots
+from hardmine.samples import Assignment, GroundTruth, Samples
+from hardmine.sampling import All, RandomBalanced
+
+__all__ = ["FasterRCNNDetector"]
+
+BEFORE_HEAD = frozenset({"boxes", "labels", "noise"})
+AFTER_HEAD = BEFORE_HEAD | {"logits", "classification_loss", "regression_loss"}
+
+
+class FasterRCNNDetector(Detector):
+    """Faster R-CNN under a recipe; by default random sampling in both heads.
+
+    Args: two_pass: run the RoI head over all proposals without gradient first, where the recipe ranks them by loss;
+        False is the naive plan, one pass with gradient over all.
+    Raises: ConfigError: a model with a mask or keypoint head.
+    """
+
+    label_offset = 1
+
+    def __init__(self, model: Any, recipe: Recipe, *, two_pass: bool = True):
+        super().__init__(model)
+        if model.roi_heads.has_mask() or model.roi_heads.has_keypoint():
+            raise ConfigError(
+                "got a detector with a mask or keypoint head; only the boxes of Faster R-CNN can be trained"
+            )
+        self.two_pass = two_pass
+        rpn, roi = model.rpn, model.roi_heads
+        self.rpn_assigner, self.roi_assigner = _assigner(rpn.proposal_matcher), _assigner(roi.proposal_matcher)
+        rpn_traits = HeadTraits("fasterrcnn", "rpn", "sigmoid", AFTER_HEAD)
+        roi_traits = HeadTraits("fasterrcnn", "roi", "softmax", AFTER_HEAD)
+        rpn_slots = _slots(rpn.fg_bg_sampler, CrossEntropy("sigmoid"))
+        roi_slots = _slots(roi.fg_bg_sampler, CrossEntropy("softmax"))
+        self.rpn_head = Head(rpn_traits, rpn_slots, DeltaCoder(rpn.box_coder.weights), recipe)
+        self.roi_head = Head(roi_traits, roi_slots, DeltaCoder(roi.box_coder.weights), recipe)
+
+    @property
+    def num_classes(self) -> int:
+        return self.model.roi_heads.box_predictor.cls_score.out_features - 1
+
+    def classification_layer(self) -> tuple[nn.Module, int]:
+        return self.model.roi_heads.box_predictor.cls_score, self.num_classes + 1
+
+    def losses(self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth) -> dict[str, Tensor]:
+        proposals, rpn = self._rpn_losses(images, features, ground_truth)
+        roi = self._roi_losses(images, features, ground_truth, proposals)
+        return {
+            "loss_objectness": rpn["classify"],
+            "loss_rpn_box_reg": rpn["regress"],
+            "loss_classifier": roi["classify"],
+            "loss_box_reg": roi["regress"],
+        }
+
+    def _rpn_losses(
+        self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        rpn, levels = self.model.rpn, list(features.values())
+        objectness, deltas = rpn.head(levels)
+        anchors = torch.stack(rpn.anchor_generator(images, levels))  # (B, N, 4)
+        per_level = [level[0].numel() for level in objectness]
+        objectness, deltas = concat_box_prediction_layers(objectness, deltas)
+        objectness, deltas = objectness.view(len(anchors), -1, 1), deltas.view_as(anchors)
+        decoded = self.rpn_head.coder.decode(deltas.detach(), anchors)
+        proposals, _ = rpn.filter_proposals(decoded, objectness, images.image_sizes, per_level)
+        any_object = replace(ground_truth, labels=torch.zeros_like(ground_truth.labels))
+        assignment = self.rpn_assigner(anchors, any_object)
+        output = HeadOutput(objectness, deltas, anchors).at_least_float32()
+        losses = self.rpn_head.unreduced(output, any_object, assignment)
+        samples = self.rpn_head.evidence(assignment, any_object, boxes=anchors, output=output, losses=losses)
+        return proposals, self.rpn_head.reduce(losses, samples, self.rpn_head.select(samples))
+
+    def _roi_losses(
+        self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth, proposals: list[Tensor]
+    ) -> dict[str, Tensor]:
+        boxes, is_padding = _with_objects(proposals, ground_truth)
+        assignment = self.roi_assigner(boxes, ground_truth, is_padding=is_padding)
+        selected = None
+        if self.roi_head.select.needs <= BEFORE_HEAD:
+            samples = self.roi_head.evidence(assignment, ground_truth, boxes=boxes)
+            selected = self.roi_head.select(samples)
+        elif self.two_pass and self.roi_head.select.budget is not None:
+            self._refuse_batch_statistics()
+            with torch.no_grad():
+                selected = self.roi_head.select(self._roi_samples(images, features, ground_truth, boxes, assignment)[1])
+        if selected is not None:
+            boxes, assignment, selected = _gather_kept(boxes, assignment, selected, self.roi_head.select.budget)
+        losses, samples = self._roi_samples(images, features, ground_truth, boxes, assignment)
+        return self.roi_head.reduce(losses, samples, self.roi_head.select(samples) if selected is None else selected)
+
+    def _roi_samples(
+        self,
+        images: ImageList,
+        features: dict[str, Tensor],
+        ground_truth: GroundTruth,
+        boxes: Tensor,
+        assignment: Assignment,
+    ) -> tuple[Any, Samples]:
+        """The head's losses and evidence for the proposals (B, K, 4)."""
+        roi = self.model.roi_heads
+        pooled = roi.box_head(roi.box_roi_pool(features, list(boxes.unbind(0)), images.image_sizes))
+        logits, codes = roi.box_predictor(pooled)
+        batch, num = boxes.shape[:2]
+        labels = ground_truth.labels_of(assignment).clamp_min(0)
+        column = (labels + self.label_offset).view(batch, num, 1, 1).expand(-1, -1, 1, 4)
+        codes = codes.view(batch, num, -1, 4).gather(2, column).squeeze(2)  # of each sample's own class
+        logits = logits.view(batch, num, -1).roll(-1, dims=-1)  # background from the first column to the last
+        output = HeadOutput(logits, codes, boxes).at_least_float32()
+        losses = self.roi_head.unreduced(output, ground_truth, assignment)
+        return losses, self.roi_head.evidence(assignment, ground_truth, boxes=boxes, output=output, losses=losses)
+
+    def _refuse_batch_statistics(self) -> None:
+        """Batch statistics of the first pass would differ from the second's, and both would enter the running ones."""
+        for name, module in self.model.roi_heads.named_modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
+                raise ConfigError(
+                    f"two passes need a RoI head without batch statistics, but roi_heads.{name} is a BatchNorm in "
+                    f"training mode; freeze it (.eval()) or choose wrap(..., two_pass=False)"
+                )
+
+
+def _assigner(matcher: Any) -> MaxIoU:
+    """RPN: anchors of the lower band count if they are an object's best; RoI head: they do not."""
+    force = "keep" if matcher.allow_low_quality_matches else "off"
+    return MaxIoU(matcher.high_threshold, matcher.low_threshold, force_match=force)
+
+
+def _slots(sampler: Any, classification: CrossEntropy) -> Slots:
+    return {
+        "select": Slot(RandomBalanced(sampler.batch_size_per_image, sampler.positive_fraction)),
+        "classify": Slot(All(), classification, PerSampled()),
+        "regress": Slot(All(), SmoothL1(1 / 9), PerSampled()),
+    }
+
+
+def _with_objects(proposals: list[Tensor], ground_truth: GroundTruth) -> tuple[Tensor, Tensor]:
+    """Proposals and objects of each image, padded: boxes (B, N, 4), is_padding (B, N)."""
+    found = pad_sequence([boxes.detach() for boxes in proposals], batch_first=True)
+    count = torch.tensor([len(boxes) for boxes in proposals], device=found.device)
+    missing = torch.arange(found.shape[1], device=found.device) >= count.unsqueeze(-1)
+    boxes = torch.cat([found, ground_truth.boxes.to(found.dtype)], dim=1)
+    return boxes, torch.cat([missing, ~ground_truth.is_object], dim=1)
+
+
+def _gather_kept(
+    boxes: Tensor, assignment: Assignment, selected: Tensor, budget: int | None
+) -> tuple[Tensor, Assignment, Tensor]:
+    """The ``budget`` proposals of each image with the largest weight; unused places have weight 0."""
+    keep = min(budget or selected.shape[1], selected.shape[1])
+    weights, index = selected.topk(keep, dim=1, sorted=False)
+    return boxes.gather(1, index.unsqueeze(-1).expand(-1, -1, 4)), assignment.gather(index), weights

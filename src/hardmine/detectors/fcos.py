@@ -1,0 +1,70 @@
+"""torchvision's FCOS."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hardmine.assign import FCOSPoints
+from hardmine.boxes import DistanceCoder
+from hardmine.detectors.dense import EVIDENCE, DenseDetector
+from hardmine.detectors.head import HeadOutput
+from hardmine.losses import Focal, GIoU
+from hardmine.normalize import PerPositive
+from hardmine.recipes.recipe import Slot, Slots
+from hardmine.samples import GroundTruth, Samples
+from hardmine.sampling import All
+
+__all__ = ["FCOSDetector"]
+
+
+class FCOSDetector(DenseDetector):
+    """FCOS under a recipe; by default focal loss, GIoU, and centre-ness weighed as the boxes are.
+
+    Its samples are points: they have no boxes of their own to compare.
+    """
+
+    name = "fcos"
+    activation = "sigmoid"
+    evidence = EVIDENCE - {"boxes"}
+    label_offset = 0
+
+    @property
+    def num_classes(self) -> int:
+        return self.model.head.classification_head.num_classes
+
+    def classification_layer(self) -> tuple[nn.Module, int]:
+        return self.model.head.classification_head.cls_logits, self.num_classes
+
+    def coder(self) -> DistanceCoder:
+        return DistanceCoder(self.model.box_coder.normalize_by_size)
+
+    def default_assigner(self) -> FCOSPoints:
+        return FCOSPoints(self.model.center_sampling_radius)
+
+    def default_slots(self) -> Slots:
+        return {
+            "select": Slot(All()),
+            "classify": Slot(All(), Focal(2.0, 0.25), PerPositive()),
+            "regress": Slot(All(), GIoU(), PerPositive()),
+        }
+
+    def further_losses(self, outputs: dict[str, Tensor], head: HeadOutput, ground_truth: GroundTruth,
+                       kept: Samples, selected: Tensor) -> dict[str, Tensor]:  # fmt: skip
+        positive = kept.assignment.is_positive
+        sides = self.head.coder.encode(ground_truth.boxes_of(kept.assignment), head.anchors)
+        logits = torch.where(positive, outputs["bbox_ctrness"].squeeze(-1).to(sides.dtype), 0)
+        target = centerness(torch.where(positive.unsqueeze(-1), sides, 1))
+        loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        loss = torch.where(positive, loss, 0)
+        return {"bbox_ctrness": self.head.weighted_sum("regress", loss, kept, selected)}
+
+
+def centerness(sides: Tensor) -> Tensor:
+    """How central a point lies in its box, (..., 4) distances l, t, r, b > 0 -> (...) in (0, 1].
+
+    sqrt( min(l, r) / max(l, r) · min(t, b) / max(t, b) )       (arXiv:1904.01355, eq. 3)
+    """
+    left, top, right, bottom = sides.unbind(-1)
+    horizontal = torch.minimum(left, right) / torch.maximum(left, right)
+    vertical = torch.minimum(top, bottom) / torch.maximum(top, bottom)
+    return (horizontal * vertical).sqrt()

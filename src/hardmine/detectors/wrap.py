@@ -1,0 +1,43 @@
+"""Putting a recipe on a detector."""
+
+from typing import Any
+
+from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
+from torchvision.models.detection.ssd import SSD
+
+from hardmine.detectors.detector import Detector
+from hardmine.detectors.faster_rcnn import FasterRCNNDetector
+from hardmine.detectors.fcos import FCOSDetector
+from hardmine.detectors.retinanet import RetinaNetDetector
+from hardmine.detectors.ssd import SSDDetector
+from hardmine.errors import ConfigError
+from hardmine.recipes import Recipe
+
+__all__ = ["wrap"]
+
+
+def wrap(model: Any, recipe: Recipe, *, two_pass: bool = True) -> Detector:
+    """The detector under the recipe: an ``nn.Module`` around the model, which is neither copied nor changed.
+
+        detector = hardmine.wrap(torchvision_model, hardmine.recipes.ohem(budget=64))
+        losses = detector(images, targets)         # in training mode, under the framework's own names
+        detections = detector.eval()(images)       # the model's own
+
+    Args: model: torchvision's RetinaNet, FCOS, SSD (SSDLite) or Faster R-CNN.
+        two_pass: for Faster R-CNN, see `FasterRCNNDetector`; other detectors take no notice.
+    Raises: ConfigError: another kind of model, or a recipe that fills unknown slots.
+        EvidenceError: a recipe that needs evidence this detector does not have.
+    """
+    match model:
+        case FasterRCNN():
+            return FasterRCNNDetector(model, recipe, two_pass=two_pass)
+        case RetinaNet():
+            return RetinaNetDetector(model, recipe)
+        case SSD():
+            return SSDDetector(model, recipe)
+        case FCOS():
+            return FCOSDetector(model, recipe)
+    raise ConfigError(
+        f"got {type(model).__module__}.{type(model).__name__}; "
+        f"expected torchvision's FasterRCNN, RetinaNet, SSD or FCOS"
+    )

@@ -1,0 +1,139 @@
+"""Cross entropy, balanced cross entropy and focal loss, for sigmoid and softmax heads.
+
+    CE(p_t) = -log p_t          balanced: -α_t log p_t          focal: -α_t (1 - p_t)^γ log p_t
+
+with p_t the probability of what is true: p for the labelled class, 1 - p for all others. Each is the one below with a
+parameter at its neutral value (γ = 0; no α), so all three share one formula for sigmoid and one for softmax heads.
+
+Lin et al., Focal Loss for Dense Object Detection, ICCV 2017, arXiv:1708.02002, eqs. 1-5.
+
+Numerics: log p_t comes from softplus or log_softmax, never from log(p), and (1 - p)^γ from exp(γ log(1 - p)), so losses
+and gradients stay finite at any logit and any γ >= 0.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hardmine.errors import ConfigError
+from hardmine.samples import IGNORE
+
+__all__ = ["Activation", "BalancedCE", "ClassificationLoss", "CrossEntropy", "Focal"]
+
+Activation = Literal["sigmoid", "softmax"]
+
+
+class ClassificationLoss(nn.Module, ABC):
+    """How wrong each sample's class scores are, unreduced.
+
+    Sigmoid heads: logits (B, N, C) -> loss (B, N, C), one a class. Softmax heads: logits (B, N, C + 1), background
+    last, -> loss (B, N). Labels (B, N) are 0..C-1, BACKGROUND or IGNORE; an ignored sample has loss 0 at any logits.
+    """
+
+    def __init__(self, activation: Activation):
+        super().__init__()
+        if activation not in get_args(Activation):
+            raise ConfigError(f"activation must be one of {get_args(Activation)}, got {activation!r}")
+        self.activation = activation
+
+    @abstractmethod
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor: ...
+
+
+class CrossEntropy(ClassificationLoss):
+    """Counts every sample alike: -log p_t."""
+
+    def __init__(self, activation: Activation = "softmax"):
+        super().__init__(activation)
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return _focal(logits, labels, self.activation, gamma=0.0, alpha=None)
+
+
+class BalancedCE(ClassificationLoss):
+    """Counts positives α and negatives 1 - α: -α_t log p_t (eq. 3).
+
+    Differs from the class-frequency weights of other fields: α is one number for all foreground classes.
+    Raises: ConfigError: alpha out of [0, 1].
+    """
+
+    def __init__(self, alpha: float = 0.75, activation: Activation = "sigmoid"):
+        super().__init__(activation)
+        _check_alpha(alpha)
+        self.alpha = alpha
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return _focal(logits, labels, self.activation, gamma=0.0, alpha=self.alpha)
+
+
+class Focal(ClassificationLoss):
+    """Counts a sample the less, the better it is classified: -α_t (1 - p_t)^γ log p_t (eq. 5).
+
+    Gradient: the factor is differentiated, as in the paper. For softmax heads p_t is the softmax probability of the
+    label, the usual generalisation; the paper has sigmoid heads only.
+
+    Args: alpha: weight of positives, negatives get 1 - alpha; None for no balance.
+    Raises: ConfigError: gamma below 0, or alpha out of [0, 1].
+    """
+
+    def __init__(self, gamma: float = 2.0, alpha: float | None = 0.25, activation: Activation = "sigmoid"):
+        super().__init__(activation)
+        if gamma < 0:
+            raise ConfigError(f"Focal needs gamma >= 0, got {gamma}")
+        if alpha is not None:
+            _check_alpha(alpha)
+        self.gamma, self.alpha = gamma, alpha
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return _focal(logits, labels, self.activation, self.gamma, self.alpha)
+
+
+def _check_alpha(alpha: float) -> None:
+    if not 0 <= alpha <= 1:
+        raise ConfigError(f"alpha must be in [0, 1], got {alpha}")
+
+
+def _focal(logits: Tensor, labels: Tensor, activation: Activation, gamma: float, alpha: float | None) -> Tensor:
+    """The shared formula; ignored rows get safe logits first, because 0 · inf is NaN."""
+    valid = labels != IGNORE
+    logits = torch.where(valid.unsqueeze(-1), logits, 0)
+    if activation == "softmax":
+        return torch.where(valid, _softmax_focal(logits, labels, gamma, alpha), 0)
+    return torch.where(valid.unsqueeze(-1), _sigmoid_focal(logits, labels, gamma, alpha), 0)
+
+
+def _sigmoid_focal(logits: Tensor, labels: Tensor, gamma: float, alpha: float | None) -> Tensor:
+    """Every class as a negative, then the labelled one put right: no one-hot copy of the labels."""
+    positive_weight, negative_weight = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+    as_negative = _modulated(F.softplus(logits), logits, gamma) * negative_weight
+    if logits.shape[-1] == 0:
+        return as_negative
+    label = labels.clamp_min(0).unsqueeze(-1)
+    own = logits.gather(-1, label)
+    as_positive = _modulated(F.softplus(-own), -own, gamma) * positive_weight
+    own_loss = torch.where(labels.unsqueeze(-1) >= 0, as_positive, as_negative.gather(-1, label))
+    return as_negative.scatter(-1, label, own_loss)
+
+
+def _modulated(cross_entropy: Tensor, logits: Tensor, gamma: float) -> Tensor:
+    """(1 - p_t)^γ · CE with CE = softplus(x) and 1 - p_t = sigmoid(x) = exp(x - softplus(x))."""
+    if gamma == 0:
+        return cross_entropy
+    return torch.exp(gamma * (logits - cross_entropy)) * cross_entropy
+
+
+def _softmax_focal(logits: Tensor, labels: Tensor, gamma: float, alpha: float | None) -> Tensor:
+    background = logits.shape[-1] - 1
+    target = torch.where(labels >= 0, labels, background)
+    log_p = F.log_softmax(logits, dim=-1).gather(-1, target.unsqueeze(-1)).squeeze(-1)
+    loss = -log_p
+    if gamma != 0:
+        # the smallest normal number keeps the slope of u^γ finite at u = 0, where the loss is 0 anyway
+        wrong = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)
+        loss = torch.exp(gamma * wrong.log()) * loss
+    if alpha is not None:
+        loss = loss * torch.where(labels >= 0, alpha, 1 - alpha)
+    return loss

@@ -1,0 +1,50 @@
+"""The one primitive under every hard sampler: a key, a grouping and a quota.
+
+| sampler         | key   | group           | quota         |
+|-----------------|-------|-----------------|---------------|
+| random balanced | noise | image, pos/neg  | n·f, n·(1-f)  |
+| SSD 3:1         | loss  | image, neg      | 3 · #pos      |
+| OHEM            | loss  | image           | B/N           |
+
+No loop over images or groups, no boolean gather, no host synchronisation: shapes are static throughout.
+"""
+
+import torch
+from torch import Tensor
+
+from hardmine.samples import Assignment
+
+__all__ = ["rank_in_groups", "top_among", "top_balanced"]
+
+
+def rank_in_groups(key: Tensor, group: Tensor) -> Tensor:
+    """Place of each sample among those of its row and group, largest key first: (B, N), (B, N) -> (B, N) int64.
+
+    Rank 0 is the largest key. Ties keep their order, so the result is repeatable.
+    """
+    order = key.argsort(dim=-1, descending=True, stable=True)
+    order = order.gather(-1, group.gather(-1, order).argsort(dim=-1, stable=True))  # by group, then by key
+    sorted_group = group.gather(-1, order)
+    place = torch.arange(key.shape[-1], device=key.device).expand_as(order)
+    starts = torch.ones_like(sorted_group, dtype=torch.bool)
+    starts[..., 1:] = sorted_group[..., 1:] != sorted_group[..., :-1]
+    first_of_group = torch.where(starts, place, 0).cummax(dim=-1).values
+    return torch.empty_like(order).scatter_(-1, order, place - first_of_group)
+
+
+def top_among(key: Tensor, candidates: Tensor, quota: int | Tensor) -> Tensor:
+    """Mask of the ``quota`` candidates of each row with the largest key: (B, N), (B, N) bool -> (B, N) bool.
+
+    ``quota`` is a number, or one per row as (B, 1). Fewer are kept where there are fewer candidates.
+    """
+    return candidates & (rank_in_groups(key, candidates.long()) < quota)
+
+
+def top_balanced(key: Tensor, assignment: Assignment, num: int, positive_fraction: float) -> Tensor:
+    """Mask (B, N) of at most ``num`` samples an image: the top positives up to their share, the rest top negatives.
+
+    ``int(num · positive_fraction)`` bounds the positives; negatives take every place that is left.
+    """
+    rank = rank_in_groups(key, assignment.matched_gt.clamp_max(0))
+    positives = assignment.is_positive & (rank < int(num * positive_fraction))
+    return positives | (assignment.is_negative & (rank < num - positives.sum(dim=-1, keepdim=True)))

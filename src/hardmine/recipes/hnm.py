@@ -1,0 +1,48 @@
+"""Hard negative mining at 3:1, SSD's way."""
+
+from hardmine.normalize import PerPositive
+from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots
+from hardmine.sampling import All, HardNegative
+
+__all__ = ["hnm"]
+
+
+def hnm(ratio: float = 3.0, min_negatives: int = 3, budget: int = 512) -> Recipe:
+    """All positives, and of the negatives ``ratio`` times as many with the largest classification loss.
+
+    Args: ratio: negatives a positive.  min_negatives: kept by an image with few objects or none.
+        budget: the most proposals an image of a two-stage detector keeps.
+    """
+
+    def slots(head: HeadTraits) -> Slots:
+        if head.name == "rpn":
+            return {}
+        if head.name == "roi":
+            return {"select": Slot(HardNegative(ratio, min_negatives, budget))}
+        per_positive = Slot(All(), normalize=PerPositive())
+        return {
+            "select": Slot(HardNegative(ratio, min_negatives)),
+            "classify": per_positive,
+            "regress": per_positive,
+        }
+
+    return Recipe(
+        name="hnm",
+        slots=slots,
+        title="3:1 hard negative mining",
+        summary="Keeps the hardest negatives only, three a positive; all positives stay.",
+        equation="w_i = 1 for positives and the 3·P negatives of largest ℓ_cls of an image, else 0",
+        paper=Paper(
+            "Liu, Anguelov, Erhan, Szegedy, Reed, Fu, Berg",
+            "SSD: Single Shot MultiBox Detector",
+            "ECCV 2016",
+            "1512.02325",
+        ),
+        differences=(
+            "An image without objects keeps `min_negatives` instead of none, so that it still teaches the background.",
+            "The paper mines a one-stage detector; on a two-stage one the RoI head's proposals are mined, "
+            "with the head's own loss and normaliser.",
+            "The loss stays the detector's own: softmax cross entropy on SSD, focal loss on RetinaNet and FCOS.",
+        ),
+        parameters={"ratio": ratio, "min_negatives": min_negatives, "budget": budget},
+    )

@@ -1,0 +1,37 @@
+"""OHEM as mmdetection has it."""
+
+from hardmine.recipes.ohem import OHEM_PAPER, mined
+from hardmine.recipes.recipe import HeadTraits, Recipe, Slots
+from hardmine.sampling import OHEM
+
+__all__ = ["ohem_mmdet"]
+
+
+def ohem_mmdet(budget: int = 512, positive_fraction: float = 0.25) -> Recipe:
+    """The hardest positives up to their share and the hardest negatives for the rest, by classification loss.
+
+    Args: budget: samples an image keeps.  positive_fraction: the most positives among them, as a share.
+    """
+
+    def slots(head: HeadTraits) -> Slots:
+        sampling = OHEM(budget, nms_iou=None, positive_fraction=positive_fraction, rank_by="classification")
+        return mined(sampling, head)
+
+    return Recipe(
+        name="ohem_mmdet",
+        slots=slots,
+        title="OHEM in mmdetection's form",
+        summary="Hard: mines positives and negatives apart, so the ratio of random sampling stays; no NMS.",
+        equation="w_i = 1 for the n·f positives and n - #pos negatives of largest ℓ_cls of an image, else 0",
+        paper=OHEM_PAPER,
+        published=(
+            "Faster R-CNN R50-FPN, COCO: AP 36.4 -> 36.6; Mask R-CNN 37.3 -> 37.6; Cascade 40.3 -> 40.6 "
+            "(mmdetection's own runs)",
+        ),
+        differences=(
+            "From the paper: classification loss only, a fixed share of positives, no NMS.",
+            "From mmdetection: works whatever the shape of the loss (there a focal loss fails), on any detector here.",
+        ),
+        parameters={"budget": budget, "positive_fraction": positive_fraction},
+        prior=0.01,
+    )

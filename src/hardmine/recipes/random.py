@@ -1,0 +1,38 @@
+"""The framework's own default: the baseline of every comparison."""
+
+from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots
+from hardmine.sampling import RandomBalanced
+
+__all__ = ["random"]
+
+
+def random(num: int | None = None, positive_fraction: float = 0.25) -> Recipe:
+    """The detector as its framework trains it; a two-stage detector samples its proposals at random.
+
+    Args: num: where given, the head of a two-stage detector keeps this many proposals an image instead of its own
+        number, ``positive_fraction`` of them positive at most. Use it to compare at the budget of another method.
+    """
+
+    def slots(head: HeadTraits) -> Slots:
+        if num is None or head.name != "roi":
+            return {}
+        return {"select": Slot(RandomBalanced(num, positive_fraction))}
+
+    return Recipe(
+        name="random",
+        slots=slots,
+        title="The framework's own default",
+        summary="Two-stage: random proposals, 25 % positive. RetinaNet and FCOS: focal loss. SSD: 3:1 hard negatives.",
+        equation="w_i = 1 for n·f random positives and as many random negatives as make up n, else 0",
+        paper=Paper(
+            "Ren, He, Girshick, Sun",
+            "Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks",
+            "NeurIPS 2015",
+            "1506.01497",
+        ),
+        differences=(
+            "Counts are taken over all ranks, so that training on several GPUs gives the gradient of one; "
+            "the frameworks divide by each rank's own count.",
+        ),
+        parameters={"num": num, "positive_fraction": positive_fraction},
+    )

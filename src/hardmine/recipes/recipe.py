@@ -1,0 +1,90 @@
+"""What a recipe is: one paper, as a choice of w, ℓ and Z for each place where a detector computes a loss.
+
+    L = (1/Z) · Σ_i  w_i · ℓ(z_i, t_i)
+
+A detector has one or two *heads* (a dense detector one; a two-stage detector its RPN and its RoI head), and each head
+the same three *slots*:
+
+select     which of its samples count at all, for both losses: a sampling
+classify   the classification loss: a sampling, a loss, a normaliser
+regress    the box loss, of positives: a sampling, a loss, a normaliser
+
+A recipe fills only the parts it changes; the framework's own choice stays in all others.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from hardmine.losses import ClassificationLoss, RegressionLoss
+from hardmine.losses.classification import Activation
+from hardmine.normalize import Normalizer
+from hardmine.sampling import Sampling
+
+__all__ = ["SLOTS", "HeadTraits", "Paper", "Recipe", "Slot", "Slots"]
+
+SLOTS = ("select", "classify", "regress")
+
+
+@dataclass(frozen=True, slots=True)
+class HeadTraits:
+    """What a recipe may know of a head before it fills its slots.
+
+    name: "dense" (one-stage), "rpn" or "roi".  evidence: names of the fields of `Samples` the head can provide.
+    """
+
+    detector: str
+    name: Literal["dense", "rpn", "roi"]
+    activation: Activation
+    evidence: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One place where a loss is computed. A part that is None stays as the framework has it."""
+
+    sampling: Sampling | None = None
+    loss: ClassificationLoss | RegressionLoss | None = None
+    normalize: Normalizer | None = None
+
+    def over(self, default: "Slot") -> "Slot":
+        """This slot, with its empty parts taken from the default."""
+        return Slot(self.sampling or default.sampling, self.loss or default.loss, self.normalize or default.normalize)
+
+
+Slots = Mapping[str, Slot]
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """Where a method comes from."""
+
+    authors: str
+    title: str
+    venue: str
+    arxiv: str | None = None
+
+    def __str__(self) -> str:
+        number = f", arXiv:{self.arxiv}" if self.arxiv else ""
+        return f"{self.authors}, {self.title}, {self.venue}{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One method, ready to be put on a detector: `hardmine.wrap(model, recipe)`.
+
+    slots: given a head, the slots that the method fills there (keys from `SLOTS`); called once a head.
+    prior: probability of any object that a new classification layer should start with, where the method needs one.
+    The other fields say what the method is; `hardmine explain` and the documentation print them.
+    """
+
+    name: str
+    slots: Callable[[HeadTraits], Slots]
+    title: str = ""
+    summary: str = ""
+    equation: str = ""
+    paper: Paper | None = None
+    published: tuple[str, ...] = ()
+    differences: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    prior: float | None = None

@@ -1,0 +1,152 @@
+"""What is known about the samples of a batch: the objects, which of them each sample belongs to, and the evidence.
+
+A *sample* is whatever a detector scores: an anchor, a proposal, a point. Everything is batched and padded, so that a
+batch is one tensor: B images, N samples, G ground truths, C foreground classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from hardmine.errors import EvidenceError, ShapeError
+
+__all__ = ["BACKGROUND", "IGNORE", "Assignment", "GroundTruth", "Samples"]
+
+BACKGROUND = -1
+"""In ``matched_gt`` and ``labels``: the sample belongs to no object and should say so."""
+IGNORE = -2
+"""In ``matched_gt`` and ``labels``: the sample is padding, or nobody can tell; it must not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroundTruth:
+    """The annotated objects of a batch, padded to the image that has most of them (at least one column).
+
+    boxes: (B, G, 4) xyxy pixels.  labels: (B, G) int64 in 0..C-1.  is_object: (B, G) bool, False in padding.
+    ignore_regions: (B, R, 4), crowds and "difficult" objects: neither object nor background; padded with empty boxes,
+    R = 0 where the batch has none.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    is_object: Tensor
+    ignore_regions: Tensor
+
+    @classmethod
+    def from_lists(
+        cls, boxes: Sequence[Tensor], labels: Sequence[Tensor], ignore_regions: Sequence[Tensor] | None = None
+    ) -> "GroundTruth":
+        """Pads one (G_b, 4), one (G_b,) and, where there are any, one (R_b, 4) tensor an image.
+
+        Raises: ShapeError: shapes that do not belong together.
+        """
+        _check_lists(boxes, labels)
+        columns = max(1, *(len(label) for label in labels))
+        count = torch.tensor([len(label) for label in labels], device=labels[0].device)
+        return cls(
+            boxes=_pad(boxes, columns),
+            labels=_pad(labels, columns),
+            is_object=torch.arange(columns, device=count.device) < count[:, None],
+            ignore_regions=boxes[0].new_zeros(len(boxes), 0, 4)
+            if ignore_regions is None
+            else _pad(ignore_regions, max(len(regions) for regions in ignore_regions)),
+        )
+
+    def boxes_of(self, assignment: "Assignment") -> Tensor:
+        """The box each sample should predict, (B, N, 4); of no meaning where the sample is not positive."""
+        index = assignment.matched_gt.clamp_min(0).unsqueeze(-1).expand(-1, -1, 4)
+        return self.boxes.gather(1, index)
+
+    def labels_of(self, assignment: "Assignment") -> Tensor:
+        """The class each sample should predict, (B, N) in 0..C-1, BACKGROUND or IGNORE."""
+        labels = self.labels.gather(1, assignment.matched_gt.clamp_min(0))
+        return torch.where(assignment.is_positive, labels, assignment.matched_gt)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Which ground truth each sample belongs to.
+
+    matched_gt: (B, N) int64, an index into G, or BACKGROUND, or IGNORE.
+    iou: (B, N), the sample's largest IoU with any object, 0 for padding.
+    """
+
+    matched_gt: Tensor
+    iou: Tensor
+
+    @property
+    def is_positive(self) -> Tensor:
+        return self.matched_gt >= 0
+
+    @property
+    def is_negative(self) -> Tensor:
+        return self.matched_gt == BACKGROUND
+
+    @property
+    def is_valid(self) -> Tensor:
+        return self.matched_gt != IGNORE
+
+    def only(self, kept: Tensor) -> "Assignment":
+        """The same with all samples outside the mask (B, N) set to IGNORE."""
+        return replace(self, matched_gt=self.matched_gt.masked_fill(~kept, IGNORE))
+
+    def gather(self, index: Tensor) -> "Assignment":
+        """The samples at ``index`` (B, K) only, in that order."""
+        return Assignment(self.matched_gt.gather(1, index), self.iou.gather(1, index))
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """The evidence about each sample: a detector's slot fills what it has, a method declares what it needs.
+
+    labels: (B, N) class, BACKGROUND or IGNORE.  boxes: (B, N, 4) the anchor or proposal itself, before regression.
+    logits: (B, N, C) or, for softmax heads, (B, N, C + 1) with background last.
+    classification_loss, regression_loss: (B, N) unreduced and without gradient, 0 where they do not apply.
+    noise: (B, N) uniform in [0, 1): the only source of randomness; an input, so that calls are pure and repeatable.
+    """
+
+    assignment: Assignment
+    labels: Tensor | None = None
+    boxes: Tensor | None = None
+    logits: Tensor | None = None
+    classification_loss: Tensor | None = None
+    regression_loss: Tensor | None = None
+    noise: Tensor | None = None
+
+    def only(self, names: frozenset[str]) -> "Samples":
+        """The same with all other evidence taken away, so that no method can lean on what it did not declare.
+
+        Raises: EvidenceError: a named piece of evidence is absent.
+        """
+        absent = sorted(name for name in names if getattr(self, name) is None)
+        if absent:
+            raise EvidenceError(f"the samples lack {', '.join(absent)}; they have {', '.join(self.available)}")
+        return Samples(self.assignment, **{name: getattr(self, name) for name in names})
+
+    @property
+    def available(self) -> tuple[str, ...]:
+        """Names of the evidence that is there."""
+        return tuple(field.name for field in fields(self) if getattr(self, field.name) is not None)
+
+    def keep(self, kept: Tensor) -> "Samples":
+        """The same evidence with all samples outside the mask (B, N) ignored."""
+        labels = None if self.labels is None else self.labels.masked_fill(~kept, IGNORE)
+        return replace(self, assignment=self.assignment.only(kept), labels=labels)
+
+
+def _check_lists(boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
+    for b, (box, label) in enumerate(zip(boxes, labels, strict=True)):
+        if box.ndim != 2 or box.shape[-1] != 4 or label.shape != box.shape[:1]:
+            raise ShapeError(
+                f"image {b} of the batch: got boxes {tuple(box.shape)} and labels {tuple(label.shape)}; "
+                f"expected (G, 4) and (G,) with the same G"
+            )
+
+
+def _pad(rows: Sequence[Tensor], length: int) -> Tensor:
+    """One tensor a row, filled up with zeros to the given length, (B, length, ...)."""
+    blank = rows[0].new_zeros(length, *rows[0].shape[1:])
+    return pad_sequence([*rows, blank], batch_first=True)[:-1]

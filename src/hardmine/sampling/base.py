@@ -1,0 +1,78 @@
+"""What every sampling is, and the two that need no idea of their own."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from hardmine.errors import EvidenceError
+from hardmine.samples import Samples
+
+__all__ = ["All", "Chain", "Sampling"]
+
+
+class Sampling(nn.Module, ABC):
+    """Answers, for every sample: how much does it count? Zero or one (hard), or any weight from zero up (soft).
+
+    A method implements `weigh` and declares the evidence it needs. It is shown nothing else, and whatever it returns,
+    ignored and padded samples weigh exactly 0.
+    """
+
+    needs: frozenset[str] = frozenset()
+    """Names of the fields of `Samples` that the method reads, beside the assignment."""
+    through_grad: bool = False
+    """Whether gradient flows through the weights."""
+    budget: int | None = None
+    """The most samples of one image that can weigh more than 0, where there is such a bound."""
+
+    @abstractmethod
+    def weigh(self, samples: Samples) -> Tensor:
+        """Weights (B, N), or (B, N, C) where each class has its own."""
+
+    def forward(self, samples: Samples) -> Tensor:
+        """Weights (B, N) or (B, N, C) of the samples, 0 where they are ignored.
+
+        Raises: EvidenceError: the samples lack what the method needs.
+        """
+        try:
+            evidence = samples.only(self.needs)
+        except EvidenceError as error:
+            raise EvidenceError(f"{type(self).__name__} needs {', '.join(sorted(self.needs))}: {error}") from None
+        with torch.set_grad_enabled(self.through_grad and torch.is_grad_enabled()):
+            weights = self.weigh(evidence)
+        valid = samples.assignment.is_valid
+        return torch.where(valid if weights.ndim == valid.ndim else valid.unsqueeze(-1), weights, 0)
+
+
+class All(Sampling):
+    """Counts every sample once: no sampling."""
+
+    def weigh(self, samples: Samples) -> Tensor:
+        return torch.ones_like(samples.assignment.iou)
+
+
+class Chain(Sampling):
+    """One sampling after another: each sees only what those before it kept, and the weights multiply."""
+
+    def __init__(self, *samplings: Sampling):
+        super().__init__()
+        self.samplings = nn.ModuleList(samplings)
+        self.needs = frozenset().union(*(sampling.needs for sampling in samplings))
+        self.through_grad = any(sampling.through_grad for sampling in samplings)
+        self.budget = min((sampling.budget for sampling in samplings if sampling.budget is not None), default=None)
+
+    def weigh(self, samples: Samples) -> Tensor:
+        weights = torch.ones_like(samples.assignment.iou)
+        for sampling in self.samplings:
+            weights = _times(weights, sampling(samples.keep(_per_sample(weights) > 0)))
+        return weights
+
+
+def _per_sample(weights: Tensor) -> Tensor:
+    return weights if weights.ndim == 2 else weights.amax(dim=-1)
+
+
+def _times(first: Tensor, second: Tensor) -> Tensor:
+    if first.ndim < second.ndim:
+        first = first.unsqueeze(-1)
+    return first * (second if second.ndim == first.ndim else second.unsqueeze(-1))
