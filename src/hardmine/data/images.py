@@ -61,7 +61,7 @@ def read_header(file: Path) -> ImageHeader:
     Raises: DataError: not an image of a known format, or larger than Pillow's limit against decompression bombs.
     """
     try:
-        with Image.open(file, formats=_FORMATS) as image:
+        with file.open("rb") as stream, Image.open(stream, formats=_FORMATS) as image:
             return ImageHeader(image.width, image.height, _orientation(image), image.mode)
     except _UNREADABLE as error:
         raise DataError(f"{file} cannot be opened as an image ({error}); replace or remove it") from error
@@ -73,7 +73,7 @@ def load_rgb(file: Path, orientation: int = 1) -> np.ndarray:
     Raises: DataError: the file is missing, truncated or not an image.
     """
     try:
-        with Image.open(file, formats=_FORMATS) as image:
+        with file.open("rb") as stream, Image.open(stream, formats=_FORMATS) as image:
             rgb = _to_rgb(image)
     except _UNREADABLE as error:
         message = f"{file} cannot be decoded ({error}); replace or remove it, `hardmine check` lists all such images"
@@ -85,7 +85,9 @@ def _orientation(image: Image.Image) -> int:
     if image.format == "PNG" and "exif" not in image.info:
         return 1  # Pillow would decode the whole PNG to look for EXIF after the pixels
     if image.format == "TIFF":
-        return 1  # Pillow turns TIFF by itself, and its size is already the turned one
+        # Pillow turns TIFF by itself, and its size is already the turned one. But it forgets to where it maps a file
+        # into memory, which is why files are opened as streams here.
+        return 1
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     return orientation if orientation in _TURNS else 1
 

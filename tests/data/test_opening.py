@@ -1,0 +1,169 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from hardmine.data import available_splits, check, open_dataset
+from hardmine.data.opening import find_source
+from hardmine.errors import DataError
+
+
+def test_precedence_of_formats_in_one_folder(tmp_path, write_yolo, write_coco, write_voc):
+    def found():
+        return find_source(tmp_path).format
+
+    write_yolo(tmp_path)
+    write_coco(tmp_path / "coco.json")
+    xml = write_voc(tmp_path)
+    assert found() == "YOLO"
+    (tmp_path / "data.yaml").rename(tmp_path / "other.yaml")
+    assert found() == "COCO"
+    (tmp_path / "coco.json").rename(tmp_path / "coco.txt")
+    assert found() == "Pascal VOC"
+    xml.unlink()
+    assert found() == "YOLO"
+
+
+def test_a_file_chooses_its_format(tmp_path, write_yolo, write_coco, write_voc):
+    write_yolo(tmp_path)
+    files = [tmp_path / "data.yaml", write_coco(tmp_path / "coco.json"), write_voc(tmp_path)]
+    assert [find_source(file).format for file in files] == ["YOLO", "COCO", "Pascal VOC"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gone", "there is no file or folder .*gone'; give the path of a data set, or 'scenes'"),
+        ("empty", "holds no data set of a known format"),
+        ("notes.txt", "is not a data set; expected a .json"),
+    ],
+)
+def test_paths_without_a_data_set(tmp_path, name, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("")
+    for function in (open_dataset, available_splits, check):
+        with pytest.raises(DataError, match=message):
+            function(tmp_path / name)
+
+
+def test_no_split_among_several_names_them(tmp_path, write_coco):
+    write_coco(tmp_path / "train.json")
+    write_coco(tmp_path / "val.json")
+    with pytest.raises(DataError, match="no split was asked for; choose one of train, val"):
+        open_dataset(tmp_path)
+    assert open_dataset(tmp_path, "validation").split == "val"
+
+
+def corners(limit):
+    return st.tuples(st.integers(0, limit - 1), st.integers(0, limit - 1)).map(sorted).map(lambda p: (p[0], p[1] + 1))
+
+
+@given(st.lists(st.tuples(corners(64), corners(48), st.sampled_from(["ape", "bee"])), max_size=5))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_same_boxes_in_every_format(tmp_path_factory, objects):
+    root = tmp_path_factory.mktemp("formats")
+    Image.new("RGB", (64, 48)).save(root / "a.png")
+    boxes = [(x[0], y[0], x[1], y[1]) for x, y, _ in objects]
+    names = [name for *_, name in objects]
+    write_all_formats(root, boxes, names)
+    for form in ("coco", "voc", "yolo"):
+        dataset = open_dataset(root / form, classes=("ape", "bee"))
+        assert dataset.problems == ()
+        assert [dataset.classes[label] for label in dataset.records[0].labels] == names
+        np.testing.assert_allclose(dataset.records[0].boxes, np.reshape(boxes, (-1, 4)), atol=1e-4)
+
+
+def write_all_formats(root, boxes, names):
+    """Class "ape" has one more object in a second image, so that every format knows at least one class."""
+    order = ["ape", "bee"]
+    annotations = [
+        {"id": n, "image_id": 1, "category_id": order.index(name), "bbox": [x1, y1, x2 - x1, y2 - y1]}
+        for n, ((x1, y1, x2, y2), name) in enumerate(zip(boxes, names, strict=True))
+    ]
+    elements = "".join(
+        f"<object><name>{name}</name><bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin>"
+        f"<xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
+        for (x1, y1, x2, y2), name in zip(boxes, names, strict=True)
+    )
+    lines = [
+        f"{order.index(name)} {(x1 + x2) / 128} {(y1 + y2) / 96} {(x2 - x1) / 64} {(y2 - y1) / 48}"
+        for (x1, y1, x2, y2), name in zip(boxes, names, strict=True)
+    ]
+    files = {
+        "coco/train.json": json.dumps(
+            {
+                "images": [{"id": 1, "file_name": "a.png"}],
+                "annotations": annotations,
+                "categories": [{"id": n, "name": name} for n, name in enumerate(order)],
+            }
+        ),
+        "voc/a.xml": f"<annotation>{elements}</annotation>",
+        "voc/b.xml": "<annotation><object><name>ape</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax>"
+        "<ymax>2</ymax></bndbox></object></annotation>",
+        "yolo/labels/a.txt": "\n".join(lines),
+        "yolo/data.yaml": "train: images\nnames: [ape, bee]",
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    for place in ("coco/a.png", "voc/a.png", "voc/b.png", "yolo/images/a.png"):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).write_bytes((root / "a.png").read_bytes())
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_bccd_is_the_same_in_voc_and_coco_form(shared, split):
+    coco, voc = open_dataset(shared / "bccd", split), open_dataset(shared / "bccd" / "BCCD", split)
+    assert coco.classes == voc.classes == ("Platelets", "RBC", "WBC")
+    assert coco.category_ids == voc.category_ids
+    assert [record.file.name for record in coco.records] == [record.file.name for record in voc.records]
+    for one, other in zip(coco.records, voc.records, strict=True):
+        assert one.image_id == other.image_id
+        assert np.array_equal(one.boxes, other.boxes)
+        assert np.array_equal(one.labels, other.labels)
+
+
+def test_bccd_zero_area_boxes_are_reported(shared):
+    problems = check(shared / "bccd" / "BCCD").problems
+    assert {(problem.file.name, problem.record) for problem in problems} == {
+        ("BloodImage_00338.xml", "object 13"),
+        ("BloodImage_00343.xml", "object 4"),
+    }
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_coco128_is_the_same_in_yolo_and_coco_form(shared, split):
+    """The json has two decimals and only the 76 names that occur, so boxes agree to a hundredth and ids do not."""
+    coco = open_dataset(shared / "coco128" / "coco_train2017.json", split)
+    yolo = open_dataset(shared / "coco128", split)
+    assert len(yolo.classes) == 80
+    by_name = {record.file.name: record for record in coco.records}
+    assert set(by_name) == {record.file.name for record in yolo.records}
+    for record in yolo.records:
+        other = by_name[record.file.name]
+        assert [yolo.classes[label] for label in record.labels] == [coco.classes[label] for label in other.labels]
+        np.testing.assert_allclose(record.boxes, other.boxes, atol=0.0151)
+
+
+def test_neon_trees_is_read_as_a_flat_folder_of_xml(shared):
+    dataset = open_dataset(shared / "neon_trees" / "SOAP_061.xml")
+    assert (dataset.split, dataset.classes, len(dataset)) == ("all", ("Alive", "Dead", "Tree"), 4)
+    assert sum(len(record.boxes) for record in dataset.records) == 951
+
+
+def test_nuclei_finds_its_images(shared):
+    train, val = (open_dataset(shared / "nuclei", split) for split in ("train", "val"))
+    assert (len(train), len(val), train.problems + val.problems) == (379, 159, ())
+    assert tuple(train[0][0].shape) == (3, train.records[0].height, train.records[0].width)
+
+
+def test_relabelled_bccd_takes_its_images_from_bccd(shared):
+    images = shared / "bccd" / "BCCD" / "JPEGImages"
+    folder = shared / "bccd_relabelled"
+    one, other = (open_dataset(folder / f"{kind}_train.json", images=images) for kind in ("original", "relabelled"))
+    assert [record.file for record in one.records] == [record.file for record in other.records]
+    assert available_splits(folder / "original_train.json") == ("train", "val")
+    assert [sum(len(record.boxes) for record in dataset.records) for dataset in (one, other)] == [1628, 3189]

@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from hardmine.data import collate, training_transform
+from hardmine.errors import ConfigError
+
+
+def example(boxes=((1.0, 2.0, 4.0, 6.0),)):
+    image = torch.arange(3 * 8 * 10, dtype=torch.uint8).reshape(3, 8, 10)
+    boxes = torch.tensor(boxes).reshape(-1, 4)
+    return image, {"boxes": boxes, "labels": torch.ones(len(boxes), dtype=torch.int64), "image_id": 7}
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "axes", "box"),
+    [
+        ((0, 0), [], [1, 2, 4, 6]),
+        ((1, 0), [2], [6, 2, 9, 6]),
+        ((0, 1), [1], [1, 2, 4, 6]),
+        ((1, 1), [1, 2], [6, 2, 9, 6]),
+    ],
+)
+def test_flips_take_the_boxes_along(probabilities, axes, box):
+    image, target = example()
+    flipped, changed = training_transform(*probabilities)(image, target)
+    assert torch.equal(flipped, image.flip(axes))
+    assert changed["boxes"].tolist() == [box]
+    assert (changed["labels"].tolist(), changed["image_id"]) == ([1], 7)
+    assert type(flipped) is type(changed["boxes"]) is torch.Tensor
+    assert target["boxes"].tolist() == [[1, 2, 4, 6]]
+
+
+def test_images_without_objects_pass():
+    _, changed = training_transform(1.0)(*example(()))
+    assert changed["boxes"].shape == (0, 4)
+
+
+def test_same_seed_same_flips():
+    def flips():
+        torch.manual_seed(3)
+        return [training_transform()(*example())[1]["boxes"].tolist() for _ in range(20)]
+
+    assert flips() == flips()
+    assert len({str(boxes) for boxes in flips()}) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"flip_horizontal": 1.1}, {"flip_vertical": -0.1}, {"flip_vertical": float("nan")}]
+)
+def test_probabilities_outside_their_range_are_refused(arguments):
+    with pytest.raises(ConfigError, match="expected a probability from 0 to 1"):
+        training_transform(**arguments)
+
+
+def test_collate_keeps_images_of_different_sizes_apart():
+    (image, target), other = example(), torch.full((3, 4, 4), 255, dtype=torch.uint8)
+    images, targets = collate([(image, target), (other, {"boxes": torch.zeros(0, 4)})])
+    assert [tuple(i.shape) for i in images] == [(3, 8, 10), (3, 4, 4)]
+    assert images[1].dtype == torch.float32
+    assert images[1].min() == images[1].max() == 1.0
+    assert targets[0] is target
