@@ -2,7 +2,7 @@
 
 from hardmine.evaluation.bootstrap import Difference, paired_differences
 from hardmine.evaluation.coco import Metrics, evaluate_predictions, read_predictions
-from hardmine.evaluation.look_alikes import LookAlikeErrors, look_alike_errors
+from hardmine.evaluation.look_alikes import LookAlikeErrors, look_alike_errors, mean_look_alike_errors
 from hardmine.evaluation.matching import ClassMatches, Matches, match_predictions
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "evaluate_predictions",
     "look_alike_errors",
     "match_predictions",
+    "mean_look_alike_errors",
     "paired_differences",
     "read_predictions",
 ]

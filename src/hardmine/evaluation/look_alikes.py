@@ -13,7 +13,7 @@ keeps them low, hard mining pushes them up), so a fixed score is not a fair line
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 from hardmine.evaluation.coco import checked_predictions
 from hardmine.evaluation.matching import Matches, box_iou_xywh
 
-__all__ = ["LookAlikeErrors", "look_alike_errors"]
+__all__ = ["LookAlikeErrors", "look_alike_errors", "mean_look_alike_errors"]
 
 MATCHED_RECALL = 0.5
 FIXED_SCORE = 0.5
@@ -62,6 +62,17 @@ def look_alike_errors(
         auc=_auc(object_scores, look_alike_scores),
         share_at_fixed_score=_share(look_alike_scores >= FIXED_SCORE),
     )
+
+
+def mean_look_alike_errors(runs: Sequence[LookAlikeErrors]) -> LookAlikeErrors:
+    """Mean over runs on the same images; `None` stays where any run has none."""
+    shares = ("share_at_matched_recall", "auc", "share_at_fixed_score")
+    return replace(runs[0], **{name: _mean([getattr(run, name) for run in runs]) for name in shares})
+
+
+def _mean(values: list[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if len(defined) == len(values) else None
 
 
 def _look_alike_scores(

@@ -19,6 +19,7 @@ import numpy as np
 from faster_coco_eval import mask
 from numpy.typing import ArrayLike
 
+from hardmine.errors import DataError
 from hardmine.evaluation.coco import checked_predictions
 
 __all__ = ["IOU_THRESHOLDS", "ClassMatches", "Matches", "match_predictions"]
@@ -85,10 +86,12 @@ def match_predictions(ground_truth: dict, predictions: Sequence[dict], *, source
     """Matches COCO results to COCO ground truth at the ten IoU thresholds .50 ... .95.
 
     Raises:
-        DataError: a prediction that does not fit the ground truth (as in `evaluate_predictions`).
+        DataError: a prediction that does not fit the ground truth (as in `evaluate_predictions`), or no ground truth.
     """
     predictions = checked_predictions(ground_truth, predictions, source)
     image_ids = sorted(image["id"] for image in ground_truth["images"])
+    if not image_ids or not ground_truth["categories"]:
+        raise DataError("the ground truth has no image or no class, so there is nothing to match")
     objects = _by_class_and_image(ground_truth["annotations"])
     detections = _by_class_and_image(predictions)
     category_ids = sorted(category["id"] for category in ground_truth["categories"])

@@ -1,10 +1,11 @@
 """Which recipe is better, and how sure is that? The same detector, data and seeds under each of them.
 
-Everything but the recipe is held equal: run (recipe, seed k) starts from the same weights, sees the same images in the same order and is
-measured on the same images as (first recipe, seed k). So the runs are pairs, and what is compared is the difference within a pair.
+Everything but the recipe is held equal: run (recipe, seed k) starts from the same weights, sees the same images in
+the same order and is measured on the same images as (first recipe, seed k). So the runs are pairs, and what is
+compared is the difference within a pair.
 
-The seeds are the outer loop: all recipes are trained on seed 0, then all on seed 1. A comparison that is stopped is still paired, and
-`resume` goes on from there; runs that are finished are not trained again.
+The seeds are the outer loop: all recipes are trained on seed 0, then all on seed 1. A comparison that is stopped is
+still paired, and `resume` goes on from there; runs that are finished are not trained again.
 """
 
 import csv
@@ -31,6 +32,7 @@ from hardmine.evaluation import (
     paired_differences,
     read_predictions,
 )
+from hardmine.evaluation.look_alikes import MATCHED_RECALL
 from hardmine.training.config import TrainingConfig
 from hardmine.training.files import write_atomically, write_json
 from hardmine.training.loop import RunResult, train
@@ -91,16 +93,27 @@ class Comparison:
     rows: tuple[ComparisonRow, ...]
     seeds: tuple[int, ...]
     num_images: int
+    peak_memory_of: str
     config: TrainingConfig
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know to read the intervals right."""
-        first = f"Intervals: 95 % for the difference to {self.rows[0].recipe} in AP, bootstrap over {self.num_images} images"
-        if len(self.seeds) == 1:
-            return (f"{first} only: there is one seed, and another one may give another result.",)
-        few = " They are few, so an interval may be too narrow." if len(self.seeds) < FEWEST_SURE_SEEDS else ""
-        return (f"{first} and {len(self.seeds)} seeds.{few}",)
+        """What a reader must know to read the table right."""
+        notes = [self._about_intervals(), f"Step time: ratio to {self.rows[0].recipe}. Memory: {self.peak_memory_of}."]
+        if any(row.look_alikes for row in self.rows):
+            notes.append(
+                f"Look-alikes hit: share of planted look-alikes with a prediction on them, at the score where "
+                f"{MATCHED_RECALL:.0%} of the objects are found; AUC: chance that an object outscores a look-alike."
+            )
+        return tuple(notes)
+
+    def _about_intervals(self) -> str:
+        baseline, num_seeds = self.rows[0].recipe, len(self.seeds)
+        covered = f"95 % intervals of the difference in AP to {baseline}: bootstrap over {self.num_images} images"
+        if num_seeds == 1:
+            return f"{covered} only: there is one seed, and another one may give another result."
+        few = " They are few, so an interval may be too narrow." if num_seeds < FEWEST_SURE_SEEDS else ""
+        return f"{covered} and {num_seeds} seeds.{few}"
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON-able dictionary."""
@@ -108,6 +121,7 @@ class Comparison:
             "config": asdict(self.config),
             "seeds": list(self.seeds),
             "num_images": self.num_images,
+            "peak_memory_of": self.peak_memory_of,
             "notes": list(self.notes),
             "recipes": [row.to_dict() for row in self.rows],
         }
@@ -132,7 +146,7 @@ def compare(
     resume: bool = False,
     progress: bool = True,
 ) -> Comparison:
-    """Trains every recipe on every seed, as ordinary runs in `out/<recipe>/seed<k>`, and compares all to the first recipe.
+    """Trains every recipe on every seed as ordinary runs in `out/<recipe>/seed<k>`, and compares them to the first.
 
     Leaves `compare.json` and `compare.csv` in `out`. The recipe and the seed of `config` are not used.
 
@@ -150,7 +164,8 @@ def compare(
     if not resume and out.exists() and (out.is_file() or any(out.iterdir())):
         raise RunError(f"{out} exists already; choose another folder with --out, or continue with --resume")
     runs = _train_all(config, recipes, seeds, out, resume, progress)
-    comparison = Comparison(_rows(runs, val_data), tuple(seeds), len(val_data), config)
+    memory_of = next(iter(runs.values()))[0].rows[0]["peak_memory_of"]
+    comparison = Comparison(_rows(runs, val_data), tuple(seeds), len(val_data), memory_of, config)
     if PartialState().is_main_process:
         write_json(out / "compare.json", comparison.to_dict())
         write_atomically(out / "compare.csv", comparison.to_csv().encode())
@@ -206,17 +221,9 @@ def _rows(runs: Mapping[str, Sequence[RunResult]], val_data: DetectionDataset) -
     predictions = {label: [read_predictions(run.predictions) for run in of] for label, of in runs.items()}
     matches = {label: [match_predictions(ground_truth, p) for p in of] for label, of in predictions.items()}
     differences = paired_differences(matches)
+    look_alikes = {label: _look_alikes(val_data, ground_truth, predictions[label], matches[label]) for label in runs}
     baseline = next(iter(runs.values()))
-    return tuple(
-        _row(
-            label,
-            of,
-            baseline,
-            differences.get(label),
-            _look_alikes(val_data, ground_truth, predictions[label], matches[label]),
-        )
-        for label, of in runs.items()
-    )
+    return tuple(_row(label, of, baseline, differences.get(label), look_alikes[label]) for label, of in runs.items())
 
 
 def _row(

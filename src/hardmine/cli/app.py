@@ -1,0 +1,169 @@
+"""The commands, and what happens when one fails.
+
+Torch and what stands on it take seconds to import, so they are imported in the commands that need them: `--help`
+answers at once.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from hardmine.cli.training_options import given_options, takes_training_options
+from hardmine.errors import HardmineError
+
+__all__ = ["app", "main"]
+
+USAGE_ERROR, INTERRUPTED = 2, 130
+UsageError: Any = typer.BadParameter.__base__  # of click, or of typer's own copy of it: that depends on its version
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Hard example mining for object detection: any method, on the detector you have, compared honestly.",
+)
+
+Out = Annotated[Path, typer.Option(help="New folder for everything that comes out; an existing one is refused.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue what was stopped in the folder of --out.")]
+Run = Annotated[Path, typer.Argument(help="Folder of a finished run.", show_default=False)]
+Split = Annotated[str | None, typer.Option(help="Split of the data set.", show_default="the run's validation split")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit code: 0, 2 for what the user can put right, 130 when interrupted."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("hardmine").setLevel(logging.INFO)
+    try:
+        return app(sys.argv[1:] if arguments is None else arguments, standalone_mode=False) or 0
+    except HardmineError as error:
+        return _fail(str(error))
+    except UsageError as error:
+        return _fail(f"{error.format_message()} See --help.")
+    except (KeyboardInterrupt, typer.Abort):
+        Console(stderr=True).print("interrupted")
+        return INTERRUPTED
+
+
+@app.command()
+@takes_training_options
+def compare(
+    recipes: Annotated[str, typer.Option(help="All are compared to the first.")] = "random,ohem,hnm",
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds: each recipe is trained once per seed.")] = 1,
+    out: Out = Path("runs/compare"),
+    resume: Resume = False,
+    **training: Any,
+) -> None:
+    """Train the same detector under several recipes and say which is better, and how sure that is.
+
+    Without options: built-in scenes, a tiny detector, a few minutes on two CPU cores.
+    Recipes take options: --recipes random,ohem:budget=64,nms_iou=0.5,hnm
+    """
+    from accelerate import PartialState
+
+    from hardmine.cli.recipe_arguments import parse_recipes
+    from hardmine.cli.tables import comparison_table
+    from hardmine.training.compare import compare as run_comparison
+
+    config = given_options(training)
+    comparison = run_comparison(config, parse_recipes(recipes), range(seeds), out, resume=resume)
+    if PartialState().is_main_process:
+        _show(comparison_table(comparison), *comparison.notes, f"Results: compare.json, compare.csv and runs in {out}")
+
+
+@app.command()
+@takes_training_options
+def train(
+    out: Out,
+    recipe: Annotated[str, typer.Option(help="Recipe, with options: ohem:budget=64,nms_iou=0.5")] = "random",
+    seed: Annotated[int, typer.Option(help="Decides weights, data order, augmentation, sampling.")] = 0,
+    resume: Resume = False,
+    **training: Any,
+) -> None:
+    """Train one detector under one recipe, and measure it on the validation split."""
+    from accelerate import PartialState
+
+    from hardmine.cli.recipe_arguments import parse_recipe
+    from hardmine.cli.tables import metrics_table
+    from hardmine.training import train as run_training
+
+    choice = parse_recipe(recipe)
+    config = given_options(training | {"recipe": choice.name, "recipe_options": choice.options, "seed": seed})
+    result = run_training(config, out, resume=resume)
+    if PartialState().is_main_process:
+        _show(metrics_table(result.metrics), f"Run: {out}")
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    data: Annotated[str | None, typer.Option(help="Data set.", show_default="the run's own")] = None,
+    split: Split = None,
+) -> None:
+    """Measure a finished run by COCO's average precision."""
+    from hardmine.cli.tables import metrics_table
+    from hardmine.training import evaluate_run
+
+    _show(metrics_table(evaluate_run(run, data, split)))
+
+
+@app.command()
+def predict(
+    run: Run,
+    out: Annotated[Path, typer.Option(help="New file for the predictions, in COCO results format.")],
+    data: Annotated[str | None, typer.Option(help="Data set.", show_default="the run's own")] = None,
+    split: Split = None,
+) -> None:
+    """Write what a finished run finds in a data set."""
+    from hardmine.training import predict_run
+
+    _show(f"Predictions: {predict_run(run, data, split, out)}")
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes: one paper each."""
+    from hardmine.cli.tables import recipes_table
+
+    _show(recipes_table(), "More on one: hardmine explain NAME")
+
+
+@app.command()
+def explain(
+    name: Annotated[str, typer.Argument(help="Name of a recipe, with options: ohem:budget=64", show_default=False)],
+) -> None:
+    """Explain a recipe: equation, slots, defaults, paper, published numbers, differences to the paper."""
+    from hardmine.cli.recipe_arguments import parse_recipe
+    from hardmine.cli.tables import explanation
+
+    _show(*explanation(parse_recipe(name)))
+
+
+@app.command()
+def check(
+    path: Annotated[str, typer.Argument(help="Path of a data set, or: scenes", show_default=False)],
+    split: Annotated[str | None, typer.Option(help="Only this split.", show_default="all splits")] = None,
+) -> None:
+    """Check whether a data set is usable: what was found, and what is wrong, record by record."""
+    from hardmine.cli.tables import check_report
+    from hardmine.data import check as run_check
+
+    report = run_check(path, split)
+    _show(*check_report(report))
+    if not report.is_usable:
+        raise typer.Exit(USAGE_ERROR)
+
+
+def _show(*parts: Any) -> None:
+    console = Console()
+    for part in parts:
+        in_a_file = isinstance(part, str) and not console.is_terminal
+        console.print(part, markup=False, highlight=False, soft_wrap=in_a_file)  # paths stay whole in a file
+
+
+def _fail(message: str) -> int:
+    Console(stderr=True).print(" ".join(message.split()), style="red", markup=False, highlight=False, soft_wrap=True)
+    return USAGE_ERROR

@@ -1,0 +1,84 @@
+"""Recipes as text: `ohem`, `ohem:budget=64,nms_iou=0.5`, and several of them apart by commas.
+
+A part with `=` and without `:` is one more option of the recipe before it, so both kinds of comma can be told apart:
+`random,ohem:budget=64,nms_iou=0.5,hnm` is three recipes. Names and types of the options are those of the recipe
+function.
+"""
+
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any
+
+from hardmine.errors import ConfigError
+from hardmine.recipes import RECIPES
+from hardmine.training.compare import RecipeChoice
+
+__all__ = ["parse_recipe", "parse_recipes"]
+
+
+def parse_recipes(text: str) -> list[RecipeChoice]:
+    """Several recipes: `random,ohem:budget=64,nms_iou=0.5`.
+
+    Raises:
+        ConfigError: an unknown recipe or option (with the nearest names), or a value that its option cannot take.
+    """
+    recipes: list[str] = []
+    for part in text.split(","):
+        if recipes and "=" in part and ":" not in part:
+            recipes[-1] += f",{part}"
+        else:
+            recipes.append(part)
+    return [parse_recipe(recipe) for recipe in recipes]
+
+
+def parse_recipe(text: str) -> RecipeChoice:
+    """One recipe: `ohem:budget=64,nms_iou=0.5`. Raises ConfigError, as `parse_recipes`."""
+    name, _, options = text.strip().partition(":")
+    if name not in RECIPES:
+        raise ConfigError(f"unknown recipe {name!r}; {_nearest(name, list(RECIPES))}")
+    pairs = [option.strip().partition("=") for option in options.split(",")] if options else []
+    return RecipeChoice(name, {key: _option_value(name, key, value) for key, _, value in pairs})
+
+
+def _option_value(recipe: str, key: str, text: str) -> Any:
+    hints = typing.get_type_hints(RECIPES[recipe])
+    parameters = list(inspect.signature(RECIPES[recipe]).parameters)
+    if key not in parameters:
+        raise ConfigError(f"recipe {recipe} has no option {key!r}; {_nearest(key, parameters)}")
+    for kind in _kinds(hints[key]):
+        try:
+            return _READERS[kind](text) if kind in _READERS else _one_of(typing.get_args(kind), text)
+        except (ValueError, KeyError):
+            continue
+    raise ConfigError(f"recipe {recipe}, option {key}: expected {_name(hints[key])}, got {text!r}")
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    """The members of a union, text last, because it takes everything."""
+    members = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    return tuple(sorted(members, key=lambda kind: kind is str))
+
+
+_READERS: dict[Any, Callable[[str], Any]] = {
+    types.NoneType: lambda text: {"none": None}[text.lower()],
+    bool: lambda text: {"true": True, "false": False}[text.lower()],
+    int: int,
+    float: float,
+    str: str,
+}
+
+
+def _one_of(literals: tuple[Any, ...], text: str) -> Any:
+    return {str(literal): literal for literal in literals}[text]
+
+
+def _name(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    nearest = get_close_matches(name, known, n=3)
+    return f"did you mean {' or '.join(nearest)}?" if nearest else f"there are: {', '.join(known) or 'none'}"

@@ -1,0 +1,62 @@
+"""The options that `train` and `compare` share: the fields of `TrainingConfig`, with a word on each.
+
+An option that is not given is not passed on, so every default lives in `TrainingConfig` alone; those shown in
+`--help` are text.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from hardmine.training.config import TrainingConfig
+
+__all__ = ["TRAINING_OPTIONS", "given_options", "takes_training_options"]
+
+
+def _option(kind: Any, help_text: str, default: str) -> Any:
+    return Annotated[kind | None, typer.Option(help=help_text, show_default=default)]
+
+
+TRAINING_OPTIONS = {
+    "data": _option(str, "Data set: a path (COCO, Pascal VOC or YOLO, recognised), or the built-in scenes.", "scenes"),
+    "train_split": _option(str, "Split to learn from.", "train"),
+    "val_split": _option(str, "Split to measure on.", "val"),
+    "detector": _option(str, "retinanet, fasterrcnn, ssd, ssdlite or fcos.", "retinanet"),
+    "backbone": _option(str, "tiny, or any torchvision backbone: mobilenet_v2, resnet18, ...", "tiny"),
+    "weights": _option(str, "Initial weights: none, imagenet, coco, or a file.", "none"),
+    "image_size": _option(int, "Shorter side of the images in pixels.", "the detector's own"),
+    "epochs": _option(int, "Times that every image is seen.", "by the number of images"),
+    "batch_size": _option(int, "Images per process and step.", "8"),
+    "lr": _option(float, "Peak learning rate.", "0.001"),
+    "weight_decay": _option(float, "Weight decay of AdamW.", "0.0001"),
+    "warmup_fraction": _option(float, "Share of all steps until the peak learning rate.", "0.1"),
+    "clip_norm": _option(float, "Largest gradient norm.", "10.0"),
+    "ema": _option(float, "Decay of the averaged weights that are then evaluated.", "no averaging"),
+    "precision": _option(str, "no, bf16 or fp16.", "no"),
+    "workers": _option(int, "Processes that load images.", "0 on a CPU, 4 on a GPU"),
+    "flip_horizontal": _option(float, "Probability of a left-right flip.", "0.5"),
+    "flip_vertical": _option(float, "Probability of an upside-down flip.", "0.0"),
+    "eval_every": _option(int, "Also measure after every so many epochs.", "after the last only"),
+}
+
+
+def takes_training_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command one option per training option, in place of its `**training`, which receives them."""
+    signature = inspect.signature(command)
+    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
+        for name, option in TRAINING_OPTIONS.items()
+    ]
+    command.__signature__ = signature.replace(parameters=[*own, *shared])  # pyright: ignore[reportFunctionMemberAccess]
+    return command
+
+
+def given_options(options: Mapping[str, Any]) -> "TrainingConfig":
+    """The configuration with the options that were given, the others at their defaults."""
+    from hardmine.training.config import TrainingConfig
+
+    return TrainingConfig.from_dict({name: value for name, value in options.items() if value is not None})

@@ -1,0 +1,31 @@
+"""The command line as a user has it: arguments in; exit code, stdout and stderr out."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from hardmine.cli import main
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def hardmine(capsys, monkeypatch) -> Iterator[Callable[..., Outcome]]:
+    """Runs a command in this process, 80 columns wide and without a terminal."""
+    monkeypatch.setenv("COLUMNS", "80")
+    logger = logging.getLogger("hardmine")
+    level = logger.level
+
+    def run(*arguments: str) -> Outcome:
+        code = main(arguments)
+        return Outcome(code, *capsys.readouterr())
+
+    yield run
+    logger.setLevel(level)

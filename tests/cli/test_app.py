@@ -1,0 +1,183 @@
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from hardmine.evaluation import Difference, LookAlikeErrors
+from hardmine.training import TrainingConfig
+from hardmine.training.compare import Comparison, ComparisonRow
+
+SMALL = ("--epochs", "1", "--batch-size", "4", "--image-size", "64")
+
+
+def one_line(text: str) -> str:
+    """The only line of an error, which a terminal may wrap but we do not."""
+    assert text.endswith("\n")
+    assert text.count("\n") == 1, text
+    return text.strip()
+
+
+@pytest.fixture
+def few_scenes(monkeypatch):
+    """The built-in scenes, but few of them."""
+    monkeypatch.setattr("hardmine.data.scenes._NUM_IMAGES", {"train": 4, "val": 4})
+
+
+def test_compare_trains_and_ends_in_a_table(hardmine, few_scenes, tmp_path):
+    command = ("compare", "--recipes", "random,ohem:budget=16", "--out", str(tmp_path / "out"), *SMALL)
+    done = hardmine(*command)
+    assert done.code == 0
+    for expected in ("random", "ohem-budget=16", "AP50", "look-alikes", "1.00x", "one seed", "compare.csv"):
+        assert expected in done.out, expected
+    assert json.loads((tmp_path / "out/compare.json").read_text())["seeds"] == [0]
+    refused = hardmine(*command)
+    assert (refused.code, refused.out) == (2, "")
+    assert "exists already" in one_line(refused.err)
+    assert hardmine(*command, "--resume").code == 0
+
+
+def test_train_evaluate_and_predict_form_a_chain(hardmine, few_scenes, tmp_path):
+    run = str(tmp_path / "run")
+    trained = hardmine("train", "--out", run, "--recipe", "hnm", *SMALL)
+    assert trained.code == 0
+    assert "AP of three" in trained.out
+    measured = hardmine("evaluate", run)
+    assert measured.out.splitlines()[:8] == trained.out.splitlines()[:8]
+    predict = ("predict", run, "--data", "scenes", "--split", "val", "--out", str(tmp_path / "predictions.json"))
+    assert hardmine(*predict).code == 0
+    assert isinstance(json.loads((tmp_path / "predictions.json").read_text()), list)
+    again = hardmine(*predict)
+    assert again.code == 2
+    assert "exists already" in one_line(again.err)
+
+
+def test_options_reach_the_training(hardmine, monkeypatch, tmp_path):
+    seen = []
+
+    def fake(config, recipes, seeds, out, *, resume):
+        seen.append((config, [recipe.label for recipe in recipes], list(seeds), out, resume))
+        return comparison()
+
+    monkeypatch.setattr("hardmine.training.compare.compare", fake)
+    hardmine("compare", "--recipes", "random,hnm", "--seeds", "3", "--out", str(tmp_path), "--resume", "--lr", "0.01")
+    assert seen == [(TrainingConfig(lr=0.01), ["random", "hnm"], [0, 1, 2], tmp_path, True)]
+
+
+def comparison() -> Comparison:
+    look_alikes = LookAlikeErrors(40, 0.125, 0.9, None)
+    first = ComparisonRow("random", 0.5, 0.8, 0.6, (0.5,), None, 1.0, 812.4, look_alikes)
+    better = ComparisonRow("ohem", 0.52, 0.8, 0.6, (0.52,), Difference(0.02, 0.01, 0.03), 1.071, 800, look_alikes)
+    unsure = ComparisonRow("hnm", 0.49, 0.8, 0.6, (0.49,), Difference(-0.01, -0.02, 0.01), 0.95, 800, look_alikes)
+    return Comparison((first, better, unsure), (0,), 80, "resident in the process", TrainingConfig())
+
+
+def test_the_table_shows_interval_verdict_and_ratios(hardmine, monkeypatch):
+    monkeypatch.setattr("hardmine.training.compare.compare", lambda *_, **__: comparison())
+    lines = hardmine("compare").out.splitlines()
+    (ohem,) = (i for i, line in enumerate(lines) if line.split()[:1] == ["ohem"])
+    assert "+0.020 [+0.010, +0.030]" in lines[ohem]
+    assert all(cell in lines[ohem] for cell in ("0.520", "1.07x", "800", "12%, 0.90"))
+    assert lines[ohem + 1].strip() == "better"
+    assert any(line.strip() == "no difference seen" for line in lines)
+    assert max(map(len, lines[: ohem + 4])) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "--recipes", "random,ohme"], "unknown recipe 'ohme'; did you mean ohem"),
+        (["compare", "--recipes", "random", "--seeds", "0"], "--seeds"),
+        (["train", "--out", "{new}", "--recipe", "ohem:budget=x"], "option budget: expected int, got 'x'"),
+        (["train", "--out", "{new}", "--detector", "retinanett"], "unknown detector 'retinanett'"),
+        (["train", "--out", "{new}", "--backbone", "resnet19"], "resnet19"),
+        (["train", "--out", "{new}", "--data", "{empty}"], "{empty}"),
+        (["train", "--out", "{new}", "--data", "{missing}"], "{missing}"),
+        (["train", "--out", "{new}", "--epochs", "0"], "epochs must be from 1"),
+        (["train", "--out", "{new}", "--epochs", "two"], "Invalid value for '--epochs'"),
+        (["train", "--out", "{full}"], "{full} exists already"),
+        (["train"], "Missing option '--out'"),
+        (["train", "--out", "{new}", "--epcohs", "3"], "No such option"),
+        (["evaluate", "{missing}"], "{missing} is not a run folder"),
+        (["predict", "{missing}", "--out", "{new}"], "{missing} is not a run folder"),
+        (["explain", "ohme"], "did you mean ohem"),
+        (["check", "{missing}"], "{missing}"),
+        (["chekc", "scenes"], "No such command"),
+    ],
+)
+def test_wrong_input_is_one_clear_line_and_code_2_and_nothing_is_written(hardmine, tmp_path, arguments, message):
+    places = {name: str(tmp_path / name) for name in ("new", "empty", "missing", "full")}
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/notes.txt").write_text("mine")
+    done = hardmine(*(argument.format(**places) for argument in arguments))
+    assert (done.code, done.out) == (2, "")
+    assert message.format(**places) in one_line(done.err)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "full", "notes.txt"]
+
+
+def test_recipes_and_explain_tell_what_a_recipe_is(hardmine):
+    listed = hardmine("recipes")
+    assert all(name in listed.out for name in ("random", "ce", "balanced_ce", "focal", "hnm", "ohem", "ohem_mmdet"))
+    assert max(map(len, listed.out.splitlines())) <= 80
+    explained = hardmine("explain", "ohem:budget=32")
+    assert explained.code == 0
+    for expected in (
+        "CVPR 2016",
+        "arXiv:1604.03540",
+        "budget=32",
+        "Published",
+        "Differs",
+        "fasterrcnn",
+        "roi",
+        "OHEM",
+        "w_i",
+    ):
+        assert expected in explained.out, expected
+
+
+def test_check_reports_what_was_found(hardmine):
+    done = hardmine("check", "scenes")
+    assert done.code == 0
+    assert all(expected in done.out for expected in ("train: ", "val: ", "three", "usable", "0 errors"))
+
+
+def test_check_names_every_bad_record_and_fails_when_nothing_is_usable(hardmine, tmp_path):
+    image = {"id": 1, "file_name": "gone.png", "width": 10, "height": 10}
+    empty = {"images": [image], "annotations": [], "categories": [{"id": 1, "name": "a"}]}
+    (tmp_path / "train.json").write_text(json.dumps(empty))
+    done = hardmine("check", str(tmp_path))
+    assert done.code == 2
+    assert "gone.png" in done.out
+    assert "not usable" in done.out
+
+
+def test_an_interrupt_ends_with_130(hardmine, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hardmine.training.compare.compare", interrupted)
+    done = hardmine("compare")
+    assert done.code == 130
+    assert "Traceback" not in done.err
+
+
+def run_in_shell(*arguments, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-c", "import sys; from hardmine.cli import main; sys.exit(main())", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def test_the_process_exits_with_the_code_and_no_traceback(tmp_path):
+    done = run_in_shell("train", "--out", str(tmp_path / "run"), "--recipe", "ohme")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "did you mean ohem" in one_line(done.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_is_there_for_every_command_without_a_terminal(hardmine):
+    for command in ("compare", "train", "evaluate", "predict", "recipes", "explain", "check"):
+        assert command in hardmine("--help").out
+        done = hardmine(command, "--help")
+        assert done.code == 0
+        assert re.search(r"Usage: .*" + command, done.out)

@@ -1,0 +1,161 @@
+import csv
+import json
+import logging
+from dataclasses import replace
+
+import pytest
+
+from hardmine.data import open_scenes
+from hardmine.errors import ConfigError, DataError, EvidenceError, RunError
+from hardmine.evaluation import Difference, match_predictions
+from hardmine.recipes import RECIPES, Recipe, Slot
+from hardmine.sampling import Sampling
+from hardmine.training import TrainingConfig
+from hardmine.training.compare import Comparison, ComparisonRow, RecipeChoice, _look_alikes, compare
+
+RANDOM, OHEM = RecipeChoice("random"), RecipeChoice("ohem", {"budget": 16})
+
+
+@pytest.fixture(scope="module")
+def module_config(small_data) -> TrainingConfig:
+    return TrainingConfig(data=str(small_data), backbone="tiny", image_size=64, epochs=1, batch_size=4, workers=0)
+
+
+@pytest.fixture(scope="module")
+def finished(module_config, tmp_path_factory):
+    """Two recipes on two seeds, really trained."""
+    out = tmp_path_factory.mktemp("compare") / "out"
+    return out, compare(module_config, [RANDOM, OHEM], [0, 1], out, progress=False)
+
+
+def test_every_recipe_and_seed_is_an_ordinary_run(finished):
+    out, comparison = finished
+    folders = sorted(path.parent.relative_to(out).as_posix() for path in out.glob("*/*/weights.safetensors"))
+    assert folders == ["ohem-budget=16/seed0", "ohem-budget=16/seed1", "random/seed0", "random/seed1"]
+    stored = json.loads((out / "ohem-budget=16/seed1/config.json").read_text())
+    assert (stored["recipe"], stored["recipe_options"], stored["seed"]) == ("ohem", {"budget": 16}, 1)
+    assert [row.recipe for row in comparison.rows] == ["random", "ohem-budget=16"]
+
+
+def test_rows_are_means_over_the_seeds_of_what_the_runs_measured(finished):
+    out, comparison = finished
+    for row in comparison.rows:
+        last_lines = [(out / row.recipe / f"seed{k}" / "metrics.jsonl").read_text().splitlines()[-1] for k in (0, 1)]
+        assert row.ap_by_seed == tuple(json.loads(line)["ap"] for line in last_lines)
+        assert row.ap == pytest.approx(sum(row.ap_by_seed) / 2)
+        assert row.peak_memory_mb > 0
+        assert row.look_alikes is None
+    first, second = comparison.rows
+    assert (first.difference, first.step_time_ratio, first.verdict) == (None, 1.0, "")
+    assert second.difference is not None
+    assert second.difference.value == pytest.approx(second.ap - first.ap, abs=1e-9)
+
+
+def test_the_files_hold_the_table(finished):
+    out, comparison = finished
+    stored = json.loads((out / "compare.json").read_text())
+    assert stored == json.loads(json.dumps(comparison.to_dict()))
+    assert stored["recipes"][1]["verdict"] == comparison.rows[1].verdict
+    lines = list(csv.DictReader((out / "compare.csv").read_text().splitlines()))
+    assert [line["recipe"] for line in lines] == ["random", "ohem-budget=16"]
+    assert float(lines[1]["difference_low"]) == comparison.rows[1].difference.low
+    assert lines[0]["difference_low"] == ""
+
+
+def test_resume_trains_nothing_again_and_gives_the_same_table(finished, module_config, monkeypatch):
+    out, comparison = finished
+    monkeypatch.setattr("hardmine.training.trainer.Trainer.run_epoch", lambda *_: pytest.fail("trained again"))
+    again = compare(module_config, [RANDOM, OHEM], [0, 1], out, resume=True, progress=False)
+    assert again == comparison
+
+
+def test_an_existing_folder_is_refused_untouched(finished, module_config):
+    out, _ = finished
+    before = (out / "compare.json").read_bytes()
+    with pytest.raises(RunError, match=r"exists already.*--resume"):
+        compare(module_config, [RANDOM, OHEM], [0, 1], out)
+    assert (out / "compare.json").read_bytes() == before
+
+
+def test_seeds_are_the_outer_loop(module_config, tmp_path, monkeypatch, caplog):
+    started = []
+
+    def interrupted(config, out, **options):
+        started.append((config.seed, config.recipe))
+        if len(started) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("hardmine.training.compare.train", interrupted)
+    with pytest.raises(KeyboardInterrupt), caplog.at_level(logging.INFO, "hardmine"):
+        compare(module_config, [RANDOM, OHEM], [4, 7], tmp_path / "out")
+    assert started == [(4, "random"), (4, "ohem"), (7, "random")]
+    assert "run 2 of 4: ohem-budget=16, seed 4" in caplog.text
+
+
+class NeedsTheImpossible(Sampling):
+    needs = frozenset({"weather"})
+
+    def weigh(self, samples):
+        raise NotImplementedError
+
+
+def test_the_last_recipe_is_checked_before_the_first_training(module_config, tmp_path, monkeypatch):
+    recipe = Recipe(name="weather", slots=lambda head: {"select": Slot(NeedsTheImpossible())})
+    monkeypatch.setitem(RECIPES, "weather", lambda: recipe)
+    with pytest.raises(EvidenceError, match=r"'weather'.*'select' of retinanet.*needs weather"):
+        compare(module_config, [RANDOM, RecipeChoice("weather")], [0], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("recipes", "seeds"), [([], [0]), ([RANDOM, RANDOM], [0]), ([RANDOM], []), ([RANDOM], [0, 0])])
+def test_nothing_to_compare_is_refused(module_config, tmp_path, recipes, seeds):
+    with pytest.raises(ConfigError, match="a comparison needs"):
+        compare(module_config, recipes, seeds, tmp_path / "out")
+
+
+def test_a_validation_split_without_objects_is_refused_before_training(module_config, small_data, tmp_path):
+    for file in small_data.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    truth = json.loads((tmp_path / "val.json").read_text())
+    (tmp_path / "val.json").write_text(json.dumps(truth | {"annotations": []}))
+    with pytest.raises(DataError, match="split val: no labelled object"):
+        compare(replace(module_config, data=str(tmp_path)), [RANDOM, OHEM], [0], tmp_path / "out")
+
+
+def test_on_scenes_look_alike_errors_are_measured():
+    scenes = open_scenes("val", num_images=12)
+    ground_truth = scenes.coco_ground_truth()
+    num_planted = sum(map(len, scenes.look_alikes))
+    index = next(i for i, boxes in enumerate(scenes.look_alikes) if len(boxes))
+    x1, y1, x2, y2 = scenes.look_alikes[index][0].tolist()
+    image_id = scenes.records[index].image_id
+    fooled = {"image_id": image_id, "category_id": 1, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": 0.9}
+    matches = match_predictions(ground_truth, [fooled])
+    found = _look_alikes(scenes, ground_truth, [[fooled], []], [matches, matches])
+    assert found.num_look_alikes == num_planted
+    # one look-alike is hit under the first seed, none under the second
+    assert found.share_at_fixed_score == pytest.approx(0.5 / num_planted)
+
+
+def row(**changes) -> ComparisonRow:
+    plain = ComparisonRow("random", 0.5, 0.8, 0.5, (0.5,), None, 1.0, 100.0, None)
+    return replace(plain, **changes)
+
+
+@pytest.mark.parametrize(
+    ("num_seeds", "said"),
+    [
+        (1, "bootstrap over 7 images only: there is one seed"),
+        (3, "7 images and 3 seeds. They are few"),
+        (5, "and 5 seeds."),
+    ],
+)
+def test_the_notes_say_what_the_interval_covers(num_seeds, said):
+    note, _ = Comparison((row(),), tuple(range(num_seeds)), 7, "allocated", TrainingConfig()).notes
+    assert said in note
+    assert ("few" in note) == (1 < num_seeds < 5)
+
+
+def test_the_verdict_is_that_of_the_interval():
+    assert row(difference=Difference(0.2, 0.1, 0.3)).verdict == "better"
+    assert row(difference=Difference(0.2, 0.1, 0.3)).to_dict()["verdict"] == "better"
