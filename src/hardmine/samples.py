@@ -5,7 +5,8 @@ batch is one tensor: B images, N samples, G ground truths, C foreground classes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -13,12 +14,15 @@ from torch.nn.utils.rnn import pad_sequence
 
 from hardmine.errors import EvidenceError, ShapeError
 
-__all__ = ["BACKGROUND", "IGNORE", "Assignment", "GroundTruth", "Samples"]
+__all__ = ["BACKGROUND", "IGNORE", "Assignment", "Evidence", "GroundTruth", "Samples"]
 
 BACKGROUND = -1
 """In ``matched_gt`` and ``labels``: the sample belongs to no object and should say so."""
 IGNORE = -2
 """In ``matched_gt`` and ``labels``: the sample is padding, or nobody can tell; it must not count."""
+
+Evidence = Literal["labels", "boxes", "logits", "classification_loss", "regression_loss", "noise"]
+"""What a method may need to know of the samples beside their assignment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """The evidence about each sample: a detector's slot fills what it has, a method declares what it needs.
+    """The evidence about each sample: a head fills what it has, a method reads ``samples["noise"]`` and so on.
 
     labels: (B, N) class, BACKGROUND or IGNORE.  boxes: (B, N, 4) the anchor or proposal itself, before regression.
     logits: (B, N, C) or, for softmax heads, (B, N, C + 1) with background last.
@@ -116,20 +120,27 @@ class Samples:
     regression_loss: Tensor | None = None
     noise: Tensor | None = None
 
-    def only(self, names: frozenset[str]) -> "Samples":
+    def __getitem__(self, name: Evidence) -> Tensor:
+        """One piece of evidence.
+
+        Raises: EvidenceError: it is absent, or the method did not declare it in its ``needs``.
+        """
+        value = getattr(self, name)
+        if value is None:
+            raise EvidenceError(f"the samples have no {name}; they have {', '.join(self.available) or 'none'}")
+        return value
+
+    def only(self, names: frozenset[Evidence]) -> "Samples":
         """The same with all other evidence taken away, so that no method can lean on what it did not declare.
 
         Raises: EvidenceError: a named piece of evidence is absent.
         """
-        absent = sorted(name for name in names if getattr(self, name) is None)
-        if absent:
-            raise EvidenceError(f"the samples lack {', '.join(absent)}; they have {', '.join(self.available)}")
-        return Samples(self.assignment, **{name: getattr(self, name) for name in names})
+        return Samples(self.assignment, **{name: self[name] for name in names})
 
     @property
     def available(self) -> tuple[str, ...]:
         """Names of the evidence that is there."""
-        return tuple(field.name for field in fields(self) if getattr(self, field.name) is not None)
+        return tuple(name for name in get_args(Evidence) if getattr(self, name) is not None)
 
     def keep(self, kept: Tensor) -> "Samples":
         """The same evidence with all samples outside the mask (B, N) ignored."""

@@ -59,7 +59,7 @@ class FCOSPoints(Assigner):
             gt_area, index = torch.where(fits, area(gt).unsqueeze(-1), torch.inf).min(dim=1)
             matched = torch.where(gt_area < smallest, index + start, matched)
             smallest = torch.minimum(smallest, gt_area)
-            iou = torch.maximum(iou, (pairwise_iou(gt, boxes) * is_object).amax(dim=1))
+            iou = torch.maximum(iou, pairwise_iou(gt, boxes).masked_fill(~is_object, 0).amax(dim=1))
         return settle(boxes, ground_truth, matched, iou, ignore_overlap=self.ignore_overlap, is_padding=is_padding)
 
     def _fits(self, points: Tensor, gt: Tensor, size_range: tuple[Tensor, Tensor]) -> Tensor:

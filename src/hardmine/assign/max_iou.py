@@ -89,7 +89,7 @@ class MaxIoU(Assigner):
         for start in range(0, ground_truth.boxes.shape[1], self.chunk):
             part = slice(start, start + self.chunk)
             iou = pairwise_iou(ground_truth.boxes[:, part].to(boxes.dtype), boxes)  # (B, chunk, N)
-            iou = iou * ground_truth.is_object[:, part, None]
+            iou = iou.masked_fill(~ground_truth.is_object[:, part, None], 0)
             if is_padding is not None:
                 iou = iou.masked_fill(is_padding[:, None], 0)
             chunk_iou, chunk_gt = iou.max(dim=1)

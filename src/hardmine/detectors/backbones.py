@@ -117,7 +117,7 @@ def _body(network: nn.Module) -> nn.Sequential:
         part = getattr(network, name, None)
         if isinstance(part, nn.Sequential):
             return part
-    if hasattr(network, "trunk_output"):  # RegNet
+    if isinstance(network, models.RegNet):
         return nn.Sequential(OrderedDict([("stem", network.stem), *network.trunk_output.named_children()]))
     heads = ("avgpool", "fc", "classifier", "head", "heads")
     return nn.Sequential(OrderedDict((name, part) for name, part in network.named_children() if name not in heads))

@@ -1,7 +1,7 @@
 """One-stage detectors of torchvision: every anchor is a sample, one head, one pass."""
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import torch
 from torch import Tensor
@@ -13,11 +13,11 @@ from hardmine.detectors.detector import Detector
 from hardmine.detectors.head import Head, HeadOutput
 from hardmine.losses.classification import Activation
 from hardmine.recipes.recipe import HeadTraits, Recipe, Slots
-from hardmine.samples import GroundTruth, Samples
+from hardmine.samples import Evidence, GroundTruth, Samples
 
 __all__ = ["DenseDetector"]
 
-EVIDENCE = frozenset({"boxes", "labels", "logits", "classification_loss", "regression_loss", "noise"})
+EVIDENCE: frozenset[Evidence] = frozenset(get_args(Evidence))
 
 
 class DenseDetector(Detector):
@@ -25,7 +25,7 @@ class DenseDetector(Detector):
 
     name: ClassVar[str]
     activation: ClassVar[Activation]
-    evidence: ClassVar[frozenset[str]] = EVIDENCE
+    evidence: ClassVar[frozenset[Evidence]] = EVIDENCE
 
     def __init__(self, model: Any, recipe: Recipe):
         super().__init__(model)

@@ -7,7 +7,7 @@ gradient, the losses of the others zeroed), at a fraction of its memory.
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -23,13 +23,13 @@ from hardmine.errors import ConfigError
 from hardmine.losses import CrossEntropy, SmoothL1
 from hardmine.normalize import PerSampled
 from hardmine.recipes.recipe import HeadTraits, Recipe, Slot, Slots
-from hardmine.samples import Assignment, GroundTruth, Samples
+from hardmine.samples import Assignment, Evidence, GroundTruth, Samples
 from hardmine.sampling import All, RandomBalanced
 
 __all__ = ["FasterRCNNDetector"]
 
-BEFORE_HEAD = frozenset({"boxes", "labels", "noise"})
-AFTER_HEAD = BEFORE_HEAD | {"logits", "classification_loss", "regression_loss"}
+BEFORE_HEAD: frozenset[Evidence] = frozenset({"boxes", "labels", "noise"})
+AFTER_HEAD: frozenset[Evidence] = frozenset(get_args(Evidence))
 
 
 class FasterRCNNDetector(Detector):

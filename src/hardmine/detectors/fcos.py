@@ -56,7 +56,7 @@ class FCOSDetector(DenseDetector):
         target = centerness(torch.where(positive.unsqueeze(-1), sides, 1))
         loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
         loss = torch.where(positive, loss, 0)
-        return {"bbox_ctrness": self.head.weighted_sum("regress", loss, kept, selected)}
+        return {"bbox_ctrness": self.head.regress.weighted_sum(loss, kept, selected)}
 
 
 def centerness(sides: Tensor) -> Tensor:

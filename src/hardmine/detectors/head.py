@@ -7,7 +7,7 @@ A detector's adapter turns its framework's tensors into a `HeadOutput`; all that
 """
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from hardmine.boxes import BoxCoder
 from hardmine.errors import ConfigError, EvidenceError
 from hardmine.losses import ClassificationLoss, RegressionLoss
-from hardmine.recipes.recipe import SLOTS, HeadTraits, Recipe, Slots
-from hardmine.samples import Assignment, GroundTruth, Samples
+from hardmine.normalize import Normalizer
+from hardmine.recipes.recipe import SLOTS, HeadTraits, Recipe, Slot, Slots
+from hardmine.samples import Assignment, Evidence, GroundTruth, Samples
 from hardmine.sampling import All, Sampling
 
-Kind = TypeVar("Kind", ClassificationLoss, RegressionLoss)
+Loss = TypeVar("Loss", ClassificationLoss, RegressionLoss)
 
 __all__ = ["Head", "HeadOutput", "UnreducedLosses"]
 
@@ -50,41 +51,56 @@ class UnreducedLosses:
     regression: Tensor
 
 
+class LossSlot(nn.Module, Generic[Loss]):
+    """One weighted sum: which samples count, how wrong each is, and over what the sum is averaged."""
+
+    def __init__(self, sampling: Sampling, loss: Loss, normalize: Normalizer):
+        super().__init__()
+        self.sampling, self.loss, self.normalize = sampling, loss, normalize
+
+    def weighted_sum(self, loss: Tensor, kept: Samples, selected: Tensor) -> Tensor:
+        """(1/Z) · Σ w ℓ, a scalar, of losses (B, N) or (B, N, C) over what the select slot kept, by its weights (B, N)."""
+        own = self.sampling(kept)
+        weights = own * (selected if own.ndim == selected.ndim else selected.unsqueeze(-1))
+        z = self.normalize(kept.assignment, weights)  # (B, 1) or (1, 1)
+        weights = weights / (z if weights.ndim == 2 else z.unsqueeze(-1))
+        if weights.ndim < loss.ndim:
+            weights = weights.unsqueeze(-1)
+        return torch.where(weights > 0, loss, 0).mul(weights).sum()
+
+
 class Head(nn.Module):
     """The losses of one head under a recipe.
 
-    Raises: ConfigError: the recipe fills an unknown slot, or with a part of the wrong kind.
+    Raises: ConfigError: the recipe fills an unknown slot, or one with a part of the wrong kind.
         EvidenceError: a sampling needs evidence that the head does not have.
     """
 
     def __init__(self, traits: HeadTraits, defaults: Slots, coder: BoxCoder, recipe: Recipe):
         super().__init__()
         self.traits, self.coder = traits, coder
-        chosen = dict(recipe.slots(traits))
+        chosen = recipe.slots(traits)
         if unknown := sorted(set(chosen) - set(SLOTS)):
             raise ConfigError(f"recipe {recipe.name!r} fills {', '.join(unknown)}; a head has {', '.join(SLOTS)}")
-        slots = {name: chosen[name].over(defaults[name]) if name in chosen else defaults[name] for name in SLOTS}
-        for name, slot in slots.items():
-            _check_evidence(recipe, traits, name, slot.sampling or All())
-        self.select: Sampling = slots["select"].sampling or All()
-        self.samplings = nn.ModuleDict({name: slots[name].sampling or All() for name in ("classify", "regress")})
-        self.normalizers = nn.ModuleDict({name: slots[name].normalize for name in ("classify", "regress")})
-        self.classification = _of_kind(slots["classify"].loss, ClassificationLoss, recipe, traits, "classify")
-        self.regression = _of_kind(slots["regress"].loss, RegressionLoss, recipe, traits, "regress")
-        if self.classification.activation != traits.activation:
+        place = {name: _Place(recipe.name, traits, name) for name in SLOTS}
+        slots = {name: chosen.get(name, Slot()).over(defaults[name]) for name in SLOTS}
+        self.select: Sampling = place["select"].sampling(slots["select"])
+        self.classify: LossSlot[ClassificationLoss] = place["classify"].filled(slots["classify"], ClassificationLoss)
+        self.regress: LossSlot[RegressionLoss] = place["regress"].filled(slots["regress"], RegressionLoss)
+        if self.classify.loss.activation != traits.activation:
             raise ConfigError(
-                f"recipe {recipe.name!r} puts a {self.classification.activation} loss into the classify slot of "
-                f"{traits.detector}'s {traits.name} head, whose scores are {traits.activation}"
+                f"{place['classify']}: got a {self.classify.loss.activation} loss, expected one for scores that are "
+                f"{traits.activation}"
             )
 
     @property
-    def needs(self) -> frozenset[str]:
+    def needs(self) -> frozenset[Evidence]:
         """Evidence that any of the head's samplings reads."""
-        return self.select.needs.union(*(sampling.needs for sampling in self.samplings.values()))
+        return self.select.needs | self.classify.sampling.needs | self.regress.sampling.needs
 
     def unreduced(self, output: HeadOutput, ground_truth: GroundTruth, assignment: Assignment) -> UnreducedLosses:
         """Loss of every sample, before any weight."""
-        classification = self.classification(output.logits, ground_truth.labels_of(assignment))
+        classification = self.classify.loss(output.logits, ground_truth.labels_of(assignment))
         return UnreducedLosses(classification, self._box_loss(output, ground_truth, assignment))
 
     def _box_loss(self, output: HeadOutput, ground_truth: GroundTruth, assignment: Assignment) -> Tensor:
@@ -94,10 +110,10 @@ class Head(nn.Module):
         anchors = torch.where(positive, output.anchors, unit)
         target = torch.where(positive, ground_truth.boxes_of(assignment).to(anchors.dtype), unit)
         codes = torch.where(positive, output.codes, 0)
-        if self.regression.space == "code":
-            loss = self.regression(codes, self.coder.encode(target, anchors))
+        if self.regress.loss.space == "code":
+            loss = self.regress.loss(codes, self.coder.encode(target, anchors))
         else:
-            loss = self.regression(self.coder.decode(codes, anchors), target)
+            loss = self.regress.loss(self.coder.decode(codes, anchors), target)
         return torch.where(positive.squeeze(-1), loss, 0)
 
     def evidence(
@@ -132,37 +148,35 @@ class Head(nn.Module):
         """The two sums, given the weights (B, N) of the select slot: {"classify": scalar, "regress": scalar}."""
         kept = samples.keep(selected > 0)
         return {
-            "classify": self.weighted_sum("classify", losses.classification, kept, selected),
-            "regress": self.weighted_sum("regress", losses.regression, kept, selected),
+            "classify": self.classify.weighted_sum(losses.classification, kept, selected),
+            "regress": self.regress.weighted_sum(losses.regression, kept, selected),
         }
 
-    def weighted_sum(self, slot: str, loss: Tensor, kept: Samples, selected: Tensor) -> Tensor:
-        """(1/Z) · Σ w ℓ over what the select slot kept, with the slot's own sampling and normaliser."""
-        own = self.samplings[slot](kept)
-        weights = own * (selected if own.ndim == selected.ndim else selected.unsqueeze(-1))
-        z = self.normalizers[slot](kept.assignment, weights)  # (B, 1) or (1, 1)
-        weights = weights / (z if weights.ndim == 2 else z.unsqueeze(-1))
-        if weights.ndim < loss.ndim:
-            weights = weights.unsqueeze(-1)
-        return torch.where(weights > 0, loss, 0).mul(weights).sum()
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a recipe's choice goes, for checks and their messages."""
 
-def _check_evidence(recipe: Recipe, traits: HeadTraits, slot: str, sampling: Sampling) -> None:
-    missing = sorted(sampling.needs - traits.evidence)
-    if missing:
-        raise EvidenceError(
-            f"recipe {recipe.name!r} cannot be put on {traits.detector}: {type(sampling).__name__} in slot {slot!r} of "
-            f"its {traits.name} head needs {', '.join(missing)}, and that head has only "
-            f"{', '.join(sorted(traits.evidence))}; choose a recipe, or an option of it, that does without"
-        )
+    recipe: str
+    traits: HeadTraits
+    slot: str
 
+    def __str__(self) -> str:
+        return f"recipe {self.recipe!r} in slot {self.slot!r} of {self.traits.detector}'s {self.traits.name} head"
 
-def _of_kind(
-    loss: ClassificationLoss | RegressionLoss | None, kind: type[Kind], recipe: Recipe, traits: HeadTraits, slot: str
-) -> Kind:
-    if not isinstance(loss, kind):
-        raise ConfigError(
-            f"recipe {recipe.name!r} puts {type(loss).__name__} into slot {slot!r} of {traits.detector}'s "
-            f"{traits.name} head, which takes a {kind.__name__}"
-        )
-    return loss
+    def sampling(self, slot: Slot) -> Sampling:
+        sampling = slot.sampling or All()
+        missing = sorted(sampling.needs - self.traits.evidence)
+        if missing:
+            raise EvidenceError(
+                f"{self}: {type(sampling).__name__} needs {', '.join(missing)}, which this head does not have (it has "
+                f"{', '.join(sorted(self.traits.evidence))}); choose a recipe, or an option of it, that does without"
+            )
+        return sampling
+
+    def filled(self, slot: Slot, kind: type[Loss]) -> LossSlot[Loss]:
+        if not isinstance(slot.loss, kind) or slot.normalize is None:
+            raise ConfigError(
+                f"{self}: got {slot.loss} and {slot.normalize}, expected a {kind.__name__} and a Normalizer"
+            )
+        return LossSlot(self.sampling(slot), slot.loss, slot.normalize)

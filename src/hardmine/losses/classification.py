@@ -37,7 +37,7 @@ class ClassificationLoss(nn.Module, ABC):
         super().__init__()
         if activation not in get_args(Activation):
             raise ConfigError(f"activation must be one of {get_args(Activation)}, got {activation!r}")
-        self.activation = activation
+        self.activation: Activation = activation
 
     @abstractmethod
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor: ...

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from hardmine.losses import ClassificationLoss, RegressionLoss
 from hardmine.losses.classification import Activation
 from hardmine.normalize import Normalizer
+from hardmine.samples import Evidence
 from hardmine.sampling import Sampling
 
 __all__ = ["SLOTS", "HeadTraits", "Paper", "Recipe", "Slot", "Slots"]
@@ -36,7 +37,7 @@ class HeadTraits:
     detector: str
     name: Literal["dense", "rpn", "roi"]
     activation: Activation
-    evidence: frozenset[str]
+    evidence: frozenset[Evidence]
 
 
 @dataclass(frozen=True, slots=True)

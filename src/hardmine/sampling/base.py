@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hardmine.errors import EvidenceError
-from hardmine.samples import Samples
+from hardmine.samples import Evidence, Samples
 
 __all__ = ["All", "Chain", "Sampling"]
 
@@ -18,7 +18,7 @@ class Sampling(nn.Module, ABC):
     ignored and padded samples weigh exactly 0.
     """
 
-    needs: frozenset[str] = frozenset()
+    needs: frozenset[Evidence] = frozenset()
     """Names of the fields of `Samples` that the method reads, beside the assignment."""
     through_grad: bool = False
     """Whether gradient flows through the weights."""
@@ -37,7 +37,7 @@ class Sampling(nn.Module, ABC):
         try:
             evidence = samples.only(self.needs)
         except EvidenceError as error:
-            raise EvidenceError(f"{type(self).__name__} needs {', '.join(sorted(self.needs))}: {error}") from None
+            raise EvidenceError(f"{type(self).__name__} needs {', '.join(sorted(self.needs))}, but {error}") from None
         with torch.set_grad_enabled(self.through_grad and torch.is_grad_enabled()):
             weights = self.weigh(evidence)
         valid = samples.assignment.is_valid

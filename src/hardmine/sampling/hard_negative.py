@@ -5,7 +5,7 @@ from torch import Tensor
 
 from hardmine.errors import ConfigError
 from hardmine.ranking import rank_in_groups
-from hardmine.samples import Samples
+from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import Sampling
 
 __all__ = ["HardNegative"]
@@ -25,7 +25,7 @@ class HardNegative(Sampling):
     Raises: ConfigError: an argument out of range.
     """
 
-    needs = frozenset({"classification_loss"})
+    needs: frozenset[Evidence] = frozenset({"classification_loss"})
 
     def __init__(self, ratio: float = 3.0, min_negatives: int = 3, budget: int | None = None):
         super().__init__()
@@ -37,7 +37,7 @@ class HardNegative(Sampling):
         self.ratio, self.min_negatives, self.budget = ratio, min_negatives, budget
 
     def weigh(self, samples: Samples) -> Tensor:
-        assignment, loss = samples.assignment, samples.classification_loss
+        assignment, loss = samples.assignment, samples["classification_loss"]
         rank = rank_in_groups(loss, assignment.matched_gt.clamp_max(0))
         positives = assignment.is_positive
         if self.budget is not None:

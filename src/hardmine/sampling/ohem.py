@@ -8,13 +8,18 @@ from torchvision.ops import nms
 
 from hardmine.errors import ConfigError
 from hardmine.ranking import top_among, top_balanced
-from hardmine.samples import Samples
+from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import Sampling
 
 __all__ = ["OHEM"]
 
 RankBy = Literal["both", "classification"]
 Over = Literal["image", "batch"]
+LOSSES_OF: dict[RankBy, frozenset[Evidence]] = {
+    "both": frozenset({"classification_loss", "regression_loss"}),
+    "classification": frozenset({"classification_loss"}),
+}
+NMS_EVIDENCE: frozenset[Evidence] = frozenset({"boxes", "labels"})
 
 
 class OHEM(Sampling):
@@ -54,16 +59,15 @@ class OHEM(Sampling):
         self.nms_iou, self.positive_fraction, self.rank_by = nms_iou, positive_fraction, rank_by
         self.num, self.over, self.candidates = budget, over, candidates
         self.budget = budget if over == "image" else None
-        losses = {"classification_loss", "regression_loss"} if rank_by == "both" else {"classification_loss"}
-        self.needs = frozenset(losses if nms_iou is None else losses | {"boxes", "labels"})
+        self.needs = LOSSES_OF[rank_by] | (NMS_EVIDENCE if nms_iou is not None else frozenset())
 
     def weigh(self, samples: Samples) -> Tensor:
-        loss = samples.classification_loss
+        loss = samples["classification_loss"]
         if self.rank_by == "both":
-            loss = loss + samples.regression_loss
+            loss = loss + samples["regression_loss"]
         assignment = samples.assignment
         if self.nms_iou is not None:
-            assignment = assignment.only(self._survivors(loss, samples))
+            assignment = assignment.only(_survivors(loss, samples, self.nms_iou, self.candidates))
         if self.positive_fraction is not None:
             kept = top_balanced(loss, assignment, self.num, self.positive_fraction)
         elif self.over == "image":
@@ -73,14 +77,15 @@ class OHEM(Sampling):
             kept = top_among(loss.reshape(1, -1), whole, quota).reshape(loss.shape)
         return kept.to(loss.dtype)
 
-    def _survivors(self, loss: Tensor, samples: Samples) -> Tensor:
-        """Mask (B, N) of the samples that no harder one of the same image and label overlaps too much."""
-        hardness = loss.masked_fill(~samples.assignment.is_valid, -torch.inf)
-        score, index = hardness.topk(min(self.candidates, loss.shape[1]), dim=1)  # (B, K)
-        boxes = samples.boxes.gather(1, index.unsqueeze(-1).expand(-1, -1, 4))
-        kept = nms(_apart(boxes, samples.labels.gather(1, index)), score.flatten().double(), self.nms_iou)
-        survives = torch.zeros(score.numel(), dtype=torch.bool, device=loss.device).index_fill_(0, kept, True)
-        return torch.zeros_like(hardness, dtype=torch.bool).scatter_(1, index, survives.view_as(index))
+
+def _survivors(loss: Tensor, samples: Samples, iou: float, candidates: int) -> Tensor:
+    """Mask (B, N) of the samples that no harder one of the same image and label overlaps too much."""
+    hardness = loss.masked_fill(~samples.assignment.is_valid, -torch.inf)
+    score, index = hardness.topk(min(candidates, loss.shape[1]), dim=1)  # (B, K)
+    boxes = samples["boxes"].gather(1, index.unsqueeze(-1).expand(-1, -1, 4))
+    kept = nms(_apart(boxes, samples["labels"].gather(1, index)), score.flatten().double(), iou)
+    survives = torch.zeros(score.numel(), dtype=torch.bool, device=loss.device).index_fill_(0, kept, True)
+    return torch.zeros_like(hardness, dtype=torch.bool).scatter_(1, index, survives.view_as(index))
 
 
 def _apart(boxes: Tensor, labels: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from hardmine.errors import ConfigError
 from hardmine.ranking import top_balanced
-from hardmine.samples import Samples
+from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import Sampling
 
 __all__ = ["RandomBalanced"]
@@ -21,7 +21,7 @@ class RandomBalanced(Sampling):
     Raises: ConfigError: num below 1, or positive_fraction out of [0, 1].
     """
 
-    needs = frozenset({"noise"})
+    needs: frozenset[Evidence] = frozenset({"noise"})
 
     def __init__(self, num: int = 512, positive_fraction: float = 0.25):
         super().__init__()
@@ -32,5 +32,5 @@ class RandomBalanced(Sampling):
         self.num, self.positive_fraction, self.budget = num, positive_fraction, num
 
     def weigh(self, samples: Samples) -> Tensor:
-        noise = samples.noise
+        noise = samples["noise"]
         return top_balanced(noise, samples.assignment, self.num, self.positive_fraction).to(noise.dtype)
