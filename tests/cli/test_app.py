@@ -90,8 +90,11 @@ def test_the_table_shows_interval_verdict_and_ratios(hardmine, monkeypatch):
         (["compare", "--recipes", "random,ohme"], "unknown recipe 'ohme'; did you mean ohem"),
         (["compare", "--recipes", "random", "--seeds", "0"], "--seeds"),
         (["train", "--out", "{new}", "--recipe", "ohem:budget=x"], "option budget: expected int, got 'x'"),
-        (["train", "--out", "{new}", "--detector", "retinanett"], "unknown detector 'retinanett'"),
-        (["train", "--out", "{new}", "--backbone", "resnet19"], "resnet19"),
+        (
+            ["train", "--out", "{new}", "--detector", "retinanett"],
+            "unknown detector 'retinanett'; did you mean retinanet",
+        ),
+        (["train", "--out", "{new}", "--backbone", "mobilenetv2"], "did you mean mobilenet_v2"),
         (["train", "--out", "{new}", "--data", "{empty}"], "{empty}"),
         (["train", "--out", "{new}", "--data", "{missing}"], "{missing}"),
         (["train", "--out", "{new}", "--epochs", "0"], "epochs must be from 1"),

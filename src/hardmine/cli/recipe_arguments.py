@@ -9,9 +9,9 @@ import inspect
 import types
 import typing
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Any
 
+from hardmine.cli.names import check_name
 from hardmine.errors import ConfigError
 from hardmine.recipes import RECIPES
 from hardmine.training.compare import RecipeChoice
@@ -37,17 +37,14 @@ def parse_recipes(text: str) -> list[RecipeChoice]:
 def parse_recipe(text: str) -> RecipeChoice:
     """One recipe: `ohem:budget=64,nms_iou=0.5`. Raises ConfigError, as `parse_recipes`."""
     name, _, options = text.strip().partition(":")
-    if name not in RECIPES:
-        raise ConfigError(f"unknown recipe {name!r}; {_nearest(name, list(RECIPES))}")
+    check_name("recipe", name, RECIPES)
     pairs = [option.strip().partition("=") for option in options.split(",")] if options else []
     return RecipeChoice(name, {key: _option_value(name, key, value) for key, _, value in pairs})
 
 
 def _option_value(recipe: str, key: str, text: str) -> Any:
     hints = typing.get_type_hints(RECIPES[recipe])
-    parameters = list(inspect.signature(RECIPES[recipe]).parameters)
-    if key not in parameters:
-        raise ConfigError(f"recipe {recipe} has no option {key!r}; {_nearest(key, parameters)}")
+    check_name(f"option of recipe {recipe},", key, inspect.signature(RECIPES[recipe]).parameters)
     for kind in _kinds(hints[key]):
         try:
             return _READERS[kind](text) if kind in _READERS else _one_of(typing.get_args(kind), text)
@@ -77,8 +74,3 @@ def _one_of(literals: tuple[Any, ...], text: str) -> Any:
 
 def _name(hint: Any) -> str:
     return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    nearest = get_close_matches(name, known, n=3)
-    return f"did you mean {' or '.join(nearest)}?" if nearest else f"there are: {', '.join(known) or 'none'}"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hardmine.cli.names import check_name
+
 if TYPE_CHECKING:
     from hardmine.training.config import TrainingConfig
 
@@ -56,7 +58,17 @@ def takes_training_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def given_options(options: Mapping[str, Any]) -> "TrainingConfig":
-    """The configuration with the options that were given, the others at their defaults."""
+    """The configuration with the options that were given, the others at their defaults.
+
+    Raises:
+        ConfigError: an unknown detector or backbone (with the nearest names), or a value out of its range.
+    """
+    from torchvision import models
+
+    from hardmine.detectors import DETECTORS
     from hardmine.training.config import TrainingConfig
 
-    return TrainingConfig.from_dict({name: value for name, value in options.items() if value is not None})
+    config = TrainingConfig.from_dict({name: value for name, value in options.items() if value is not None})
+    check_name("detector", config.detector, DETECTORS)
+    check_name("backbone", config.backbone, ["tiny", *models.list_models(module=models)])
+    return config
