@@ -43,11 +43,12 @@ def test_decodes_every_image(tmp_path, write_coco):
 
 
 def test_errors_come_before_warnings_and_each_once(tmp_path, write_voc):
-    write_voc(tmp_path, "a", [("cat", (-5, 0, 5, 5), 0), ("cat", (5, 5, 5, 5), 0)])
+    write_voc(tmp_path, "a", [("cat", (-5, 0, 5, 5), 0)])
+    write_voc(tmp_path, "b", [("cat", (5, 5, 5, 5), 0)])
     lists = tmp_path / "ImageSets" / "Main"
     lists.mkdir(parents=True)
     for split in ("train", "trainval"):
-        (lists / f"{split}.txt").write_text("a")
+        (lists / f"{split}.txt").write_text("a\nb")
     report = check(tmp_path)
     assert available_splits(tmp_path) == tuple(split.split for split in report.splits) == ("train", "trainval")
     assert [problem.severity for problem in report.problems] == ["error", "warning"]

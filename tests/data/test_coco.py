@@ -92,6 +92,7 @@ def test_images_may_lie_elsewhere(tmp_path, write_coco, write_image):
         ({"category_id": 9}, "class id 9 is unknown, expected one of 1, 2"),
         ({"category_id": "cat"}, 'category_id is "cat"'),
         ({"image_id": 5}, "image id 5 is not among the images"),
+        ({"image_id": [5]}, "image id [5] is not among the images"),
         ({"bbox": [1, 2, 3]}, "expected four numbers"),
         ({"bbox": None}, "expected four numbers"),
         ({"bbox": [1, 2, "3", 4]}, "expected four numbers"),

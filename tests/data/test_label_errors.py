@@ -65,6 +65,10 @@ def test_spurious_boxes_keep_away_from_taken_ground():
     taken = np.array([[0, 30, 200, 100]], dtype=np.float32)
     spurious = [e for seed in range(20) for e in plant(seed=seed, taken=taken)[1] if e.kind == "spurious"]
     assert all(is_apart(np.array(error.box), taken) for error in spurious)
+    by_image = [[np.array(e.box) for e in plant(seed=seed)[1] if e.kind == "spurious"] for seed in range(60)]
+    assert all(
+        is_apart(box, np.array(boxes[:place]).reshape(-1, 4)) for boxes in by_image for place, box in enumerate(boxes)
+    )
     everywhere = np.array([[0, 0, 200, 100]], dtype=np.float32)
     assert all(e.kind != "spurious" for seed in range(20) for e in plant(seed=seed, taken=everywhere)[1])
 

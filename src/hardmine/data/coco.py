@@ -33,7 +33,7 @@ def find_coco(path: Path, images: Path | None = None) -> "CocoSource | None":
     if path.is_file():
         root = path.parent.parent if SPLIT_WORD.fullmatch(path.parent.name) else path.parent
         pattern, _ = _family(path, root)
-        family = {file for file in _json_files(root) if _family(file, root)[0] == pattern} | {path}
+        family = [file for file in {*_json_files(root), path} if _family(file, root)[0] == pattern]
         named = _name_splits(family, root)
         return CocoSource(path, named, images, next(name for name, file in named.items() if file == path))
     return _find_in_folder(path, images)
@@ -44,7 +44,7 @@ def _find_in_folder(path: Path, images: Path | None) -> "CocoSource | None":
     # COCO's own folder also holds captions_*, person_keypoints_* and so on; detection is instances_*.
     files = [file for file in files if file.name.startswith("instances_")] or files
     files = [file for file in files if _is_coco(_parse(file))]
-    return CocoSource(path, _name_splits(set(files), path), images) if files else None
+    return CocoSource(path, _name_splits(files, path), images) if files else None
 
 
 class CocoSource:
@@ -62,7 +62,7 @@ class CocoSource:
         Raises: DataError: not a COCO file, or a category id that has two names in two files.
         """
         report = ProblemLog(self._files[split])
-        documents = {file: _coco_document(file) for file in self._files.values()}
+        documents = {self._files[name]: _coco_document(self._files[name]) for name in self.splits}
         categories = self._categories(documents, report)
         document = documents[report.file]
         entries = _image_entries(document["images"], _ImageFinder(report.file, self._images), report)
@@ -97,7 +97,7 @@ def _family(file: Path, root: Path) -> tuple[str, str]:
     return f"{name[: word.start()]}*{name[word.end() :]}", canonical_split(word[0])
 
 
-def _name_splits(files: set[Path], root: Path) -> dict[str, Path]:
+def _name_splits(files: list[Path], root: Path) -> dict[str, Path]:
     by_word = {_family(file, root)[1]: file for file in files}
     is_one_family = len({_family(file, root)[0] for file in files}) == 1 and len(by_word) == len(files)
     return by_word if is_one_family else {file.relative_to(root).with_suffix("").as_posix(): file for file in files}
