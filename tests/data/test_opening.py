@@ -49,6 +49,11 @@ def test_paths_without_a_data_set(tmp_path, name, message):
             function(tmp_path / name)
 
 
+def test_folder_of_images_is_for_coco_only(tmp_path, write_yolo):
+    with pytest.raises(DataError, match="is YOLO, whose images lie beside it"):
+        open_dataset(write_yolo(tmp_path), images=tmp_path)
+
+
 def test_no_split_among_several_names_them(tmp_path, write_coco):
     write_coco(tmp_path / "train.json")
     write_coco(tmp_path / "val.json")

@@ -57,12 +57,20 @@ def available_splits(data: str | Path) -> tuple[str, ...]:
 
 
 def find_source(data: str | Path, images: Path | None = None) -> Source:
-    """The data set at a path, recognised but not read. Raises: DataError: there is none of a known format."""
+    """The data set at a path, recognised but not read.
+
+    Raises: DataError: there is none of a known format, or one that has its own place for images although one was given.
+    """
     path = Path(data)
-    if path.is_file():
-        return _source_of_file(path, images)
+    source = _source_of_file(path, images) if path.is_file() else _source_of_folder(path, images)
+    if images is not None and source.format != "COCO":
+        raise DataError(f"{path} is {source.format}, whose images lie beside it; leave out the folder of images")
+    return source
+
+
+def _source_of_folder(path: Path, images: Path | None) -> Source:
     if not path.is_dir():
-        raise DataError(f"there is no file or folder {str(data)!r}; give the path of a data set, or {SCENES!r}")
+        raise DataError(f"there is no file or folder '{path}'; give the path of a data set, or {SCENES!r}")
     source = find_yolo(path) or find_coco(path, images) or find_voc(path) or find_yolo_folders(path)
     if source is None:
         raise DataError(
