@@ -23,6 +23,8 @@ from hardmine.training.trainer import Trainer
 
 __all__ = ["RunResult", "train"]
 
+logger = logging.getLogger("hardmine")
+
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
@@ -68,6 +70,8 @@ def train(config: TrainingConfig, out: Path | str, *, resume: bool = False, prog
     accelerator = _accelerator(config)
     train_data = open_dataset(config.data, config.train_split)
     val_data = open_dataset(config.data, config.val_split, classes=train_data.classes)
+    if accelerator.is_main_process:
+        _warn_of_problems(train_data, val_data)
     config = config.resolved(len(train_data), accelerator.num_processes)
     trainer = Trainer(config, accelerator, train_data)
     folder = RunFolder(Path(out))
@@ -83,6 +87,15 @@ def _accelerator(config: TrainingConfig) -> Accelerator:
         return Accelerator(mixed_precision=config.precision)
     except ValueError as error:  # fp16 without a GPU, or a second precision in one process
         raise ConfigError(f"precision {config.precision} cannot be had here: {error}") from error
+
+
+def _warn_of_problems(*datasets: DetectionDataset) -> None:
+    for dataset in datasets:
+        if dataset.problems:
+            logger.warning(
+                f"{dataset.name}, split {dataset.split!r}: {len(dataset.problems)} records were left out or corrected, "
+                f"the first is: {dataset.problems[0]}; `hardmine check` lists them all"
+            )
 
 
 def _open(folder: RunFolder, trainer: Trainer, resume: bool) -> None:

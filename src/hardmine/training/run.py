@@ -1,6 +1,9 @@
 """A run as something to use: load its detector, evaluate it, predict with it."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +12,16 @@ from accelerate.utils import set_seed
 
 from hardmine.data import DetectionDataset, open_dataset
 from hardmine.detectors import Detector, build, wrap
-from hardmine.errors import RunError
+from hardmine.errors import ConfigError, RunError
 from hardmine.evaluation import Metrics, evaluate_predictions
-from hardmine.recipes import RECIPES
+from hardmine.recipes import RECIPES, Recipe
 from hardmine.training import checkpoint
 from hardmine.training.config import TrainingConfig
 from hardmine.training.files import write_json
 from hardmine.training.folder import RunFolder
 from hardmine.training.predict import predict
 
-__all__ = ["LoadedRun", "evaluate_run", "load_run", "make_detector", "predict_run", "save_weights"]
+__all__ = ["LoadedRun", "evaluate_run", "load_run", "make_detector", "make_recipe", "predict_run", "save_weights"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,12 @@ class LoadedRun:
     category_ids: tuple[int, ...]
 
 
-def make_detector(config: TrainingConfig, num_classes: int) -> Detector:
-    """Builds the configuration's detector with initial weights that depend on the seed but not on the recipe."""
+def make_detector(config: TrainingConfig, num_classes: int, *, load: bool = True) -> Detector:
+    """Builds the configuration's detector with initial weights that depend on the seed but not on the recipe.
+
+    Without `load` no pretrained weights are fetched, for a detector that gets its own next.
+    """
+    recipe = make_recipe(config.recipe, config.recipe_options)
     set_seed(config.seed)
     model = build(
         config.detector,
@@ -40,8 +47,24 @@ def make_detector(config: TrainingConfig, num_classes: int) -> Detector:
         backbone=config.backbone,
         weights=config.weights,
         image_size=config.image_size,
+        load=load,
     )
-    return wrap(model, RECIPES[config.recipe](**config.recipe_options))
+    return wrap(model, recipe)
+
+
+def make_recipe(name: str, options: Mapping[str, Any]) -> Recipe:
+    """Makes a recipe from its name in `RECIPES` and the options of it that are to differ from their defaults.
+
+    Raises:
+        ConfigError: no such recipe (with the nearest names), or no such option.
+    """
+    if name not in RECIPES:
+        nearest = get_close_matches(name, RECIPES) or RECIPES
+        raise ConfigError(f"unknown recipe {name!r}; the nearest are: {', '.join(nearest)}")
+    known = signature(RECIPES[name]).parameters
+    if unknown := [option for option in options if option not in known]:
+        raise ConfigError(f"recipe {name} has no option {unknown[0]!r}; it has: {', '.join(known) or 'none'}")
+    return RECIPES[name](**options)
 
 
 def save_weights(folder: RunFolder, detector: Detector, dataset: DetectionDataset) -> None:
@@ -61,7 +84,7 @@ def load_run(run: Path | str) -> LoadedRun:
     if not folder.weights.exists():
         raise RunError(f"{folder.path} is not finished: it has no {folder.weights.name}; continue it with --resume")
     tensors, facts = checkpoint.load_tensors(folder.weights)
-    detector = make_detector(replace(config, weights="none"), len(facts["classes"]))
+    detector = make_detector(config, len(facts["classes"]), load=False)
     checkpoint.load_module(detector.model, tensors, folder.weights)
     return LoadedRun(detector.eval(), config, tuple(facts["classes"]), tuple(facts["category_ids"]))
 

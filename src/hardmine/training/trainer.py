@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -73,7 +73,7 @@ class Trainer:
     @property
     def final_detector(self) -> Detector:
         """What is evaluated and saved: the averaged weights where there are such."""
-        return self.detector if self.average is None else self.average.module
+        return self.detector if self.average is None else cast(Detector, self.average.module)
 
     def run_epoch(self, reporter: Reporter) -> dict[str, Any]:
         """Trains for one epoch and returns its row of `metrics.jsonl`, for the caller to complete and append to `rows`.

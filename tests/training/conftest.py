@@ -1,0 +1,49 @@
+"""A data set of a few small images on disk, and configurations that train on it within a second."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from hardmine.data import open_scenes
+from hardmine.training import TrainingConfig
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny models gain nothing from threads, and lose much where tests run side by side; subprocesses inherit it."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+    torch.set_num_threads(num_threads)
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A COCO data set: 10 training and 5 validation images of 64x64 pixels; category ids start at 1."""
+    folder = tmp_path_factory.mktemp("small")
+    for split, num_images in (("train", 10), ("val", 5)):
+        scenes = open_scenes(split, num_images=num_images, size=64)
+        truth = scenes.coco_ground_truth()
+        for index, image in enumerate(truth["images"]):
+            image["file_name"] = f"{split}_{index}.png"
+            Image.fromarray(scenes.pixels(index)).save(folder / image["file_name"])
+        (folder / f"{split}.json").write_text(json.dumps(truth))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small(small_data: Path) -> Callable[..., TrainingConfig]:
+    """Makes a configuration of two epochs of three steps, with any option changed."""
+
+    def make(**options: Any) -> TrainingConfig:
+        plain = {"data": str(small_data), "backbone": "tiny", "image_size": 64, "epochs": 2, "batch_size": 4}
+        return TrainingConfig.from_dict(plain | {"workers": 0} | options)
+
+    return make

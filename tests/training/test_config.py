@@ -1,0 +1,69 @@
+import json
+import math
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from hardmine.errors import ConfigError
+from hardmine.training import TrainingConfig
+
+
+def test_json_gives_an_equal_configuration_back():
+    config = TrainingConfig(recipe="ohem", recipe_options={"budget": 64}, ema=0.99, epochs=3, clip_norm=None)
+    assert TrainingConfig.from_json(config.to_json()) == config
+
+
+def test_a_configuration_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        TrainingConfig().lr = 1.0  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batchsize": 4}, "unknown training option 'batchsize'; did you mean 'batch_size'?"),
+        ({"xyz": 4}, "unknown training option 'xyz'; known are: data, "),
+        ({"batch_size": 0}, "batch_size must be from 1 to 65536, got 0"),
+        ({"batch_size": 2.5}, "batch_size must be int, got 2.5"),
+        ({"batch_size": True}, "batch_size must be int, got True"),
+        ({"lr": "1e-3"}, "lr must be float, got '1e-3'"),
+        ({"lr": 0}, "lr must be from 1e-09 to 100, got 0"),
+        ({"lr": math.nan}, "lr must be from 1e-09 to 100, got nan"),
+        ({"ema": -0.1}, "ema must be from 0 to 1, got -0.1"),
+        ({"flip_horizontal": 1.1}, "flip_horizontal must be from 0 to 1, got 1.1"),
+        ({"epochs": 0}, "epochs must be from 1 to 100000, got 0"),
+        ({"seed": -1}, "seed must be from 0 to "),
+        ({"precision": "fp8"}, "precision must be one of no, bf16, fp16, got 'fp8'"),
+        ({"data": None}, "data must be str, got None"),
+        ({"recipe_options": [1]}, "recipe_options must be "),
+        ({"recipe_options": {"f": math}}, "recipe_options must be plain JSON values"),
+    ],
+)
+def test_a_wrong_option_is_named(options, message):
+    with pytest.raises(ConfigError) as error:
+        TrainingConfig.from_dict(options)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '"x"'])
+def test_json_that_is_no_configuration_is_refused(text):
+    with pytest.raises(ConfigError, match="training configuration must be"):
+        TrainingConfig.from_json(text)
+
+
+def test_none_stands_for_no_value_and_whole_numbers_for_real_ones():
+    config = TrainingConfig.from_dict({"lr": 1, "clip_norm": None, "epochs": None})
+    assert config.lr == 1
+    assert json.loads(config.to_json())["clip_norm"] is None
+
+
+@pytest.mark.parametrize(
+    ("num_images", "num_processes", "epochs"),
+    [(205, 1, 17), (205, 2, 33), (3, 1, 100), (8, 1, 100), (118_000, 8, 12)],
+)
+def test_epochs_aim_at_a_number_of_steps_within_bounds(num_images, num_processes, epochs):
+    assert TrainingConfig(batch_size=8).resolved(num_images, num_processes).epochs == epochs
+
+
+def test_epochs_that_were_asked_for_stay():
+    assert TrainingConfig(epochs=3).resolved(1000, 1).epochs == 3

@@ -1,0 +1,71 @@
+import json
+
+import pytest
+
+from hardmine.errors import RunError
+from hardmine.training import RunFolder, TrainingConfig
+from hardmine.training.folder import refuse_other_config
+
+
+def test_a_new_folder_holds_configuration_and_environment(tmp_path):
+    folder = RunFolder(tmp_path / "runs" / "a")
+    folder.start(TrainingConfig(seed=3), {"torch": "x"})
+    assert folder.read_config() == TrainingConfig(seed=3)
+    assert json.loads(folder.env.read_text()) == {"torch": "x"}
+
+
+def test_an_empty_folder_may_be_used(tmp_path):
+    RunFolder(tmp_path).start(TrainingConfig(), {})
+
+
+def test_what_is_there_is_not_overwritten(tmp_path):
+    (tmp_path / "thesis.tex").write_text("all of it")
+    with pytest.raises(RunError, match="exists already"):
+        RunFolder(tmp_path).start(TrainingConfig(), {})
+    with pytest.raises(RunError, match="exists already"):
+        RunFolder(tmp_path / "thesis.tex").start(TrainingConfig(), {})
+    with pytest.raises(RunError, match="not a run folder"):
+        RunFolder(tmp_path).start_or_continue(TrainingConfig(), {})
+    with pytest.raises(RunError, match="cannot make the run folder"):
+        RunFolder(tmp_path / "thesis.tex" / "run").start(TrainingConfig(), {})
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_only_the_same_training_is_continued(tmp_path):
+    folder = RunFolder(tmp_path / "a")
+    config = TrainingConfig(recipe_options={"scales": [1, 2]})
+    folder.start_or_continue(config, {"torch": "first"})
+    folder.start_or_continue(TrainingConfig(recipe_options={"scales": (1, 2)}, workers=2), {"torch": "second"})
+    assert json.loads(folder.env.read_text()) == {"torch": "first"}
+    with pytest.raises(RunError, match=r"seed is 0 there and 1 here, .*|lr is") as error:
+        folder.start_or_continue(TrainingConfig(recipe_options={"scales": [1, 2]}, seed=1, lr=0.5), {})
+    assert "seed is 0 there and 1 here" in str(error.value)
+    assert "lr is 0.001 there and 0.5 here" in str(error.value)
+    assert folder.read_config() == config
+
+
+def test_a_checkpoint_of_another_detector_is_named(tmp_path):
+    stored = json.loads(TrainingConfig(detector="fasterrcnn").to_json())
+    with pytest.raises(RunError, match="detector is 'fasterrcnn' there and 'retinanet' here"):
+        refuse_other_config(stored, TrainingConfig(), tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"colour": 1}', '{"epochs": -1}'])
+def test_a_damaged_configuration_is_refused(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(RunError, match="not a run folder"):
+        RunFolder(tmp_path).read_config()
+
+
+def test_rows_are_written_whole(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.write_rows([{"epoch": 1}])
+    folder.write_rows([{"epoch": 1}, {"epoch": 2, "ap": None}])
+    assert [json.loads(line) for line in folder.metrics.read_text().splitlines()] == [
+        {"epoch": 1},
+        {"epoch": 2, "ap": None},
+    ]
+
+
+def test_no_split_leads_out_of_the_folder(tmp_path):
+    assert RunFolder(tmp_path).predictions("../../x").parent == tmp_path

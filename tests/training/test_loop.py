@@ -1,0 +1,235 @@
+import json
+import logging
+import signal
+import subprocess
+import sys
+from itertools import pairwise
+from textwrap import dedent
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hardmine.data import open_dataset
+from hardmine.errors import ConfigError, DataError, RunError
+from hardmine.evaluation import evaluate_predictions, read_predictions
+from hardmine.training import RunFolder, train
+from hardmine.training.batches import TrainingImages
+from hardmine.training.trainer import SummedLoss
+
+MEASURED = {"seconds", "seconds_per_step", "images_per_second", "peak_memory_mb"}
+
+
+def rows_of(folder):
+    """The lines of metrics.jsonl without what a clock or the memory says."""
+    rows = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    return [{key: value for key, value in row.items() if key not in MEASURED} for row in rows]
+
+
+def assert_equal_runs(first, second):
+    assert first.weights.read_bytes() == second.weights.read_bytes()
+    assert first.predictions("val").read_bytes() == second.predictions("val").read_bytes()
+    assert rows_of(first) == rows_of(second)
+
+
+def interrupt_at(monkeypatch, number, error):
+    """Raises an error when the training image of this number is asked for."""
+    load, count = TrainingImages.__getitem__, 0
+
+    def interrupted(self, key):
+        nonlocal count
+        count += 1
+        if count == number:
+            raise error
+        return load(self, key)
+
+    monkeypatch.setattr(TrainingImages, "__getitem__", interrupted)
+
+
+@pytest.fixture(scope="module")
+def reference(small, tmp_path_factory):
+    """An uninterrupted run of two epochs of three steps."""
+    return train(small(), tmp_path_factory.mktemp("reference") / "run", progress=False)
+
+
+def test_a_run_leaves_a_complete_folder(reference, small_data):
+    names = {file.name for file in reference.folder.path.iterdir()}
+    assert names == {
+        "checkpoint.safetensors",
+        "config.json",
+        "env.json",
+        "metrics.jsonl",
+        "predictions_val.json",
+        "weights.safetensors",
+    }
+    first, last = reference.rows
+    assert (first["epoch"], first["step"], last["epoch"], last["step"]) == (1, 3, 2, 6)
+    assert last["loss"] == pytest.approx(last["classification"] + last["bbox_regression"])
+    assert 0 < last["lr"] < reference.config.lr
+    truth = open_dataset(small_data, "val").coco_ground_truth()
+    assert evaluate_predictions(truth, read_predictions(reference.predictions)) == reference.metrics
+    assert reference.seconds_per_step > 0
+    assert reference.peak_memory_mb > 0
+
+
+def test_weights_are_the_models_own(reference):
+    weights = load_file(reference.folder.weights)
+    assert "head.classification_head.cls_logits.weight" in weights
+
+
+def test_the_same_seed_gives_the_same_bits(reference, small, tmp_path):
+    again = train(small(), tmp_path / "run")
+    assert_equal_runs(again.folder, reference.folder)
+    other = train(small(seed=1), tmp_path / "other")
+    assert other.folder.weights.read_bytes() != reference.folder.weights.read_bytes()
+
+
+def test_half_precision_trains_and_saves_full_precision(small, tmp_path):
+    script = "import sys; from hardmine.training import *; train(TrainingConfig.from_json(sys.argv[1]), sys.argv[2])"
+    command = [sys.executable, "-c", script, small(precision="bf16", epochs=1).to_json(), str(tmp_path / "run")]
+    subprocess.run(command, check=True)
+    folder = RunFolder(tmp_path / "run")
+    assert {tensor.dtype for tensor in load_file(folder.weights).values()} == {torch.float32}
+    assert 0 < rows_of(folder)[0]["loss"] < 100
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_been(reference, small, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    script = dedent(
+        """
+        import os, signal, sys
+        from hardmine.training import TrainingConfig, train
+        from hardmine.training.batches import TrainingImages
+
+        load, count = TrainingImages.__getitem__, 0
+        def killed(self, key):
+            global count
+            count += 1
+            if count == 12 + 6:  # the second batch of the second epoch
+                os.kill(os.getpid(), signal.SIGKILL)
+            return load(self, key)
+        TrainingImages.__getitem__ = killed
+        train(TrainingConfig.from_json(sys.argv[1]), sys.argv[2])
+        """
+    )
+    command = [sys.executable, "-c", script, small().to_json(), str(folder.path)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert len(rows_of(folder)) == 1
+    assert not folder.weights.exists()
+    train(small(), folder.path, resume=True)
+    assert_equal_runs(folder, reference.folder)
+
+
+def test_averaged_weights_and_recipes_with_noise_go_on_exactly_too(small, tmp_path, monkeypatch):
+    config = small(detector="fasterrcnn", recipe="random", ema=0.9, eval_every=1)
+    whole = train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 12 + 6, InterruptedError())
+        with pytest.raises(InterruptedError):
+            train(config, tmp_path / "stopped")
+    train(config, tmp_path / "stopped", resume=True)
+    assert_equal_runs(RunFolder(tmp_path / "stopped"), whole.folder)
+
+
+def test_a_run_stopped_in_its_first_epoch_starts_again(reference, small, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 6, InterruptedError())
+        with pytest.raises(InterruptedError):
+            train(small(), tmp_path / "run")
+    train(small(), tmp_path / "run", resume=True)
+    assert_equal_runs(RunFolder(tmp_path / "run"), reference.folder)
+
+
+def test_a_stop_by_the_user_says_how_to_go_on(small, tmp_path, monkeypatch, caplog):
+    interrupt_at(monkeypatch, 12 + 6, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        train(small(), tmp_path / "run")
+    assert "stopped after epoch 1; continue with the same command and --resume" in caplog.text
+
+
+def test_a_finished_run_is_not_trained_again(reference, small, monkeypatch):
+    def refuse(self, key):
+        raise AssertionError
+
+    monkeypatch.setattr(TrainingImages, "__getitem__", refuse)
+    before = {file: file.read_bytes() for file in reference.folder.path.iterdir()}
+    assert train(small(), reference.folder.path, resume=True) == reference
+    assert {file: file.read_bytes() for file in reference.folder.path.iterdir()} == before
+
+
+def test_nothing_is_overwritten(reference, small):
+    before = {file: file.read_bytes() for file in reference.folder.path.iterdir()}
+    with pytest.raises(RunError, match="exists already"):
+        train(small(), reference.folder.path)
+    with pytest.raises(RunError, match="detector is 'retinanet' there and 'fasterrcnn' here"):
+        train(small(detector="fasterrcnn"), reference.folder.path, resume=True)
+    with pytest.raises(RunError, match="seed is 0 there and 1 here"):
+        train(small(seed=1), reference.folder.path, resume=True)
+    assert {file: file.read_bytes() for file in reference.folder.path.iterdir()} == before
+
+
+@pytest.fixture
+def copy(reference, tmp_path):
+    """A copy of the reference run to do harm to."""
+    folder = RunFolder(tmp_path / "copy")
+    folder.path.mkdir()
+    for file in reference.folder.path.iterdir():
+        (folder.path / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+def test_a_truncated_checkpoint_is_refused(copy, small):
+    copy.checkpoint.write_bytes(copy.checkpoint.read_bytes()[:-10])
+    with pytest.raises(RunError, match="truncated"):
+        train(small(), copy.path, resume=True)
+
+
+def test_a_checkpoint_from_another_run_is_refused(copy, small, tmp_path):
+    other = train(small(detector="fasterrcnn", epochs=1), tmp_path / "other")
+    copy.checkpoint.write_bytes(other.folder.checkpoint.read_bytes())
+    with pytest.raises(RunError, match="detector is 'fasterrcnn' there and 'retinanet' here"):
+        train(small(), copy.path, resume=True)
+
+
+def test_a_configuration_or_data_that_cannot_be_used_leaves_nothing(small, tmp_path):
+    with pytest.raises(ConfigError, match="unknown recipe 'ohen'"):
+        train(small(recipe="ohen"), tmp_path / "run")
+    with pytest.raises(DataError):
+        train(small(data=str(tmp_path / "missing")), tmp_path / "run")
+    with pytest.raises(DataError):
+        train(small(val_split="missing"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_second_precision_in_one_process_is_refused_in_words(small, reference, tmp_path):
+    with pytest.raises(ConfigError, match="precision bf16 cannot be had here"):
+        train(small(precision="bf16"), tmp_path / "run")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(small, tmp_path, monkeypatch):
+    forward, num_steps = SummedLoss.forward, 0
+
+    def overflow(self, images, targets):
+        nonlocal num_steps
+        num_steps += 1
+        return {name: loss / (num_steps < 5) for name, loss in forward(self, images, targets).items()}
+
+    monkeypatch.setattr(SummedLoss, "forward", overflow)
+    with pytest.raises(RunError, match="loss of epoch 2 is not finite"):
+        train(small(), tmp_path / "run")
+    assert len(rows_of(RunFolder(tmp_path / "run"))) == 1
+    assert all(tensor.isfinite().all() for tensor in load_file(tmp_path / "run" / "checkpoint.safetensors").values())
+
+
+def test_it_is_evaluated_every_so_many_epochs(small, tmp_path):
+    result = train(small(epochs=5, eval_every=2), tmp_path / "run")
+    assert [row["epoch"] for row in result.rows if "ap" in row] == [2, 4, 5]
+
+
+def test_training_learns(small, tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger="hardmine")
+    result = train(small(epochs=8, ema=0.99), tmp_path / "run")
+    losses = [row["loss"] for row in result.rows]
+    assert losses[-1] < 0.8 * losses[0]
+    assert sum(later < earlier for earlier, later in pairwise(losses)) >= 5
+    assert sum("images/s" in message for message in caplog.messages) == 8

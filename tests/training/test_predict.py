@@ -1,0 +1,63 @@
+import json
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from hardmine.data import open_dataset
+from hardmine.training.predict import coco_results, predict
+
+
+def test_results_are_in_the_words_of_the_data_set():
+    boxes = torch.tensor([[1.0, 2.0, 4.0, 8.0], [0.0, 0.0, 10.12345, 10.0]])
+    results = coco_results(7, boxes, torch.tensor([1, 0]), torch.tensor([0.5, 0.25]), category_ids=(3, 90))
+    assert results == [
+        {"image_id": 7, "category_id": 90, "bbox": [1.0, 2.0, 3.0, 6.0], "score": 0.5},
+        {"image_id": 7, "category_id": 3, "bbox": [0.0, 0.0, 10.123, 10.0], "score": 0.25},
+    ]
+    assert json.loads(json.dumps(results)) == results
+
+
+def test_no_detection_is_no_result():
+    assert coco_results(7, torch.zeros(0, 4), torch.zeros(0, dtype=torch.long), torch.zeros(0), (1,)) == []
+
+
+class OneBox(nn.Module):
+    """Finds one object of the last class in each image, at the image's brightness."""
+
+    def __init__(self, label_offset):
+        super().__init__()
+        self.label_offset = label_offset
+
+    def forward(self, images):
+        label = torch.tensor([3 + self.label_offset])
+        return [{"boxes": torch.ones(1, 4), "labels": label, "scores": image.mean().reshape(1)} for image in images]
+
+
+@pytest.mark.parametrize("label_offset", [0, 1])
+def test_every_image_is_seen_once_and_in_order(small_data, label_offset):
+    dataset = open_dataset(small_data, "val")
+    results = predict(OneBox(label_offset), dataset, Accelerator(), batch_size=2)
+    assert [result["image_id"] for result in results] == [record.image_id for record in dataset.records]
+    assert {result["category_id"] for result in results} == {dataset.category_ids[3]}
+    brightness = [dataset[index][0].float().div(255).mean().item() for index in range(len(dataset))]
+    assert [result["score"] for result in results] == pytest.approx(brightness)
+
+
+class ProcessOf(Accelerator):
+    """One of several processes, without the others."""
+
+    def __init__(self, rank, num_processes):
+        super().__init__()
+        self.rank, self.size = rank, num_processes
+
+    process_index = property(lambda self: self.rank)
+    num_processes = property(lambda self: self.size)
+
+
+def test_processes_share_the_images_without_overlap(small_data):
+    dataset = open_dataset(small_data, "val")
+    shares = [predict(OneBox(0), dataset, ProcessOf(rank, 2), batch_size=2) for rank in (0, 1)]
+    seen = [result["image_id"] for share in shares for result in share]
+    assert sorted(seen) == sorted(record.image_id for record in dataset.records)

@@ -1,0 +1,114 @@
+import json
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from hardmine.data import open_dataset
+from hardmine.evaluation import read_predictions
+from hardmine.training import RunFolder, RunResult, TrainingConfig, train
+from hardmine.training.checkpoint import load_tensors
+from hardmine.training.progress import Reporter
+from hardmine.training.trainer import SummedLoss, Trainer
+
+SCRIPT = Path(__file__).with_name("two_processes.py")
+
+
+def on_two_processes(folder: Path, configs: Sequence[TrainingConfig]) -> None:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*launch, str(SCRIPT), str(folder), *(config.to_json() for config in configs)]
+    subprocess.run(command, env=os.environ | {"ACCELERATE_USE_CPU": "true"}, check=True)
+
+
+def test_two_processes_train_as_one_does(small, tmp_path, monkeypatch):
+    choices = [{"detector": "retinanet", "recipe": "focal"}, {"detector": "fasterrcnn", "recipe": "random"}]
+    configs = {size: [small(batch_size=size, **choice) for choice in choices] for size in (2, 4)}
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    on_two_processes(two, configs[2])
+    monkeypatch.setattr("hardmine.training.trainer.make_detector", None)  # put back after the script's own
+    runpy.run_path(str(SCRIPT))["save_gradients"](one, configs[4])
+    for number in map(str, range(len(choices))):
+        (alone, facts), (together, facts_of_two) = load_tensors(one / number), load_tensors(two / number)
+        assert (facts["processes"], facts_of_two["processes"]) == (1, 2)
+        assert sum(name.startswith("gradient") for name in alone) > 20
+        torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6)
+    compare_runs(train(configs[4][0], one / "run"), RunFolder(two / "run"))
+
+
+def compare_runs(alone: RunResult, together: RunFolder) -> None:
+    """The same training by one and by two processes, but for rounding; each image was predicted on once."""
+    rows = [json.loads(line) for line in together.metrics.read_text().splitlines()]
+    assert [row["loss"] for row in rows] == pytest.approx([row["loss"] for row in alone.rows], rel=1e-3)
+    results, expected = read_predictions(together.predictions("val")), read_predictions(alone.predictions)
+    assert {result["image_id"] for result in results} == {1, 2, 3, 4, 5}
+    assert len({json.dumps(result) for result in results}) == len(results)
+    assert len(results) == pytest.approx(len(expected), rel=0.05)
+
+
+@pytest.fixture
+def trainer(small, small_data):
+    return Trainer(small(ema=0.9), Accelerator(), open_dataset(small_data, "train"))
+
+
+def test_an_epoch_reports_what_it_did(trainer):
+    row = trainer.run_epoch(Reporter(2, 1, enabled=False, is_main=True))
+    assert {"epoch", "step", "lr", "loss", "seconds_per_step", "images_per_second", "peak_memory_of"} <= row.keys()
+    assert (row["epoch"], row["step"]) == (1, 3)
+    assert trainer.rows == []
+
+
+def test_averaged_weights_are_the_final_ones(trainer):
+    trainer.run_epoch(Reporter(2, 1, enabled=False, is_main=True))
+    assert trainer.final_detector is trainer.average.module
+    name, trained = next(iter(trainer.detector.named_parameters()))
+    assert not torch.equal(trained, dict(trainer.final_detector.named_parameters())[name])
+
+
+def test_a_checkpoint_brings_everything_back(trainer, small, small_data, tmp_path):
+    reporter = Reporter(2, 1, enabled=False, is_main=True)
+    trainer.rows.append(trainer.run_epoch(reporter))
+    trainer.save(tmp_path / "c")
+    other = Trainer(small(ema=0.9), Accelerator(), open_dataset(small_data, "train"))
+    other.restore(tmp_path / "c")
+    assert other.rows == trainer.rows
+    for training in (trainer, other):
+        training.run_epoch(reporter)
+    assert all(map(torch.equal, trainer.detector.state_dict().values(), other.detector.state_dict().values()))
+    assert all(map(torch.equal, trainer.average.state_dict().values(), other.average.state_dict().values()))
+
+
+def test_gradients_are_clipped_to_their_norm(small, small_data, monkeypatch):
+    norms = []
+
+    def keep_norm(optimizer):
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norms.append(torch.nn.utils.get_total_norm(gradients).item())
+
+    training = Trainer(small(clip_norm=0.01), Accelerator(), open_dataset(small_data, "train"))
+    monkeypatch.setattr(type(training.optimizer), "step", keep_norm)
+    training.run_epoch(Reporter(2, 1, enabled=False, is_main=True))
+    assert norms == pytest.approx([0.01] * 3, rel=1e-3)
+
+
+class Framework(torch.nn.Module):
+    """Gives back the labels it was called with as a loss."""
+
+    label_offset = 1
+
+    def forward(self, images, targets):
+        return {"a": targets[0]["labels"].sum(), "b": targets[1]["labels"].sum()}
+
+
+def test_the_sum_of_the_losses_is_trained_in_the_frameworks_labels():
+    targets = [{"labels": torch.tensor([0, 1])}, {"labels": torch.tensor([4])}]
+    losses = SummedLoss(Framework())([], targets)
+    assert {name: loss.item() for name, loss in losses.items()} == {"loss": 8, "a": 3, "b": 5}
+    assert targets[0]["labels"].tolist() == [0, 1]
