@@ -42,16 +42,27 @@ def pairwise_intersection(first: Tensor, second: Tensor) -> Tensor:
 
 
 def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union of every pair, (..., G, 4), (..., N, 4) -> (..., G, N). Two empty boxes have IoU 0."""
+    """Intersection over union of every pair, (..., G, 4), (..., N, 4) -> (..., G, N). Two empty boxes have IoU 0.
+
+    Computed in float32 at least: in float16 the area of a box of 256 pixels overflows.
+    """
+    dtype = second.dtype
+    first, second = _at_least_float32(first), _at_least_float32(second)
     intersection = pairwise_intersection(first, second)
     union = area(first).unsqueeze(-1) + area(second).unsqueeze(-2) - intersection
-    return intersection / union.clamp_min(torch.finfo(union.dtype).tiny)
+    return (intersection / union.clamp_min(torch.finfo(union.dtype).tiny)).to(dtype)
 
 
 def pairwise_overlap_of_second(first: Tensor, second: Tensor) -> Tensor:
     """Share of each second box that lies in each first box ("IoF"), (..., G, 4), (..., N, 4) -> (..., G, N)."""
+    dtype = second.dtype
+    first, second = _at_least_float32(first), _at_least_float32(second)
     own = area(second).unsqueeze(-2)
-    return pairwise_intersection(first, second) / own.clamp_min(torch.finfo(own.dtype).tiny)
+    return (pairwise_intersection(first, second) / own.clamp_min(torch.finfo(own.dtype).tiny)).to(dtype)
+
+
+def _at_least_float32(boxes: Tensor) -> Tensor:
+    return boxes.to(torch.promote_types(boxes.dtype, torch.float32))
 
 
 def generalized_iou(predicted: Tensor, target: Tensor, eps: float = 1e-7) -> Tensor:

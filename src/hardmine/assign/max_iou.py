@@ -95,7 +95,7 @@ class MaxIoU(Assigner):
             chunk_iou, chunk_gt = iou.max(dim=1)
             best_gt = torch.where(chunk_iou > best_iou, chunk_gt + start, best_gt)
             best_iou = torch.maximum(best_iou, chunk_iou)
-            if self.force_match != "off":
+            if self.force_match != "off" and boxes.shape[1] > 0:
                 forced_gt = torch.maximum(forced_gt, self._claims(iou, start))
         return best_iou, best_gt, forced_gt
 

@@ -4,13 +4,14 @@ from abc import abstractmethod
 from typing import Any, ClassVar, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
 from hardmine.assign import Assigner
 from hardmine.boxes import BoxCoder
 from hardmine.detectors.detector import Detector
 from hardmine.detectors.head import Head, HeadOutput
+from hardmine.losses import initialize_prior
 from hardmine.losses.classification import Activation
 from hardmine.recipes.recipe import HeadTraits, Recipe, Slots
 from hardmine.samples import Evidence, GroundTruth, Samples
@@ -42,6 +43,18 @@ class DenseDetector(Detector):
     @abstractmethod
     def coder(self) -> BoxCoder: ...
 
+    @abstractmethod
+    def classification_layer(self) -> tuple[nn.Module, int]:
+        """The layer, or layers, that give the class scores, and how many scores an anchor has."""
+
+    def initialize_prior(self, prior: float) -> None:
+        """Makes every class start as unlikely as ``prior`` says; for a classification layer that is not trained yet."""
+        module, scores = self.classification_layer()
+        background = 0 if self.activation == "softmax" else None
+        for layer in module.modules():
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None and layer.out_channels % scores == 0:
+                initialize_prior(layer, scores, self.activation, prior, background)
+
     def class_scores(self, outputs: dict[str, Tensor]) -> Tensor:
         """The framework's logits in our order, (B, N, C) or (B, N, C + 1) with background last."""
         return outputs["cls_logits"]
@@ -54,8 +67,9 @@ class DenseDetector(Detector):
     def losses(self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth) -> dict[str, Tensor]:
         levels = list(features.values())
         outputs = self.model.head(levels)
-        anchors = torch.stack(self.model.anchor_generator(images, levels))  # (B, N, 4): one grid for the whole batch
-        head_output = HeadOutput(self.class_scores(outputs), outputs["bbox_regression"], anchors).at_least_float32()
+        grid = torch.stack(self.model.anchor_generator(images, levels))  # (B, N, 4): one for the whole batch
+        head_output = HeadOutput(self.class_scores(outputs), outputs["bbox_regression"], grid).at_least_float32()
+        anchors = head_output.anchors
         per_level = [level.shape[-2] * level.shape[-1] for level in levels]
         assignment = self.assigner(anchors, ground_truth, samples_per_level=per_level)
         unreduced = self.head.unreduced(head_output, ground_truth, assignment)

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
 from hardmine.errors import ConfigError, ShapeError
-from hardmine.losses import initialize_prior
 from hardmine.samples import GroundTruth
 
 __all__ = ["Detector"]
@@ -40,10 +39,6 @@ class Detector(nn.Module, ABC):
     @abstractmethod
     def losses(self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth) -> dict[str, Tensor]:
         """The training losses under the framework's own names, each a scalar."""
-
-    @abstractmethod
-    def classification_layer(self) -> tuple[nn.Module, int]:
-        """The layers that give the class scores, and how many scores an anchor has."""
 
     def forward(self, images: list[Tensor], targets: Targets | None = None) -> Any:
         """Losses in training mode, detections (boxes, labels, scores) in eval mode.
@@ -90,19 +85,6 @@ class Detector(nn.Module, ABC):
                 raise ConfigError(
                     f"image {b} of the batch, object {g}: got {values[b, g].tolist()}, expected {expected}"
                 )
-
-    def initialize_prior(self, prior: float) -> None:
-        """Makes every class start as unlikely as ``prior`` says; for a classification layer that is not trained yet."""
-        module, scores = self.classification_layer()
-        softmax = scores == self.num_classes + 1
-        for layer in module.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None and _gives(layer, scores):
-                initialize_prior(layer, scores, "softmax" if softmax else "sigmoid", prior, 0 if softmax else None)
-
-
-def _gives(layer: nn.Conv2d | nn.Linear, scores: int) -> bool:
-    outputs = layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features
-    return outputs % scores == 0
 
 
 def _crowd(target: Mapping[str, Tensor]) -> Tensor:

@@ -62,9 +62,6 @@ class FasterRCNNDetector(Detector):
     def num_classes(self) -> int:
         return self.model.roi_heads.box_predictor.cls_score.out_features - 1
 
-    def classification_layer(self) -> tuple[nn.Module, int]:
-        return self.model.roi_heads.box_predictor.cls_score, self.num_classes + 1
-
     def losses(self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth) -> dict[str, Tensor]:
         proposals, rpn = self._rpn_losses(images, features, ground_truth)
         roi = self._roi_losses(images, features, ground_truth, proposals)

@@ -59,7 +59,7 @@ class LossSlot(nn.Module, Generic[Loss]):
         self.sampling, self.loss, self.normalize = sampling, loss, normalize
 
     def weighted_sum(self, loss: Tensor, kept: Samples, selected: Tensor) -> Tensor:
-        """(1/Z) · Σ w ℓ as a scalar, of losses (B, N) or (B, N, C), over what the select slot kept by weights (B, N)."""
+        """(1/Z) · Σ w ℓ, a scalar, of losses (B, N) or (B, N, C) over what the select slot kept with weight (B, N)."""
         own = self.sampling(kept)
         weights = own * (selected if own.ndim == selected.ndim else selected.unsqueeze(-1))
         z = self.normalize(kept.assignment, weights)  # (B, 1) or (1, 1)

@@ -135,5 +135,5 @@ def _softmax_focal(logits: Tensor, labels: Tensor, gamma: float, alpha: float | 
         wrong = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)
         loss = torch.exp(gamma * wrong.log()) * loss
     if alpha is not None:
-        loss = loss * torch.where(labels >= 0, alpha, 1 - alpha)
+        loss = torch.where(labels >= 0, alpha * loss, (1 - alpha) * loss)
     return loss

@@ -56,5 +56,4 @@ def ohem(budget: int = 64, nms_iou: float | None = 0.7, candidates: int = 2000) 
             "On a dense detector: cross entropy, divided by the samples kept.",
         ),
         parameters={"budget": budget, "nms_iou": nms_iou, "candidates": candidates},
-        prior=0.01,
     )

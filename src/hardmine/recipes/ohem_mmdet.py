@@ -33,5 +33,4 @@ def ohem_mmdet(budget: int = 512, positive_fraction: float = 0.25) -> Recipe:
             "From mmdetection: works whatever the shape of the loss (there a focal loss fails), on any detector here.",
         ),
         parameters={"budget": budget, "positive_fraction": positive_fraction},
-        prior=0.01,
     )

@@ -75,7 +75,7 @@ class Recipe:
     """One method, ready to be put on a detector: `hardmine.wrap(model, recipe)`.
 
     slots: given a head, the slots that the method fills there (keys from `SLOTS`); called once a head.
-    prior: probability of any object that a new classification layer should start with, where the method needs one.
+    prior: probability with which a dense head's new classification layer should start, where the method needs one.
     The other fields say what the method is; `hardmine explain` and the documentation print them.
     """
 

@@ -80,9 +80,12 @@ class OHEM(Sampling):
 
 def _survivors(loss: Tensor, samples: Samples, iou: float, candidates: int) -> Tensor:
     """Mask (B, N) of the samples that no harder one of the same image and label overlaps too much."""
-    hardness = loss.masked_fill(~samples.assignment.is_valid, -torch.inf)
+    valid = samples.assignment.is_valid
+    if valid.numel() == 0:
+        return valid
+    hardness = loss.masked_fill(~valid, -torch.inf)
     score, index = hardness.topk(min(candidates, loss.shape[1]), dim=1)  # (B, K)
-    boxes = samples["boxes"].gather(1, index.unsqueeze(-1).expand(-1, -1, 4))
+    boxes = samples["boxes"].masked_fill(~valid.unsqueeze(-1), 0).gather(1, index.unsqueeze(-1).expand(-1, -1, 4))
     kept = nms(_apart(boxes, samples["labels"].gather(1, index)), score.flatten().double(), iou)
     survives = torch.zeros(score.numel(), dtype=torch.bool, device=loss.device).index_fill_(0, kept, True)
     return torch.zeros_like(hardness, dtype=torch.bool).scatter_(1, index, survives.view_as(index))

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from hardmine.data import DetectionDataset, open_dataset
-from hardmine.detectors import Detector, build, wrap
+from hardmine.detectors import DenseDetector, Detector, build, wrap
 from hardmine.errors import ConfigError, RunError
 from hardmine.evaluation import Metrics, evaluate_predictions
 from hardmine.recipes import RECIPES, Recipe
@@ -22,6 +22,8 @@ from hardmine.training.folder import RunFolder
 from hardmine.training.predict import predict
 
 __all__ = ["LoadedRun", "evaluate_run", "load_run", "make_detector", "make_recipe", "predict_run", "save_weights"]
+
+FRESH_HEAD = ("none", "imagenet")  # weights that leave the detection head to start anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,10 @@ def make_detector(config: TrainingConfig, num_classes: int, *, load: bool = True
         image_size=config.image_size,
         load=load,
     )
-    return wrap(model, recipe)
+    detector = wrap(model, recipe)
+    if recipe.prior is not None and isinstance(detector, DenseDetector) and config.weights in FRESH_HEAD:
+        detector.initialize_prior(recipe.prior)
+    return detector
 
 
 def make_recipe(name: str, options: Mapping[str, Any]) -> Recipe:
