@@ -1,0 +1,234 @@
+"""The methods under contract, one line each, and the situations that each of them must survive.
+
+Adding a method to the library costs one line in a table below; the tests of this folder then run over it.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hardmine import OHEM, All, BalancedCE, Chain, CrossEntropy, FCOSPoints, Focal, GIoU, HardNegative, MaxIoU
+from hardmine import RandomBalanced, SmoothL1
+from hardmine.normalize import PerPositive, PerSampled, PerValid, PerWeight
+from hardmine.samples import BACKGROUND, IGNORE, Assignment, GroundTruth, Samples
+
+SAMPLINGS: dict[str, Callable[[], nn.Module]] = {
+    "All": All,
+    "RandomBalanced": lambda: RandomBalanced(6, 0.5),
+    "HardNegative": HardNegative,
+    "HardNegative, budget": lambda: HardNegative(budget=5),
+    "OHEM": lambda: OHEM(4),
+    "OHEM, few candidates": lambda: OHEM(3, candidates=5),
+    "OHEM, mmdetection's": lambda: OHEM(6, nms_iou=None, positive_fraction=0.5, rank_by="classification"),
+    "OHEM, over the batch": lambda: OHEM(4, over="batch"),
+    "Chain": lambda: Chain(HardNegative(), OHEM(4), RandomBalanced(3, 0.5)),
+}
+ASSIGNERS: dict[str, Callable[[], nn.Module]] = {
+    "MaxIoU, take": lambda: MaxIoU(0.5, 0.4, 0.0, "take"),
+    "MaxIoU, take_one": lambda: MaxIoU(0.5, 0.5, 0.0, "take_one"),
+    "MaxIoU, keep": lambda: MaxIoU(0.7, 0.3, 0.3, "keep"),
+    "MaxIoU, off": lambda: MaxIoU(0.5, 0.5, force_match="off"),
+    "MaxIoU, in chunks": lambda: MaxIoU(chunk=1),
+    "FCOSPoints": FCOSPoints,
+    "FCOSPoints, in chunks": lambda: FCOSPoints(chunk=1),
+}
+CLASSIFICATION_LOSSES: dict[str, Callable[[], nn.Module]] = {
+    "CrossEntropy, softmax": lambda: CrossEntropy("softmax"),
+    "CrossEntropy, sigmoid": lambda: CrossEntropy("sigmoid"),
+    "BalancedCE, softmax": lambda: BalancedCE(0.75, "softmax"),
+    "BalancedCE, sigmoid": lambda: BalancedCE(0.75, "sigmoid"),
+    "Focal, softmax": lambda: Focal(activation="softmax"),
+    "Focal, sigmoid": lambda: Focal(activation="sigmoid"),
+    "Focal, softmax, gamma .5": lambda: Focal(0.5, activation="softmax"),
+    "Focal, sigmoid, gamma .5": lambda: Focal(0.5, None, activation="sigmoid"),
+}
+REGRESSION_LOSSES: dict[str, Callable[[], nn.Module]] = {
+    "SmoothL1": SmoothL1,
+    "SmoothL1, beta 1/9": lambda: SmoothL1(1 / 9),
+    "L1": lambda: SmoothL1(0.0),
+    "GIoU": GIoU,
+}
+NORMALIZERS: dict[str, Callable[[], nn.Module]] = {
+    f"{kind.__name__}, over {over}": lambda kind=kind, over=over: kind(over)
+    for kind in (PerPositive, PerSampled, PerValid, PerWeight)
+    for over in ("image", "batch", "ranks")
+}
+
+NUM_CLASSES = 3
+LEVELS = ((8, 8), (16, 4), (32, 2))  # stride, cells a side: a 64-pixel image
+SAMPLES_PER_LEVEL = tuple(cells**2 for _, cells in LEVELS)
+
+
+def _of(table: dict[str, Callable[[], nn.Module]]) -> Callable:
+    return pytest.fixture(params=list(table.values()), ids=list(table))(lambda request: request.param())
+
+
+sampling = _of(SAMPLINGS)
+assigner = _of(ASSIGNERS)
+classification_loss = _of(CLASSIFICATION_LOSSES)
+regression_loss = _of(REGRESSION_LOSSES)
+normalizer = _of(NORMALIZERS)
+
+
+@pytest.fixture(scope="session")
+def tables() -> dict[str, dict[str, Callable[[], nn.Module]]]:
+    losses = CLASSIFICATION_LOSSES | REGRESSION_LOSSES
+    return {"sampling": SAMPLINGS, "assign": ASSIGNERS, "losses": losses, "normalize": NORMALIZERS}
+
+
+@pytest.fixture
+def capture() -> Iterator[Callable[[nn.Module], Callable]]:
+    """Compiles a method as one graph; a second compilation of anything is an error."""
+
+    def compiled(method: nn.Module) -> Callable:
+        torch._dynamo.reset()
+        return torch.compile(method, fullgraph=True, backend="aot_eager")
+
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        yield compiled
+
+
+def matched_cases() -> dict[str, Tensor]:
+    """matched_gt (B, N) of the batches that break hard samplers."""
+    ordinary = torch.randint(IGNORE, 3, (3, 14), generator=torch.Generator().manual_seed(1))
+    return {
+        "ordinary": ordinary,
+        "no positives": ordinary.clamp_max(BACKGROUND),
+        "no negatives": torch.where(ordinary == BACKGROUND, 0, ordinary),
+        "all positive": ordinary.clamp_min(0),
+        "all ignored": torch.full_like(ordinary, IGNORE),
+        "one image ignored": ordinary.index_fill(0, torch.tensor([1]), IGNORE),
+        "one positive": torch.full_like(ordinary, BACKGROUND).index_fill(1, torch.tensor([5]), 0),
+        "one sample": ordinary[:, :1],
+        "fewer than asked for": ordinary[:, :3],
+        "no samples": ordinary[:, :0],
+    }
+
+
+@pytest.fixture(params=list(matched_cases()))
+def matched_gt(request) -> Tensor:
+    return matched_cases()[request.param]
+
+
+@pytest.fixture
+def make_samples() -> Callable[..., Samples]:
+    return _make_samples
+
+
+def _make_samples(matched_gt: Tensor, dtype: torch.dtype = torch.float32, *, ties: bool = False) -> Samples:
+    """Random evidence of every kind; overlapping boxes, and on demand equal keys."""
+    B, N = matched_gt.shape
+    corner = torch.rand(B, N, 2) * 8
+    loss = torch.rand(3, B, N)
+    if ties:
+        corner, loss = corner.round(), loss.round() / 2
+    return Samples(
+        Assignment(matched_gt, torch.rand(B, N).to(dtype)),
+        labels=torch.where(matched_gt >= 0, matched_gt % NUM_CLASSES, matched_gt),
+        boxes=torch.cat([corner, corner + 20], dim=-1).to(dtype),
+        logits=torch.randn(B, N, NUM_CLASSES).to(dtype),
+        classification_loss=loss[0].to(dtype),
+        regression_loss=loss[1].to(dtype),
+        noise=loss[2].to(dtype),
+    )
+
+
+@pytest.fixture
+def image_of() -> Callable[[Samples, int], Samples]:
+    """One image of a batch of samples, as a batch of its own."""
+
+    def pick(samples: Samples, b: int) -> Samples:
+        return each_tensor(samples, lambda tensor: tensor[b : b + 1])
+
+    return pick
+
+
+@pytest.fixture
+def change() -> Callable[[Samples, Callable[[Tensor], Tensor]], Samples]:
+    return each_tensor
+
+
+def each_tensor(samples: Samples, function: Callable[[Tensor], Tensor]) -> Samples:
+    """The samples with a function applied to each of their tensors."""
+    assignment = Assignment(function(samples.assignment.matched_gt), function(samples.assignment.iou))
+    evidence = {name: function(samples[name]) for name in samples.available}
+    return replace(samples, assignment=assignment, **evidence)
+
+
+@pytest.fixture
+def anchors() -> Tensor:
+    """(2, N, 4): two images' grids of squares, one a level, as anchors and as FCOS's points; no two boxes tie."""
+    grid = torch.cat([_cells(stride, cells) for stride, cells in LEVELS])
+    shift = torch.rand(2, len(grid), 2) - 0.5
+    return grid + shift.repeat(1, 1, 2)
+
+
+def _cells(stride: int, cells: int) -> Tensor:
+    first = torch.arange(cells) * float(stride)
+    y, x = torch.meshgrid(first, first, indexing="ij")
+    return torch.stack([x, y, x + stride, y + stride], dim=-1).reshape(-1, 4)
+
+
+@pytest.fixture
+def samples_per_level() -> tuple[int, ...]:
+    return SAMPLES_PER_LEVEL
+
+
+def object_cases() -> dict[str, tuple[list[Tensor], list[Tensor] | None]]:
+    """Boxes of two images, and ignore regions."""
+    generator = torch.Generator().manual_seed(2)
+
+    def boxes(num: int, side: float = 30.0) -> Tensor:
+        corner = torch.rand(num, 2, generator=generator) * 40
+        return torch.cat([corner, corner + 4 + torch.rand(num, 2, generator=generator) * side], dim=-1)
+
+    none, region = torch.zeros(0, 4), torch.tensor([[0.0, 0.0, 40.0, 64.0]])
+    return {
+        "ordinary": ([boxes(4), boxes(2)], None),
+        "no objects": ([none, none], None),
+        "one image without objects": ([none, boxes(3)], None),
+        "more than a chunk": ([boxes(40), boxes(33)], None),
+        "equal and tiny objects": ([boxes(1).repeat(3, 1), boxes(3, 0.01) * 0.01 + 20], None),
+        "huge and outside objects": ([boxes(2) * 50 - 500, boxes(2) + 500], None),
+        "ignore regions": ([boxes(3), boxes(2)], [region, none]),
+        "only ignore regions": ([none, none], [none, region]),
+    }
+
+
+@pytest.fixture(params=list(object_cases()))
+def ground_truth(request) -> GroundTruth:
+    boxes, regions = object_cases()[request.param]
+    labels = [torch.arange(len(box)) % NUM_CLASSES for box in boxes]
+    return GroundTruth.from_lists(boxes, labels, regions)
+
+
+def label_cases() -> dict[str, Tensor]:
+    """Labels (B, N) for losses."""
+    ordinary = torch.randint(IGNORE, NUM_CLASSES, (2, 9), generator=torch.Generator().manual_seed(3))
+    return {
+        "ordinary": ordinary,
+        "no positives": ordinary.clamp_max(BACKGROUND),
+        "no negatives": torch.where(ordinary == BACKGROUND, 1, ordinary),
+        "all ignored": torch.full_like(ordinary, IGNORE),
+        "one sample": ordinary[:, :1],
+        "no samples": ordinary[:, :0],
+    }
+
+
+@pytest.fixture(params=list(label_cases()))
+def labels(request) -> Tensor:
+    return label_cases()[request.param]
+
+
+@pytest.fixture
+def make_logits() -> Callable[..., Tensor]:
+    """Logits (B, N, C), one column more for a softmax loss, for the labels."""
+
+    def logits(loss: nn.Module, labels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        columns = NUM_CLASSES + (loss.activation == "softmax")
+        return (torch.randn(*labels.shape, columns) * 3).to(dtype)
+
+    return logits

@@ -1,0 +1,124 @@
+"""What every sampling must keep to, whatever its idea."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hardmine import OHEM
+from hardmine.errors import EvidenceError
+from hardmine.samples import Samples
+
+DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
+ORDINARY = torch.randint(-2, 3, (2, 14), generator=torch.Generator().manual_seed(5))
+EVIDENCE = ["labels", "boxes", "logits", "classification_loss", "regression_loss", "noise"]
+NDIM = {"boxes": 3, "logits": 3, "classification_loss": 2, "regression_loss": 2, "noise": 2}
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_weights_have_the_shape_dtype_and_device_of_the_evidence(sampling, make_samples, dtype):
+    weights = sampling(make_samples(ORDINARY, dtype))
+    assert weights.shape[:2] == ORDINARY.shape
+    assert (weights.dtype, weights.device) == (dtype, ORDINARY.device)
+
+
+@pytest.mark.parametrize("ties", [False, True], ids=["apart", "ties"])
+def test_weights_are_finite_and_not_negative_and_zero_where_ignored(sampling, make_samples, matched_gt, ties):
+    samples = make_samples(matched_gt, ties=ties)
+    weights = sampling(samples)
+    assert weights.shape[:2] == matched_gt.shape
+    assert torch.isfinite(weights).all()
+    assert (weights >= 0).all()
+    assert (weights[~samples.assignment.is_valid] == 0).all()
+
+
+@pytest.mark.parametrize("poison", [torch.nan, torch.inf])
+def test_what_is_known_of_ignored_samples_changes_nothing(sampling, make_samples, matched_gt, poison):
+    samples = make_samples(matched_gt)
+    ignored = ~samples.assignment.is_valid
+    poisoned = {
+        name: samples[name].masked_fill(ignored.view(*ignored.shape, *[1] * (ndim - 2)), poison)
+        for name, ndim in NDIM.items()
+    }
+    weights = sampling(replace(samples, **poisoned))
+    assert torch.equal(weights, sampling(samples))
+    assert (weights[ignored] == 0).all()
+
+
+@pytest.mark.parametrize("ties", [False, True], ids=["apart", "ties"])
+def test_no_image_keeps_more_than_the_budget(sampling, make_samples, matched_gt, ties):
+    kept = (sampling(make_samples(matched_gt, ties=ties)) > 0).sum(dim=1)
+    if sampling.budget is not None:
+        assert (kept <= sampling.budget).all()
+
+
+def test_near_copies_are_set_aside_in_these_tests(make_samples):
+    """Or else no test here would look at the NMS of OHEM."""
+    samples = make_samples(ORDINARY)
+    assert (OHEM(14)(samples).sum(dim=1) < samples.assignment.is_valid.sum(dim=1)).all()
+
+
+def test_something_is_kept_where_there_is_anything(sampling, make_samples, matched_gt):
+    samples = make_samples(matched_gt)
+    if samples.assignment.is_valid.any():
+        assert (sampling(samples) > 0).any()
+
+
+@pytest.mark.parametrize("ties", [False, True], ids=["apart", "ties"])
+def test_a_batch_equals_its_images_one_by_one(sampling, make_samples, matched_gt, image_of, ties):
+    if getattr(sampling, "over", "image") == "batch":
+        pytest.skip("compares the images of a batch with each other, by its definition")
+    samples = make_samples(matched_gt, ties=ties)
+    alone = [sampling(image_of(samples, b)) for b in range(len(matched_gt))]
+    assert torch.equal(sampling(samples), torch.cat(alone))
+
+
+def test_permuting_samples_permutes_weights(sampling, make_samples, matched_gt, change):
+    samples = make_samples(matched_gt)
+    order = torch.randperm(matched_gt.shape[1])
+    permuted = change(samples, lambda tensor: tensor[:, order])
+    assert torch.equal(sampling(permuted), sampling(samples)[:, order])
+
+
+def test_a_call_is_pure(sampling, make_samples, matched_gt, change):
+    samples = make_samples(matched_gt)
+    copy = change(samples, torch.clone)
+    first = sampling(samples)
+    assert torch.equal(first, sampling(copy))
+    for name in EVIDENCE:
+        assert torch.equal(samples[name], copy[name])
+
+
+def test_evidence_that_is_not_declared_is_not_seen(sampling, make_samples, monkeypatch):
+    samples = make_samples(ORDINARY)
+    seen: list[Samples] = []
+    weigh = sampling.weigh
+    monkeypatch.setattr(sampling, "weigh", lambda evidence: (seen.append(evidence), weigh(evidence))[1])
+    sampling(samples)
+    assert set(seen[0].available) == sampling.needs
+
+
+def test_declared_evidence_is_enough(sampling, make_samples):
+    samples = make_samples(ORDINARY)
+    bare = replace(samples, **dict.fromkeys(set(EVIDENCE) - sampling.needs))
+    assert torch.equal(sampling(bare), sampling(samples))
+
+
+def test_missing_evidence_is_named(sampling, make_samples):
+    for name in sampling.needs:
+        samples = replace(make_samples(ORDINARY), **{name: None})
+        with pytest.raises(EvidenceError, match=rf"{type(sampling).__name__} needs .*, but .* no {name};"):
+            sampling(samples)
+
+
+def test_gradient_flows_through_the_weights_only_where_declared(sampling, make_samples, change):
+    samples = change(make_samples(ORDINARY), lambda t: t.requires_grad_() if t.is_floating_point() else t)
+    assert sampling(samples).requires_grad == sampling.through_grad
+
+
+@pytest.mark.filterwarnings("ignore:`create_unbacked_symint`:FutureWarning")  # torchvision's nms, in tracing
+def test_is_captured_as_one_graph_once(sampling, make_samples, capture, change):
+    compiled = capture(sampling)
+    for _ in range(2):
+        samples = make_samples(ORDINARY[:, torch.randperm(14)])
+        assert torch.equal(compiled(change(samples, torch.clone)), sampling(samples))

@@ -1,0 +1,15 @@
+"""No public method escapes the contract."""
+
+import importlib
+import inspect
+
+import pytest
+from torch import nn
+
+
+@pytest.mark.parametrize("part", ["sampling", "assign", "losses", "normalize"])
+def test_every_public_method_is_in_its_table(part: str, tables):
+    module = importlib.import_module(f"hardmine.{part}")
+    public = {getattr(module, name) for name in module.__all__ if inspect.isclass(getattr(module, name))}
+    methods = {kind for kind in public if issubclass(kind, nn.Module) and not inspect.isabstract(kind)}
+    assert methods == {type(make()) for make in tables[part].values()}
