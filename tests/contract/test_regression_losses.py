@@ -29,7 +29,7 @@ def test_the_target_itself_has_no_loss(regression_loss):
     torch.testing.assert_close(regression_loss(target, target), torch.zeros(2, 5), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("predicted", [[5.0, 5, 5, 5], [6, 6, 4, 4], [1e4, 1e4, 2e4, 2e4], [5, 5, 7, 7]], ids=str)
+@pytest.mark.parametrize("predicted", [[5.0, 5, 5, 5], [6.0, 6, 4, 4], [1e4, 1e4, 2e4, 2e4], [5.0, 5, 7, 7]], ids=str)
 def test_odd_boxes_have_finite_losses_and_gradients(regression_loss, predicted):
     leaf = torch.tensor([[predicted]]).requires_grad_()
     loss = regression_loss(leaf, torch.tensor([[[5.0, 5, 7, 7]]]))
