@@ -29,6 +29,7 @@ class Family:
     itself does not reach (one or two levels) is made from its last.
     channels: of every level.  head_depth: convolutions before RetinaNet's and FCOS's outputs.
     roi_features: width of the RoI head.  roi_anchor: side of Faster R-CNN's anchors, in strides.
+    proposals, roi_samples: that an image gives to the RoI head in training, and of which that trains on so many.
     image_size: the image's shorter side, in pixels.
     """
 
@@ -38,16 +39,44 @@ class Family:
     head_depth: int
     roi_features: int
     roi_anchor: int
+    proposals: int
+    roi_samples: int
     image_size: int
 
 
 FAMILIES = {
-    "tiny": Family((4, 8, 16, 32), (4, 8, 16, 32), 64, head_depth=1, roi_features=128, roi_anchor=4, image_size=160),
+    "tiny": Family(
+        dense_strides=(4, 8, 16, 32),
+        roi_strides=(4, 8, 16, 32),
+        channels=64,
+        head_depth=1,
+        roi_features=128,
+        roi_anchor=4,
+        proposals=500,
+        roi_samples=64,
+        image_size=128,
+    ),
     "light": Family(
-        (8, 16, 32, 64), (8, 16, 32, 64), 128, head_depth=2, roi_features=512, roi_anchor=4, image_size=360
+        dense_strides=(8, 16, 32, 64),
+        roi_strides=(8, 16, 32, 64),
+        channels=128,
+        head_depth=2,
+        roi_features=512,
+        roi_anchor=4,
+        proposals=1000,
+        roi_samples=256,
+        image_size=320,
     ),
     "full": Family(
-        (8, 16, 32, 64, 128), (4, 8, 16, 32, 64), 256, head_depth=4, roi_features=1024, roi_anchor=8, image_size=800
+        dense_strides=(8, 16, 32, 64, 128),
+        roi_strides=(4, 8, 16, 32, 64),
+        channels=256,
+        head_depth=4,
+        roi_features=1024,
+        roi_anchor=8,
+        proposals=2000,
+        roi_samples=512,
+        image_size=800,
     ),
 }
 LIGHT = ("mobilenet", "efficientnet_b0", "mnasnet", "shufflenet", "squeezenet", "regnet_x_400mf", "regnet_y_400mf")

@@ -51,8 +51,8 @@ class FasterRCNNDetector(Detector):
         self.two_pass = two_pass
         rpn, roi = model.rpn, model.roi_heads
         self.rpn_assigner, self.roi_assigner = _assigner(rpn.proposal_matcher), _assigner(roi.proposal_matcher)
-        rpn_traits = HeadTraits("fasterrcnn", "rpn", "sigmoid", AFTER_HEAD)
-        roi_traits = HeadTraits("fasterrcnn", "roi", "softmax", AFTER_HEAD)
+        rpn_traits = HeadTraits("fasterrcnn", "rpn", "sigmoid", AFTER_HEAD, rpn.fg_bg_sampler.batch_size_per_image)
+        roi_traits = HeadTraits("fasterrcnn", "roi", "softmax", AFTER_HEAD, roi.fg_bg_sampler.batch_size_per_image)
         rpn_slots = _slots(rpn.fg_bg_sampler, CrossEntropy("sigmoid"))
         roi_slots = _slots(roi.fg_bg_sampler, CrossEntropy("softmax"))
         self.rpn_head = Head(rpn_traits, rpn_slots, DeltaCoder(rpn.box_coder.weights), recipe)

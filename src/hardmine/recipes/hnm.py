@@ -7,18 +7,18 @@ from hardmine.sampling import All, HardNegative
 __all__ = ["hnm"]
 
 
-def hnm(ratio: float = 3.0, min_negatives: int = 3, budget: int = 512) -> Recipe:
+def hnm(ratio: float = 3.0, min_negatives: int = 3, budget: int | None = None) -> Recipe:
     """All positives, and of the negatives ``ratio`` times as many with the largest classification loss.
 
     Args: ratio: negatives a positive.  min_negatives: kept by an image with few objects or none.
-        budget: the most proposals an image of a two-stage detector keeps.
+        budget: the most proposals that an image of a two-stage detector keeps; None: as many as its framework samples.
     """
 
     def slots(head: HeadTraits) -> Slots:
         if head.name == "rpn":
             return {}
         if head.name == "roi":
-            return {"select": Slot(HardNegative(ratio, min_negatives, budget))}
+            return {"select": Slot(HardNegative(ratio, min_negatives, budget or head.budget))}
         per_positive = Slot(All(), normalize=PerPositive())
         return {
             "select": Slot(HardNegative(ratio, min_negatives)),

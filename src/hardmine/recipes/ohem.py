@@ -25,12 +25,12 @@ def mined(sampling: OHEM, head: HeadTraits) -> Slots:
     return {"select": Slot(sampling), "classify": classify, "regress": Slot(normalize=PerSampled())}
 
 
-def ohem(budget: int = 64, nms_iou: float | None = 0.7, candidates: int = 2000) -> Recipe:
+def ohem(budget: int = 64, nms_iou: float | None = 0.7, candidates: int = 1000) -> Recipe:
     """The ``budget`` samples of each image with the largest classification + box loss, after NMS by loss.
 
     Args: budget: samples an image keeps; the paper's B = 128 for N = 2 images is 64.
         nms_iou: overlap above which only the harder of two samples stays; None for no NMS.
-        candidates: of a dense head's anchors, only this many hardest enter the NMS.
+        candidates: only this many hardest samples of an image enter the NMS.
     """
 
     def slots(head: HeadTraits) -> Slots:

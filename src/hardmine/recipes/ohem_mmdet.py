@@ -7,14 +7,15 @@ from hardmine.sampling import OHEM
 __all__ = ["ohem_mmdet"]
 
 
-def ohem_mmdet(budget: int = 512, positive_fraction: float = 0.25) -> Recipe:
+def ohem_mmdet(budget: int | None = None, positive_fraction: float = 0.25) -> Recipe:
     """The hardest positives up to their share and the hardest negatives for the rest, by classification loss.
 
-    Args: budget: samples an image keeps.  positive_fraction: the most positives among them, as a share.
+    Args: budget: samples an image keeps; None: as many as the framework samples, 512 of a dense head.  positive_fraction: the most positives among them, as a share.
     """
 
     def slots(head: HeadTraits) -> Slots:
-        sampling = OHEM(budget, nms_iou=None, positive_fraction=positive_fraction, rank_by="classification")
+        num = budget or head.budget or 512
+        sampling = OHEM(num, nms_iou=None, positive_fraction=positive_fraction, rank_by="classification")
         return mined(sampling, head)
 
     return Recipe(

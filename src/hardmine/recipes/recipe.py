@@ -32,12 +32,14 @@ class HeadTraits:
     """What a recipe may know of a head before it fills its slots.
 
     name: "dense" (one-stage), "rpn" or "roi".  evidence: names of the fields of `Samples` the head can provide.
+    budget: samples of an image that the framework itself trains this head on; None where it takes all.
     """
 
     detector: str
     name: Literal["dense", "rpn", "roi"]
     activation: Activation
     evidence: frozenset[Evidence]
+    budget: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

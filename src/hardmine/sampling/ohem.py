@@ -40,8 +40,8 @@ class OHEM(Sampling):
 
     Args: nms_iou: overlap above which the easier of two samples is set aside; None for no NMS.
         positive_fraction: where given, the most positives kept, as a share of the budget.
-        candidates: the NMS looks at this many hardest samples of an image (all proposals of a two-stage detector, the
-        top of a dense one's anchors).
+        candidates: only this many hardest samples of an image enter the NMS. It goes from the hardest down, so what is
+        kept is that of an NMS over all of them, as long as ``budget`` of these survive.
     Raises: ConfigError: an argument out of range, or ``over="batch"`` together with ``positive_fraction``.
     """
 
@@ -52,7 +52,7 @@ class OHEM(Sampling):
         positive_fraction: float | None = None,
         rank_by: RankBy = "both",
         over: Over = "image",
-        candidates: int = 2000,
+        candidates: int = 1000,
     ):
         super().__init__()
         _check(budget, nms_iou, positive_fraction, rank_by, over, candidates)
