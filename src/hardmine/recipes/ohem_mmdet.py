@@ -10,7 +10,8 @@ __all__ = ["ohem_mmdet"]
 def ohem_mmdet(budget: int | None = None, positive_fraction: float = 0.25) -> Recipe:
     """The hardest positives up to their share and the hardest negatives for the rest, by classification loss.
 
-    Args: budget: samples an image keeps; None: as many as the framework samples, 512 of a dense head.  positive_fraction: the most positives among them, as a share.
+    Args: budget: samples an image keeps; None: as many as the framework samples, or 512 of a dense head.
+        positive_fraction: the most positives among them, as a share.
     """
 
     def slots(head: HeadTraits) -> Slots:
