@@ -1,0 +1,51 @@
+"""Numbers that other people's implementations gave, to agree with or to differ from for a stated reason.
+
+A module names its methods in ``GOLDEN``; each test that takes ``case`` then runs over all cases of them.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+FOLDER = Path(os.environ.get("HARDMINE_SHARED", Path(__file__).parents[3] / "shared")) / "golden"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of the reference: what went in and what came out."""
+
+    method: str
+    kind: str
+    params: dict[str, Any]
+    given: dict[str, Tensor]
+    expected: dict[str, Tensor]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" not in metafunc.fixturenames:
+        return
+    if not (FOLDER / "INDEX.json").is_file():
+        reason = f"golden numbers are not there ({FOLDER}); set HARDMINE_SHARED to run this"
+        metafunc.parametrize("case", [pytest.param(None, marks=pytest.mark.skip(reason=reason))])
+        return
+    index = json.loads((FOLDER / "INDEX.json").read_text())["methods"]
+    names = [(method, name) for method in metafunc.module.GOLDEN for name in index[method]["cases"]]
+    cases = [_read(method, name, index[method]["cases"][name]) for method, name in names]
+    metafunc.parametrize("case", cases, ids=[f"{method}-{name}" for method, name in names])
+
+
+def _read(method: str, name: str, entry: dict[str, Any]) -> Case:
+    with np.load(FOLDER / entry["file"]) as arrays:
+        mine = {key.removeprefix(f"{name}/"): arrays[key] for key in arrays.files if key.startswith(f"{name}/")}
+    sides = {
+        side: {key.removeprefix(side): torch.from_numpy(value) for key, value in mine.items() if key.startswith(side)}
+        for side in ("in.", "out.")
+    }
+    return Case(method, entry["kind"], entry["params"], sides["in."], sides["out."])

@@ -1,0 +1,29 @@
+"""GIoU against torchvision's (the same formula) and mmdetection's.
+
+mmdetection bounds both denominators from below by 1e-6 where torchvision and we add 1e-7, and clamps the sides of the
+overlap but not of the areas; the two agree on all boxes of positive area, and on empty boxes differ by what 0/0 is.
+"""
+
+import torch
+
+from hardmine import GIoU
+
+GOLDEN = ("giou_tv", "giou_mmdet")
+
+
+def test_losses_and_gradients_agree(case):
+    predicted, target = case.given["pred"].double().requires_grad_(), case.given["target"].double()
+    loss = GIoU()(predicted[None], target[None])[0]
+    if case.kind == "empty":
+        assert loss.shape == case.expected["none"].shape
+        return
+    (gradient,) = torch.autograd.grad(loss.sum(), predicted)
+    theirs, their_gradient = case.expected["none"], case.expected["grad_pred"]
+    if case.method == "giou_tv":
+        torch.testing.assert_close(loss, theirs)
+        torch.testing.assert_close(gradient, their_gradient)
+        return
+    sides = (predicted[:, 2:] - predicted[:, :2]).detach()
+    same = (sides > 0).all(-1) & (target[:, 2:] > target[:, :2]).all(-1)
+    torch.testing.assert_close(loss[same], theirs[same], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(gradient[same], their_gradient[same], rtol=1e-5, atol=1e-6)

@@ -1,0 +1,44 @@
+"""OHEM in mmdetection's form against mmdetection's: no difference, but for which of equal losses is taken.
+
+Its ``neg_pos_ub`` is a chain here: OHEM, then 3:1 on what it kept.
+"""
+
+import torch
+import torch.nn.functional as F
+
+from hardmine import BACKGROUND, IGNORE, OHEM, Assignment, Chain, CrossEntropy, HardNegative, Samples, Sampling
+
+GOLDEN = ("ohem_sampler",)
+
+
+def test_the_hardest_positives_and_negatives_of_each_image_are_kept(case):
+    logits = case.given["logits"].double()
+    gt_inds, labels, image = case.given["gt_inds"].long(), case.given["labels"].long(), case.given["img"]
+    num_gt = len(logits) - len(gt_inds)  # objects added as proposals come first
+    gt_inds = torch.cat([torch.arange(1, num_gt + 1), gt_inds])
+    labels = torch.cat([case.given["gt_labels"][:num_gt], labels])
+    image = F.pad(image, (num_gt, 0))
+    matched = torch.where(gt_inds > 0, gt_inds - 1, torch.where(gt_inds == 0, BACKGROUND, IGNORE))
+    labels = torch.where(matched >= 0, labels, matched)
+    loss = CrossEntropy("softmax")(logits[None], labels[None])[0]
+    valid = matched != IGNORE
+    torch.testing.assert_close(loss[valid], case.expected["loss"][valid])
+
+    images = int(image.max()) + 1
+    as_batch = lambda rows: rows.view(images, -1)  # noqa: E731  # the images have equally many rows, in order
+    assert (as_batch(image) == torch.arange(images)[:, None]).all()
+    samples = Samples(Assignment(as_batch(matched), torch.zeros(images, len(image) // images)),
+                      classification_loss=as_batch(loss))  # fmt: skip
+    kept = sampling_of(case.params)(samples).flatten() > 0
+    for name, mask in (("pos_inds", matched >= 0), ("neg_inds", matched == BACKGROUND)):
+        ours, theirs = (kept & mask).nonzero().flatten(), case.expected[name].unique()
+        assert len(ours) == len(theirs)
+        torch.testing.assert_close(loss[ours].sort().values, loss[theirs].sort().values)
+        if case.kind not in ("ties", "const", "extreme"):
+            assert torch.equal(ours, theirs)
+
+
+def sampling_of(params: dict) -> Sampling:
+    ohem = OHEM(params["num"], nms_iou=None, positive_fraction=params["pos_fraction"], rank_by="classification")
+    ratio = params["neg_pos_ub"]
+    return ohem if ratio < 0 else Chain(ohem, HardNegative(ratio, min_negatives=0))
