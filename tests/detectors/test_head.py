@@ -76,7 +76,8 @@ def test_weights_of_select_and_of_a_slot_multiply(make_model, make_batch, loss_a
     batch = make_batch(1)
     model = make_model("ssd")
     chained = Recipe("a", lambda head: {"select": Slot(Chain(HardNegative(), Half()))})
-    apart = Recipe("b", lambda head: {"select": Slot(HardNegative()), "classify": Slot(Half()), "regress": Slot(Half())})
+    half = {"classify": Slot(Half()), "regress": Slot(Half())}
+    apart = Recipe("b", lambda head: {"select": Slot(HardNegative()), **half})
     ours, _ = loss_and_gradients(wrap(model, chained).train(), model, *batch)
     plain, _ = loss_and_gradients(wrap(model, recipes.hnm()).train(), model, *batch)
     for losses in (ours, loss_and_gradients(wrap(model, apart).train(), model, *batch)[0]):

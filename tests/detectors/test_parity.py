@@ -32,9 +32,8 @@ def assert_equal_losses(ours: tuple[dict, dict], theirs: tuple[dict, dict], num_
     assert set(ours[0]) == set(theirs[0])
     for name, loss in theirs[0].items():
         torch.testing.assert_close(ours[0][name], loss, rtol=1e-6, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
-    for name, gradient in theirs[1].items():
-        if gradient is None:
-            gradient = torch.zeros_like(ours[1][name])
+    for name, their_gradient in theirs[1].items():
+        gradient = torch.zeros_like(ours[1][name]) if their_gradient is None else their_gradient
         scale = gradient.abs().max().item()
         torch.testing.assert_close(
             ours[1][name], gradient, rtol=1e-4, atol=1e-5 * max(scale, 1), msg=lambda m, n=name: f"{n}: {m}"
@@ -46,7 +45,8 @@ def assert_equal_losses(ours: tuple[dict, dict], theirs: tuple[dict, dict], num_
 def test_dense_detectors_have_their_own_losses(kind, num_objects, make_dense, make_batch, loss_and_gradients):
     model, detector = make_dense(kind)
     batch = make_batch(detector.label_offset, num_objects)
-    assert_equal_losses(loss_and_gradients(detector, model, *batch), loss_and_gradients(model, model, *batch), num_objects)
+    ours = loss_and_gradients(detector, model, *batch)
+    assert_equal_losses(ours, loss_and_gradients(model, model, *batch), num_objects)
 
 
 class Replay:

@@ -1,4 +1,4 @@
-"""Cross entropy against mmdetection's, softmax and sigmoid: no difference (its sigmoid form rounds to float32 at the end)."""
+"""Cross entropy against mmdetection's: no difference, but that its sigmoid form rounds to float32 at the end."""
 
 import torch
 

@@ -6,7 +6,7 @@ ours one pixel larger; and they take the hardest of the whole mini-batch, which 
 
 import torch
 
-from hardmine import BACKGROUND, IGNORE, OHEM, Assignment, Samples, SmoothL1
+from hardmine import IGNORE, OHEM, Assignment, Samples, SmoothL1
 
 GOLDEN = ("ohem_paper_nms",)
 

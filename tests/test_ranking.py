@@ -1,0 +1,63 @@
+"""The primitive under every hard sampler, against a loop."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hardmine.ranking import rank_in_groups, top_among, top_balanced
+from hardmine.samples import Assignment
+
+ROWS = st.lists(st.tuples(st.integers(-3, 3), st.integers(-2, 3)), min_size=0, max_size=12)
+
+
+@given(ROWS)
+@settings(max_examples=200, deadline=None)
+def test_the_rank_is_the_number_of_those_before_it_in_its_group(row):
+    """Before it: a larger key, or the same key and further left."""
+    key = torch.tensor([[float(key) for key, _ in row]]).view(1, -1)
+    group = torch.tensor([[group for _, group in row]], dtype=torch.int64).view(1, -1)
+    expected = [
+        sum(g == other_g and (k2 > k or (k2 == k and j < i)) for j, (k2, other_g) in enumerate(row))
+        for i, (k, g) in enumerate(row)
+    ]
+    assert rank_in_groups(key, group)[0].tolist() == expected
+
+
+@given(ROWS, st.integers(0, 6))
+@settings(max_examples=100, deadline=None)
+def test_top_among_keeps_the_largest_of_the_candidates(row, quota):
+    key = torch.tensor([[float(key) for key, _ in row]]).view(1, -1)
+    candidates = torch.tensor([[group > 0 for _, group in row]], dtype=torch.bool).view(1, -1)
+    kept = top_among(key, candidates, quota)
+    assert not (kept & ~candidates).any()
+    assert kept.sum() == min(quota, candidates.sum())
+    if kept.any() and (candidates & ~kept).any():
+        assert key[kept].min() >= key[candidates & ~kept].max()
+
+
+def test_rows_do_not_see_each_other():
+    key, group = torch.rand(4, 9), torch.randint(0, 3, (4, 9))
+    alone = [rank_in_groups(key[b : b + 1], group[b : b + 1]) for b in range(4)]
+    assert torch.equal(rank_in_groups(key, group), torch.cat(alone))
+
+
+def test_a_quota_may_differ_by_row():
+    kept = top_among(torch.rand(3, 5), torch.ones(3, 5, dtype=torch.bool), torch.tensor([[0], [2], [9]]))
+    assert kept.sum(dim=1).tolist() == [0, 2, 5]
+
+
+@pytest.mark.parametrize(
+    ("matched", "num", "fraction", "kept"),
+    [
+        ([0, 1, 2, -1, -1, -2], 4, 0.5, [1, 1, 0, 1, 1, 0]),
+        ([0, -1, -1, -1, -1, -2], 4, 0.5, [1, 1, 1, 1, 0, 0]),  # negatives make up for missing positives
+        ([0, 1, 2, 3, 4, -1], 4, 0.5, [1, 1, 0, 0, 0, 1]),  # positives never for missing negatives
+        ([0, 1, 2, -1, -1, -1], 3, 0.0, [0, 0, 0, 1, 1, 1]),
+        ([0, 1, 2, -1, -1, -1], 3, 1.0, [1, 1, 1, 0, 0, 0]),
+    ],
+)
+def test_top_balanced(matched, num, fraction, kept):
+    key = torch.arange(6, 0, -1.0)[None]
+    assignment = Assignment(torch.tensor([matched]), torch.zeros(1, 6))
+    assert top_balanced(key, assignment, num, fraction).int()[0].tolist() == kept
