@@ -15,13 +15,11 @@ from hardmine.training import TrainingConfig
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Tiny models gain nothing from threads, and lose much where tests run side by side; subprocesses inherit it."""
-    num_threads = torch.get_num_threads()
+    """One thread, for subprocesses and for fixtures of modules too: equal bits need equal numbers of threads."""
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         yield
-    torch.set_num_threads(num_threads)
 
 
 @pytest.fixture(scope="session")

@@ -62,8 +62,8 @@ def test_none_stands_for_no_value_and_whole_numbers_for_real_ones():
     [(205, 1, 17), (205, 2, 33), (3, 1, 100), (8, 1, 100), (118_000, 8, 12)],
 )
 def test_epochs_aim_at_a_number_of_steps_within_bounds(num_images, num_processes, epochs):
-    assert TrainingConfig(batch_size=8).resolved(num_images, num_processes).epochs == epochs
+    assert TrainingConfig(batch_size=8).num_epochs(num_images, num_processes) == epochs
 
 
 def test_epochs_that_were_asked_for_stay():
-    assert TrainingConfig(epochs=3).resolved(1000, 1).epochs == 3
+    assert TrainingConfig(epochs=3).num_epochs(1000, 1) == 3

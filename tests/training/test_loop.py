@@ -1,5 +1,8 @@
+import errno
 import json
 import logging
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +18,7 @@ from hardmine.errors import ConfigError, DataError, RunError
 from hardmine.evaluation import evaluate_predictions, read_predictions
 from hardmine.training import RunFolder, train
 from hardmine.training.batches import TrainingImages
-from hardmine.training.trainer import SummedLoss
+from hardmine.training.trainer import SummedLoss, Trainer
 
 MEASURED = {"seconds", "seconds_per_step", "images_per_second", "peak_memory_mb"}
 
@@ -114,10 +117,12 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(reference, small, tmp_path)
     )
     command = [sys.executable, "-c", script, small().to_json(), str(folder.path)]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    first_epoch = folder.metrics.read_text()
     assert len(rows_of(folder)) == 1
     assert not folder.weights.exists()
     train(small(), folder.path, resume=True)
     assert_equal_runs(folder, reference.folder)
+    assert folder.metrics.read_text().startswith(first_epoch)  # with its seconds: it was not trained again
 
 
 def test_averaged_weights_and_recipes_with_noise_go_on_exactly_too(small, tmp_path, monkeypatch):
@@ -136,6 +141,25 @@ def test_a_run_stopped_in_its_first_epoch_starts_again(reference, small, tmp_pat
         interrupt_at(patch, 6, InterruptedError())
         with pytest.raises(InterruptedError):
             train(small(), tmp_path / "run")
+    train(small(), tmp_path / "run", resume=True)
+    assert_equal_runs(RunFolder(tmp_path / "run"), reference.folder)
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(reference, small, tmp_path, monkeypatch):
+    save = Trainer.save
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def save_until_full(self, path):
+        if len(self.rows) == 2:
+            monkeypatch.setattr(os, "fsync", full)
+        save(self, path)
+
+    monkeypatch.setattr(Trainer, "save", save_until_full)
+    with pytest.raises(RunError, match="No space left on device"):
+        train(small(), tmp_path / "run")
+    monkeypatch.undo()
     train(small(), tmp_path / "run", resume=True)
     assert_equal_runs(RunFolder(tmp_path / "run"), reference.folder)
 
@@ -219,6 +243,16 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(small,
         train(small(), tmp_path / "run")
     assert len(rows_of(RunFolder(tmp_path / "run"))) == 1
     assert all(tensor.isfinite().all() for tensor in load_file(tmp_path / "run" / "checkpoint.safetensors").values())
+
+
+def test_records_that_were_left_out_are_said_once(small, small_data, tmp_path, caplog):
+    truth = json.loads((small_data / "train.json").read_text())
+    truth["annotations"][0]["bbox"][2:] = [0, 0]
+    shutil.copytree(small_data, tmp_path / "data")
+    (tmp_path / "data" / "train.json").write_text(json.dumps(truth))
+    for number in (1, 2):
+        train(small(data=str(tmp_path / "data"), epochs=1), tmp_path / f"run{number}")
+    assert sum("split 'train': 1 records were left out" in message for message in caplog.messages) == 1
 
 
 def test_it_is_evaluated_every_so_many_epochs(small, tmp_path):

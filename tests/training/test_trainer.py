@@ -112,3 +112,13 @@ def test_the_sum_of_the_losses_is_trained_in_the_frameworks_labels():
     losses = SummedLoss(Framework())([], targets)
     assert {name: loss.item() for name, loss in losses.items()} == {"loss": 8, "a": 3, "b": 5}
     assert targets[0]["labels"].tolist() == [0, 1]
+
+
+def test_on_a_terminal_every_step_is_shown(trainer, monkeypatch):
+    shown = []
+    monkeypatch.setattr(Reporter, "show_step", lambda self, loss, speed: shown.append((loss, speed)))
+    reporter = Reporter(2, 1, enabled=False, is_main=True)
+    reporter.has_bars = True
+    row = trainer.run_epoch(reporter)
+    assert [loss > 0 and speed > 0 for loss, speed in shown] == [True] * 3
+    assert sum(loss for loss, _ in shown) / 3 == pytest.approx(row["loss"])

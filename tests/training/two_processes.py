@@ -35,7 +35,7 @@ def save_gradients(folder: Path, configs: Sequence[TrainingConfig]) -> None:
     for number, config in enumerate(configs):
         training = trainer.Trainer(config, accelerator, open_dataset(config.data, config.train_split))
         losses = training.backward(*next(iter(training.loader)))
-        losses = accelerator.reduce({name: loss.detach() for name, loss in losses.items()}, reduction="mean")
+        losses = accelerator.reduce(losses, reduction="mean")
         gradients = {name: p.grad for name, p in training.detector.named_parameters() if p.grad is not None}
         if accelerator.is_main_process:
             tensors = losses | with_prefix("gradient", gradients)

@@ -45,9 +45,8 @@ class BatchOrder(Sampler[list[tuple[int, int]]]):
         generator = torch.Generator().manual_seed(derive_seed("order", self.config.seed, self.epoch))
         order = torch.randperm(self.num_images, generator=generator).numpy()
         shape = len(self), self.num_processes, self.config.batch_size
-        for batch in np.resize(order, shape)[
-            :, self.rank
-        ]:  # np.resize starts again from the front where images run out
+        global_batches = np.resize(order, shape)  # starts again from the front where images run out
+        for batch in global_batches[:, self.rank]:
             yield [(self.epoch, int(image)) for image in batch]
 
 

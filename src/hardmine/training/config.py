@@ -1,14 +1,13 @@
 """One training run, described completely: what `config.json` holds and what makes two runs comparable.
 
 Every default of a training lives here and nowhere else. The number of epochs is a rule that looks at the data, because
-no single number is right for 100 and for 100,000 images; `TrainingConfig.resolved` applies it, and the run folder keeps
-what came out.
+no single number is right for 100 and for 100,000 images; the run folder keeps what came out of it.
 """
 
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
 from types import UnionType
 from typing import Any, Self, get_origin, get_type_hints
@@ -132,12 +131,12 @@ class TrainingConfig:
         """Optimiser steps until every image was seen; the last batch is filled up from the start of the order."""
         return math.ceil(num_images / (self.batch_size * num_processes))
 
-    def resolved(self, num_images: int, num_processes: int) -> Self:
-        """The same run with the rule for `epochs` applied, so that the stored configuration says what was done."""
+    def num_epochs(self, num_images: int, num_processes: int) -> int:
+        """`epochs`, or where that is None, what its rule gives for this much data."""
         if self.epochs is not None:
-            return self
+            return self.epochs
         epochs = math.ceil(AIMED_STEPS / self.steps_per_epoch(num_images, num_processes))
-        return replace(self, epochs=min(max(epochs, FEWEST_EPOCHS), MOST_EPOCHS))
+        return min(max(epochs, FEWEST_EPOCHS), MOST_EPOCHS)
 
 
 def _check_type(name: str, value: object, hint: Any) -> None:

@@ -4,6 +4,7 @@ import logging
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,6 @@ def train(config: TrainingConfig, out: Path | str, *, resume: bool = False, prog
     val_data = open_dataset(config.data, config.val_split, classes=train_data.classes)
     if accelerator.is_main_process:
         _warn_of_problems(train_data, val_data)
-    config = config.resolved(len(train_data), accelerator.num_processes)
     trainer = Trainer(config, accelerator, train_data)
     folder = RunFolder(Path(out))
     try:
@@ -92,10 +92,15 @@ def _accelerator(config: TrainingConfig) -> Accelerator:
 def _warn_of_problems(*datasets: DetectionDataset) -> None:
     for dataset in datasets:
         if dataset.problems:
-            logger.warning(
+            _warn_once(
                 f"{dataset.name}, split {dataset.split!r}: {len(dataset.problems)} records were left out or corrected, "
                 f"the first is: {dataset.problems[0]}; `hardmine check` lists them all"
             )
+
+
+@cache  # a comparison opens the same data for each of its runs
+def _warn_once(message: str) -> None:
+    logger.warning(message)
 
 
 def _open(folder: RunFolder, trainer: Trainer, resume: bool) -> None:

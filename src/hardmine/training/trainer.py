@@ -8,7 +8,7 @@ import math
 import statistics
 import time
 from collections import defaultdict
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,14 +51,13 @@ class SummedLoss(nn.Module):
 class Trainer:
     """A detector, its optimiser and its batches, trained epoch by epoch.
 
-    The initial weights and the order of the images depend on `config.seed` only, not on the recipe.
-
-    Args:
-        config: a configuration whose `epochs` is resolved.
+    The initial weights and the order of the images depend on `config.seed` only, not on the recipe. `rows` holds one
+    entry per finished epoch: the lines of `metrics.jsonl`.
     """
 
     def __init__(self, config: TrainingConfig, accelerator: Accelerator, train_data: DetectionDataset) -> None:
-        self.config, self.accelerator = config, accelerator
+        self.epochs = config.num_epochs(len(train_data), accelerator.num_processes)
+        self.config, self.accelerator = replace(config, epochs=self.epochs), accelerator
         self.detector = make_detector(config, len(train_data.classes))
         self.optimizer = optimizer_for(self.detector, config)
         self.model, self.optimizer = accelerator.prepare(SummedLoss(self.detector), self.optimizer)
@@ -66,9 +65,7 @@ class Trainer:
         self.workers = config.workers if config.workers is not None else (0 if accelerator.device.type == "cpu" else 4)
         self.order = BatchOrder(len(train_data), config, accelerator.process_index, accelerator.num_processes)
         self.loader = training_loader(train_data, config, self.order, self.workers)
-        self.epochs = config.epochs or 0
         self.rows: list[dict[str, Any]] = []
-        """One per finished epoch: the lines of `metrics.jsonl`."""
 
     @property
     def final_detector(self) -> Detector:
@@ -92,11 +89,10 @@ class Trainer:
             synchronize(self.accelerator.device)
             seconds.append(time.perf_counter() - step_start)
             for name, loss in losses.items():
-                totals[name] += loss.detach()
+                totals[name] += loss
             if reporter.has_bars:
-                reporter.show_step(
-                    float(losses["loss"]), self._num_images(len(seconds)) / (time.perf_counter() - start)
-                )
+                speed = self._num_images(len(seconds)) / (time.perf_counter() - start)
+                reporter.show_step(float(losses["loss"]), speed)
         return self._row(epoch, totals, seconds, time.perf_counter() - start)
 
     def backward(self, images: list[Tensor], targets: list[dict[str, Any]]) -> dict[str, Tensor]:
@@ -106,7 +102,7 @@ class Trainer:
         losses = self.model(send_to_device(images, device), send_to_device(tensors, device))
         self.optimizer.zero_grad()
         self.accelerator.backward(losses["loss"])
-        return losses
+        return {name: loss.detach() for name, loss in losses.items()}
 
     def save(self, path: Path) -> None:
         """Writes a checkpoint of all that the next epoch depends on."""
