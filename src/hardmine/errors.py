@@ -8,7 +8,10 @@ HardmineError           anything a user can put right; the message says what was
 └── RunError            a run folder or checkpoint that cannot be written, read or continued
 """
 
-__all__ = ["ConfigError", "DataError", "EvidenceError", "HardmineError", "RunError", "ShapeError"]
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = ["ConfigError", "DataError", "EvidenceError", "HardmineError", "RunError", "ShapeError", "check_name"]
 
 
 class HardmineError(ValueError):
@@ -33,3 +36,13 @@ class DataError(HardmineError):
 
 class RunError(HardmineError):
     """A run folder or checkpoint that cannot be written, read or continued."""
+
+
+def check_name(kind: str, name: str, known: Iterable[str]) -> None:
+    """Raises ConfigError if there is no such name, with up to three that look like it, or all if none does."""
+    known = list(known)
+    if name in known:
+        return
+    nearest = get_close_matches(name, known, n=3)
+    hint = f"did you mean {' or '.join(nearest)}?" if nearest else f"there are: {', '.join(known) or 'none'}"
+    raise ConfigError(f"unknown {kind} {name!r}; {hint}")

@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from hardmine.cli.names import check_name
+from hardmine.errors import check_name
 from hardmine.errors import ConfigError
 from hardmine.recipes import RECIPES
 from hardmine.training.compare import RecipeChoice

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hardmine.cli.names import check_name
 
 if TYPE_CHECKING:
     from hardmine.training.config import TrainingConfig
@@ -61,14 +60,8 @@ def given_options(options: Mapping[str, Any]) -> "TrainingConfig":
     """The configuration with the options that were given, the others at their defaults.
 
     Raises:
-        ConfigError: an unknown detector or backbone (with the nearest names), or a value out of its range.
+        ConfigError: a value out of its range.
     """
-    from torchvision import models
-
-    from hardmine.detectors import DETECTORS
     from hardmine.training.config import TrainingConfig
 
-    config = TrainingConfig.from_dict({name: value for name, value in options.items() if value is not None})
-    check_name("detector", config.detector, DETECTORS)
-    check_name("backbone", config.backbone, ["tiny", *models.list_models(module=models)])
-    return config
+    return TrainingConfig.from_dict({name: value for name, value in options.items() if value is not None})

@@ -16,7 +16,7 @@ from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from hardmine.detectors.weights import imagenet_network
-from hardmine.errors import ConfigError
+from hardmine.errors import ConfigError, check_name
 
 __all__ = ["Family", "Pyramid", "family_of"]
 
@@ -90,8 +90,7 @@ def family_of(backbone: str) -> Family:
     """
     if backbone == "tiny":
         return FAMILIES["tiny"]
-    if backbone not in models.list_models(module=models):
-        raise ConfigError(f"unknown backbone {backbone!r}; known are tiny and torchvision's classification networks")
+    check_name("backbone", backbone, models.list_models(module=models))
     return FAMILIES["light" if backbone.startswith(LIGHT) else "full"]
 
 

@@ -16,7 +16,7 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from hardmine.detectors.backbones import Family, Pyramid, family_of
 from hardmine.detectors.weights import load_coco, load_file
-from hardmine.errors import ConfigError
+from hardmine.errors import ConfigError, check_name
 
 __all__ = ["DETECTORS", "build"]
 
@@ -44,8 +44,7 @@ def build(
         load: False builds the same architecture without fetching any weights.
     Raises: ConfigError: unknown names, or weights that cannot be had.
     """
-    if detector not in DETECTORS:
-        raise ConfigError(f"unknown detector {detector!r}; known are {', '.join(DETECTORS)}")
+    check_name("detector", detector, DETECTORS)
     if num_classes < 1:
         raise ConfigError(f"a detector needs at least one class, got {num_classes}")
     if weights == "coco":
