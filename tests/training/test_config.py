@@ -21,8 +21,8 @@ def test_a_configuration_cannot_be_changed():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batchsize": 4}, "unknown training option 'batchsize'; did you mean 'batch_size'?"),
-        ({"xyz": 4}, "unknown training option 'xyz'; known are: data, "),
+        ({"batchsize": 4}, "unknown training option 'batchsize'; did you mean batch_size"),
+        ({"xyz": 4}, "unknown training option 'xyz'; there are: data, "),
         ({"batch_size": 0}, "batch_size must be from 1 to 65536, got 0"),
         ({"batch_size": 2.5}, "batch_size must be int, got 2.5"),
         ({"batch_size": True}, "batch_size must be int, got True"),

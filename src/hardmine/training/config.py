@@ -8,11 +8,10 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from difflib import get_close_matches
 from types import UnionType
 from typing import Any, Self, get_origin, get_type_hints
 
-from hardmine.errors import ConfigError
+from hardmine.errors import ConfigError, check_name
 
 __all__ = ["TrainingConfig"]
 
@@ -106,10 +105,7 @@ class TrainingConfig:
         """
         names = [option.name for option in fields(cls)]
         for key in values:
-            if key not in names:
-                nearest = get_close_matches(str(key), names, n=1)
-                hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are: {', '.join(names)}"
-                raise ConfigError(f"unknown training option {key!r}; {hint}")
+            check_name("training option", key, names)
         return cls(**values)
 
     @classmethod

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from accelerate.utils import set_seed
 
 from hardmine.data import DetectionDataset, open_dataset
 from hardmine.detectors import DenseDetector, Detector, build, wrap
-from hardmine.errors import ConfigError, RunError
+from hardmine.errors import RunError, check_name
 from hardmine.evaluation import Metrics, evaluate_predictions
 from hardmine.recipes import RECIPES, Recipe
 from hardmine.training import checkpoint
@@ -63,12 +62,9 @@ def make_recipe(name: str, options: Mapping[str, Any]) -> Recipe:
     Raises:
         ConfigError: no such recipe (with the nearest names), or no such option.
     """
-    if name not in RECIPES:
-        nearest = get_close_matches(name, RECIPES) or RECIPES
-        raise ConfigError(f"unknown recipe {name!r}; the nearest are: {', '.join(nearest)}")
-    known = signature(RECIPES[name]).parameters
-    if unknown := [option for option in options if option not in known]:
-        raise ConfigError(f"recipe {name} has no option {unknown[0]!r}; it has: {', '.join(known) or 'none'}")
+    check_name("recipe", name, RECIPES)
+    for option in options:
+        check_name(f"option of recipe {name}", option, signature(RECIPES[name]).parameters)
     return RECIPES[name](**options)
 
 
