@@ -11,8 +11,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from hardmine.errors import check_name
-from hardmine.errors import ConfigError
+from hardmine.errors import ConfigError, check_name
 from hardmine.recipes import RECIPES
 from hardmine.training.compare import RecipeChoice
 
