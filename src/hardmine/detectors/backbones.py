@@ -162,7 +162,7 @@ def _stages(body: nn.Sequential, backbone: str) -> dict[int, Stage]:
         for name, child in body.named_children():
             maps = child(maps)
             stages[side // maps.shape[2]] = Stage(name, maps.shape[1])
-    except (RuntimeError, TypeError, IndexError, AttributeError) as error:
+    except (RuntimeError, TypeError, IndexError, AttributeError, AssertionError) as error:
         raise ConfigError(f"backbone {backbone!r} gives no chain of feature maps: {error}") from error
     body.train(was_training)
     return stages

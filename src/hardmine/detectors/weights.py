@@ -1,11 +1,9 @@
 """Weights a detector starts from: torchvision's own, or a file's. Files are read without unpickling code."""
 
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file as load_safetensors
 from torch import Tensor, nn
 from torchvision import models
@@ -58,8 +56,8 @@ def load_file(model: nn.Module, file: str) -> None:
             state = load_safetensors(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # a broken file makes the unpickler raise whatever comes first
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigError(f"{file}: cannot be read as a state_dict of tensors only ({reason})") from error
     _load_matching(model, state, file)
 
@@ -69,7 +67,8 @@ def _load_matching(model: nn.Module, state: Any, source: str) -> None:
     own = model.state_dict()
     prefixes = ("", "backbone.body.", "backbone.", "model.")
     fitting: dict[str, Tensor] = {}
-    for name, tensor in state.items() if isinstance(state, dict) else ():
+    for key, tensor in state.items() if isinstance(state, dict) else ():
+        name = str(key)
         short = name.removeprefix("features.").removeprefix("model.")
         for target in (name, *(prefix + short for prefix in prefixes)):
             if target in own and isinstance(tensor, Tensor) and own[target].shape == tensor.shape:

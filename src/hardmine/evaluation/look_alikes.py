@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 from hardmine.evaluation.coco import checked_predictions
 from hardmine.evaluation.matching import Matches, box_iou_xywh
 
-__all__ = ["LookAlikeErrors", "look_alike_errors", "mean_look_alike_errors"]
+__all__ = ["MATCHED_RECALL", "LookAlikeErrors", "look_alike_errors", "mean_look_alike_errors"]
 
 MATCHED_RECALL = 0.5
 FIXED_SCORE = 0.5
