@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from hardmine.ranking import rank_in_groups, top_among, top_balanced
 from hardmine.samples import Assignment

@@ -10,8 +10,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hardmine import OHEM, All, BalancedCE, Chain, CrossEntropy, FCOSPoints, Focal, GIoU, HardNegative, MaxIoU
-from hardmine import RandomBalanced, SmoothL1
+from hardmine import (
+    OHEM,
+    All,
+    BalancedCE,
+    Chain,
+    CrossEntropy,
+    FCOSPoints,
+    Focal,
+    GIoU,
+    HardNegative,
+    MaxIoU,
+    RandomBalanced,
+    SmoothL1,
+)
 from hardmine.normalize import PerPositive, PerSampled, PerValid, PerWeight
 from hardmine.samples import BACKGROUND, IGNORE, Assignment, GroundTruth, Samples
 

@@ -20,10 +20,7 @@ def test_objects_start_as_unlikely_as_the_prior_says(name, make_model, make_batc
     detector.head.classify.loss.register_forward_hook(lambda _, args, out: seen.append(args[0]))
     detector(*make_batch(detector.label_offset))
     (logits,) = seen
-    if detector.activation == "sigmoid":
-        objects = logits.sigmoid()
-    else:
-        objects = 1 - logits.softmax(dim=-1)[..., -1]
+    objects = logits.sigmoid() if detector.activation == "sigmoid" else 1 - logits.softmax(dim=-1)[..., -1]
     torch.testing.assert_close(objects, torch.full_like(objects, 0.01))
 
 

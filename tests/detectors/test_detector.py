@@ -26,7 +26,7 @@ def test_training_needs_one_target_an_image(detector, make_batch):
 def test_a_bad_box_is_named(box, detector, make_batch):
     images, targets = make_batch(detector.label_offset)
     targets[2]["boxes"][1] = torch.tensor(box)
-    with pytest.raises(ConfigError, match="image 2 of the batch, object 1: got .*, expected x2 > x1 and y2 > y1"):
+    with pytest.raises(ConfigError, match=r"image 2 of the batch, object 1: got .*, expected x2 > x1 and y2 > y1"):
         detector(images, targets)
 
 

@@ -47,7 +47,7 @@ def test_a_loss_for_other_scores_is_named(model):
         other = {"sigmoid": "softmax", "softmax": "sigmoid"}[head.activation]
         return {"classify": Slot(loss=CrossEntropy(other))}
 
-    with pytest.raises(ConfigError, match="got a .* loss, expected one for scores that are"):
+    with pytest.raises(ConfigError, match=r"got a .* loss, expected one for scores that are"):
         wrap(model, Recipe("mine", slots))
 
 

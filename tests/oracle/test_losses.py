@@ -56,7 +56,9 @@ def test_limits(activation):
     torch.testing.assert_close(Focal(0.0, None, activation)(logits, LABELS), cross_entropy)
     torch.testing.assert_close(Focal(0.0, 0.5, activation)(logits, LABELS), cross_entropy / 2)
     torch.testing.assert_close(BalancedCE(0.5, activation)(logits, LABELS), cross_entropy / 2)
-    torch.testing.assert_close(Focal(0.0, 0.75, activation)(logits, LABELS), BalancedCE(0.75, activation)(logits, LABELS))
+    torch.testing.assert_close(
+        Focal(0.0, 0.75, activation)(logits, LABELS), BalancedCE(0.75, activation)(logits, LABELS)
+    )
 
 
 def test_focal_never_increases_a_loss(logits):

@@ -32,9 +32,7 @@ def test_ohem_of_the_paper(samples, overlap, budget, nms_iou):
             hardest = left.pop(0)
             taken.append(hardest)
             if nms_iou is not None:
-                left = [
-                    i for i in left if labels[i] != labels[hardest] or overlap(boxes[i], boxes[hardest]) <= nms_iou
-                ]
+                left = [i for i in left if labels[i] != labels[hardest] or overlap(boxes[i], boxes[hardest]) <= nms_iou]
         expected |= {(b, i) for i in taken}
     assert kept_by(OHEM(budget, nms_iou=nms_iou), samples) == expected
 

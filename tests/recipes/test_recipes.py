@@ -1,0 +1,82 @@
+"""Every recipe says what it is, and its names and parameters are those that `explain` prints."""
+
+import inspect
+from dataclasses import fields
+
+import pytest
+
+from hardmine import RECIPES, Recipe, recipes
+from hardmine.detectors.dense import EVIDENCE
+from hardmine.recipes import HeadTraits
+from hardmine.recipes.recipe import SLOTS
+
+UNPUBLISHED = {  # recipes without a number, and why
+    "random": "the frameworks' own default, of which each detector has its own numbers",
+    "hnm": "the paper has no ablation of the ratio",
+}
+HEADS = [
+    HeadTraits("retinanet", "dense", "sigmoid", EVIDENCE),
+    HeadTraits("ssd", "dense", "softmax", EVIDENCE),
+    HeadTraits("fasterrcnn", "rpn", "sigmoid", EVIDENCE),
+    HeadTraits("fasterrcnn", "roi", "softmax", EVIDENCE),
+]
+
+
+@pytest.fixture(params=list(RECIPES))
+def name(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def recipe(name) -> Recipe:
+    return RECIPES[name]()
+
+
+def test_names_are_the_keys(name, recipe):
+    assert recipe.name == name
+    assert getattr(recipes, name) is RECIPES[name]
+    assert name in recipes.__all__
+
+
+def test_it_says_what_it_is(name, recipe):
+    for field in ("title", "summary", "equation", "differences"):
+        assert getattr(recipe, field), field
+    assert recipe.paper is not None
+    assert str(recipe.paper).endswith(f"arXiv:{recipe.paper.arxiv}")
+    assert bool(recipe.published) != (name in UNPUBLISHED)
+    for line in (*recipe.published, *recipe.differences):
+        assert isinstance(line, str)
+        assert len(line) > 20
+
+
+def test_parameters_are_those_of_the_function(name, recipe):
+    signature = inspect.signature(RECIPES[name])
+    assert dict(recipe.parameters) == {key: parameter.default for key, parameter in signature.parameters.items()}
+    documentation = RECIPES[name].__doc__
+    for key in signature.parameters:
+        assert key in documentation
+
+
+def test_a_parameter_given_is_the_one_shown(name):
+    for key, default in RECIPES[name]().parameters.items():
+        other = 7 if isinstance(default, int) or default is None else 0.125
+        assert RECIPES[name](**{key: other}).parameters[key] == other
+
+
+@pytest.mark.parametrize("head", HEADS, ids=lambda head: f"{head.detector} {head.name}")
+def test_it_fills_known_slots_with_losses_for_the_heads_scores(recipe, head):
+    slots = recipe.slots(head)
+    assert set(slots) <= set(SLOTS)
+    for slot in slots.values():
+        if hasattr(slot.loss, "activation"):
+            assert slot.loss.activation == head.activation
+
+
+@pytest.mark.parametrize("head", HEADS, ids=lambda head: f"{head.detector} {head.name}")
+def test_two_heads_do_not_share_parts(recipe, head):
+    """State that a method keeps must not run from one head into another."""
+    first, second = recipe.slots(head), recipe.slots(head)
+    for key, slot in first.items():
+        for field in fields(slot):
+            part = getattr(slot, field.name)
+            assert part is None or part is not getattr(second[key], field.name), (key, field.name)

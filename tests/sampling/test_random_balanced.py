@@ -1,0 +1,26 @@
+"""Arguments, and that chance is all in the noise."""
+
+import pytest
+import torch
+
+from hardmine import Assignment, RandomBalanced, Samples
+from hardmine.errors import ConfigError
+
+
+@pytest.mark.parametrize("options", [{"num": 0}, {"positive_fraction": 1.1}, {"positive_fraction": -0.1}], ids=str)
+def test_arguments_out_of_range_are_refused(options):
+    with pytest.raises(ConfigError, match="RandomBalanced needs"):
+        RandomBalanced(**options)
+
+
+def test_the_largest_noise_is_picked():
+    noise = torch.tensor([[0.1, 0.9, 0.5, 0.2, 0.8]])
+    samples = Samples(Assignment(torch.tensor([[0, 1, -1, -1, -1]]), noise), noise=noise)
+    assert RandomBalanced(3, 0.5)(samples).tolist() == [[0, 1, 1, 0, 1]]
+
+
+def test_no_positives_are_needed():
+    """A share of 0 makes others' code divide by zero."""
+    noise = torch.rand(1, 4)
+    samples = Samples(Assignment(torch.tensor([[0, 0, -1, -1]]), noise), noise=noise)
+    assert RandomBalanced(2, 0.0)(samples).tolist() == [[0, 0, 1, 1]]
