@@ -26,7 +26,7 @@ def test_item_and_ground_truth_are_those_of_any_data_set(scenes):
     truth = scenes.coco_ground_truth()
     assert tuple(image.shape) == (3, 128, 128)
     assert target["boxes"].shape == (len(target["labels"]), 4)
-    assert len(truth["images"]) == len(scenes) == 80
+    assert len(truth["images"]) == len(scenes) == 120
     assert len(truth["annotations"]) == sum(len(record.boxes) for record in scenes.records)
     assert [category["name"] for category in truth["categories"]] == list(SCENE_CLASSES)
 
@@ -110,8 +110,8 @@ def test_sizes_other_than_the_default():
 
 
 def test_opened_by_name():
-    assert len(open_dataset("scenes", "val", classes=SCENE_CLASSES)) == 80
-    assert [split.num_images for split in check("scenes", "val").splits] == [80]
+    assert len(open_dataset("scenes", "val", classes=SCENE_CLASSES)) == 120
+    assert [split.num_images for split in check("scenes", "val").splits] == [120]
     with pytest.raises(DataError, match="no split was asked for; choose one of train, val"):
         open_dataset("scenes")
     with pytest.raises(DataError, match="the scenes' classes are three, nine, one, six"):

@@ -24,7 +24,7 @@ TRAINING_OPTIONS = {
     "data": _option(str, "Data set: a path (COCO, Pascal VOC or YOLO, recognised), or the built-in scenes.", "scenes"),
     "train_split": _option(str, "Split to learn from.", "train"),
     "val_split": _option(str, "Split to measure on.", "val"),
-    "detector": _option(str, "retinanet, fasterrcnn, ssd, ssdlite or fcos.", "retinanet"),
+    "detector": _option(str, "fasterrcnn, retinanet, ssd, ssdlite or fcos.", "fasterrcnn"),
     "backbone": _option(str, "tiny, or any torchvision backbone: mobilenet_v2, resnet18, ...", "tiny"),
     "weights": _option(str, "Initial weights: none, imagenet, coco, or a file.", "none"),
     "image_size": _option(int, "Shorter side of the images in pixels.", "the detector's own"),
@@ -37,7 +37,7 @@ TRAINING_OPTIONS = {
     "ema": _option(float, "Decay of the averaged weights that are then evaluated.", "no averaging"),
     "precision": _option(str, "no, bf16 or fp16.", "no"),
     "workers": _option(int, "Processes that load images.", "0 on a CPU, 4 on a GPU"),
-    "flip_horizontal": _option(float, "Probability of a left-right flip.", "0.5"),
+    "flip_horizontal": _option(float, "Probability of a left-right flip.", "0.5; 0 on scenes"),
     "flip_vertical": _option(float, "Probability of an upside-down flip.", "0.0"),
     "eval_every": _option(int, "Also measure after every so many epochs.", "after the last only"),
 }

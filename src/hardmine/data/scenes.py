@@ -38,7 +38,7 @@ _LOOK_ALIKES_PER_IMAGE = 1.0
 _MOST_OBJECTS = 4
 _HEIGHTS = (0.11, 0.38)  # of a digit, as a share of the image's side
 _TRAIN_SHARE = 0.6  # of each photograph's width, and of the exemplars of each digit
-_NUM_IMAGES = {"train": 160, "val": 80}
+_NUM_IMAGES = {"train": 480, "val": 120}
 _PHOTOGRAPHS = ("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "moon", "rocket")
 
 
@@ -78,7 +78,7 @@ class Scenes(DetectionDataset):
 def open_scenes(
     split: str = "train", num_images: int | None = None, seed: int = 0, size: int = 128, label_errors: float = 0.0
 ) -> Scenes:
-    """Generates the scenes of a split ("train", by default 160 images, or "val", 80), each size x size pixels.
+    """Generates the scenes of a split ("train", by default 480 images, or "val", 120), each size x size pixels.
 
     Args: label_errors: the share of objects that meet a label error (see `label_errors.py`); the pixels stay the same.
     Raises: ConfigError: no image, images too small for digits, a fraction outside 0..1.  DataError: no such split.

@@ -96,6 +96,7 @@ def _faster_rcnn(pyramid: Pyramid, family: Family, strides: Strides, num_classes
         box_roi_pool=MultiScaleRoIAlign(list(pyramid.levels), output_size=7, sampling_ratio=2),
         box_head=TwoMLPHead(family.channels * 7**2, family.roi_features),
         box_predictor=FastRCNNPredictor(family.roi_features, num_classes + 1),
+        rpn_pre_nms_top_n_train=family.proposals,
         rpn_post_nms_top_n_train=family.proposals,
         box_batch_size_per_image=family.roi_samples,
         **resize,

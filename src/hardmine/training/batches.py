@@ -67,7 +67,7 @@ def training_loader(
     dataset: DetectionDataset, config: TrainingConfig, order: BatchOrder, workers: int
 ) -> DataLoader[Any]:
     """Augmented batches of one process, in this order, as (list of images, list of targets)."""
-    transform = training_transform(flip_horizontal=config.flip_horizontal, flip_vertical=config.flip_vertical)
+    transform = training_transform(*config.flips)
     return DataLoader(
         TrainingImages(dataset, transform, config.seed),
         batch_sampler=order,

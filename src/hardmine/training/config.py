@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from types import UnionType
 from typing import Any, Self, get_origin, get_type_hints
 
+from hardmine.data.scenes import SCENES
 from hardmine.errors import ConfigError, check_name
 
 __all__ = ["TrainingConfig"]
@@ -57,7 +58,8 @@ class TrainingConfig:
         precision: of the training step; predictions are always made in float32.
         workers: processes that load images; None: 0 on a CPU, where the step is the bottleneck, 4 beside a GPU.
             Changes no result.
-        flip_horizontal, flip_vertical: probability of each flip.
+        flip_horizontal: probability of a left-right flip; None: .5, but 0 on the scenes, where a mirrored digit is none.
+        flip_vertical: probability of an upside-down flip.
         eval_every: also evaluate after every so many epochs; None: after the last only.
 
     Raises:
@@ -67,7 +69,7 @@ class TrainingConfig:
     data: str = "scenes"
     train_split: str = "train"
     val_split: str = "val"
-    detector: str = "retinanet"
+    detector: str = "fasterrcnn"
     backbone: str = "tiny"
     weights: str = "none"
     image_size: int | None = None
@@ -83,7 +85,7 @@ class TrainingConfig:
     ema: float | None = None
     precision: str = "no"
     workers: int | None = None
-    flip_horizontal: float = 0.5
+    flip_horizontal: float | None = None
     flip_vertical: float = 0.0
     eval_every: int | None = None
 
@@ -122,6 +124,12 @@ class TrainingConfig:
     def to_json(self) -> str:
         """The configuration as indented JSON, in the order of the fields; `from_json` gives an equal one back."""
         return json.dumps(asdict(self), indent=2) + "\n"
+
+    @property
+    def flips(self) -> tuple[float, float]:
+        """Probabilities of a left-right and an upside-down flip."""
+        usual = 0.0 if self.data == SCENES else 0.5
+        return usual if self.flip_horizontal is None else self.flip_horizontal, self.flip_vertical
 
     def steps_per_epoch(self, num_images: int, num_processes: int) -> int:
         """Optimiser steps until every image was seen; the last batch is filled up from the start of the order."""
