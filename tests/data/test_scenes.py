@@ -26,7 +26,7 @@ def test_item_and_ground_truth_are_those_of_any_data_set(scenes):
     truth = scenes.coco_ground_truth()
     assert tuple(image.shape) == (3, 128, 128)
     assert target["boxes"].shape == (len(target["labels"]), 4)
-    assert len(truth["images"]) == len(scenes) == 120
+    assert len(truth["images"]) == len(scenes) == 80
     assert len(truth["annotations"]) == sum(len(record.boxes) for record in scenes.records)
     assert [category["name"] for category in truth["categories"]] == list(SCENE_CLASSES)
 
