@@ -48,7 +48,7 @@ FAMILIES = {
     "tiny": Family(
         dense_strides=(4, 8, 16, 32),
         roi_strides=(4, 8, 16, 32),
-        channels=64,
+        channels=32,
         head_depth=1,
         roi_features=128,
         roi_anchor=4,
