@@ -59,13 +59,13 @@ FAMILIES = {
     "light": Family(
         dense_strides=(8, 16, 32, 64),
         roi_strides=(8, 16, 32, 64),
-        channels=128,
+        channels=96,
         head_depth=2,
-        roi_features=512,
+        roi_features=256,
         roi_anchor=4,
-        proposals=1000,
-        roi_samples=256,
-        image_size=320,
+        proposals=500,
+        roi_samples=128,
+        image_size=384,
     ),
     "full": Family(
         dense_strides=(8, 16, 32, 64, 128),
