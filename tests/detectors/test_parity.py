@@ -10,7 +10,7 @@ from torchvision.models.detection import FasterRCNN
 from hardmine import recipes, wrap
 from hardmine.detectors import Detector
 
-DENSE = ["retinanet", "retinanet, giou", "ssd", "ssdlite", "fcos"]
+DENSE = ["retinanet, l1", "retinanet, giou", "ssd", "ssdlite", "fcos"]
 BATCHES = [(3, 0, 6), (0, 0), (4,), (0,)]
 
 

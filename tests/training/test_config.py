@@ -59,7 +59,7 @@ def test_none_stands_for_no_value_and_whole_numbers_for_real_ones():
 
 @pytest.mark.parametrize(
     ("num_images", "num_processes", "epochs"),
-    [(205, 1, 17), (205, 2, 33), (3, 1, 100), (8, 1, 100), (118_000, 8, 12)],
+    [(205, 1, 14), (205, 2, 28), (3, 1, 100), (8, 1, 100), (118_000, 8, 6)],
 )
 def test_epochs_aim_at_a_number_of_steps_within_bounds(num_images, num_processes, epochs):
     assert TrainingConfig(batch_size=8).num_epochs(num_images, num_processes) == epochs

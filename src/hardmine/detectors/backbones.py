@@ -65,7 +65,7 @@ FAMILIES = {
         roi_anchor=4,
         proposals=500,
         roi_samples=128,
-        image_size=384,
+        image_size=352,
     ),
     "full": Family(
         dense_strides=(8, 16, 32, 64, 128),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -10,6 +11,7 @@ from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.fcos import FCOSHead
+from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.models.detection.ssd import SSD, SSDHead
 from torchvision.models.detection.ssdlite import SSDLiteHead
 from torchvision.ops import MultiScaleRoIAlign
@@ -22,6 +24,7 @@ __all__ = ["DETECTORS", "build"]
 
 REFERENCE_SIZE = (800, 1333)  # torchvision's; smaller images keep the ratio of the two
 SMALLEST_IMAGE = 32
+GROUPS = 16  # of channels, in RetinaNet's GroupNorm
 RATIOS = (0.5, 1.0, 2.0)  # height / width of anchors
 Strides = tuple[int, ...]
 
@@ -73,13 +76,16 @@ def _keep_ratio(shorter: int) -> dict[str, Any]:
 
 
 def _retinanet(pyramid: Pyramid, family: Family, strides: Strides, num_classes: int, **resize: Any) -> RetinaNet:
+    """As torchvision's second version: normalised heads and GIoU, which learn faster than the first's."""
     scales = (1, 2 ** (1 / 3), 2 ** (2 / 3))
     sizes = tuple(tuple(int(4 * stride * scale) for scale in scales) for stride in strides)
     anchors = AnchorGenerator(sizes, (RATIOS,) * len(sizes))
-    model = RetinaNet(pyramid, num_classes, anchor_generator=anchors, **resize)
-    for head in (model.head.classification_head, model.head.regression_head):
-        head.conv = head.conv[: family.head_depth]
-    return model
+    normalization = partial(nn.GroupNorm, GROUPS)
+    head = RetinaNetHead(family.channels, len(RATIOS) * len(scales), num_classes, norm_layer=normalization)
+    head.regression_head._loss_type = "giou"
+    for branch in (head.classification_head, head.regression_head):
+        branch.conv = branch.conv[: family.head_depth]
+    return RetinaNet(pyramid, num_classes, anchor_generator=anchors, head=head, **resize)
 
 
 def _fcos(pyramid: Pyramid, family: Family, strides: Strides, num_classes: int, **resize: Any) -> FCOS:

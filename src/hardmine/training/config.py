@@ -16,10 +16,10 @@ from hardmine.errors import ConfigError, check_name
 
 __all__ = ["TrainingConfig"]
 
-AIMED_STEPS = 420
+AIMED_STEPS = 360
 """Optimiser steps that a small data set needs to be learnt by a detector with a pretrained backbone."""
-FEWEST_EPOCHS, MOST_EPOCHS = 12, 100
-"""Bounds of the epochs: 12 is the field's "1x" schedule for large data sets; 100 is enough for a handful of images."""
+FEWEST_EPOCHS, MOST_EPOCHS = 6, 100
+"""Bounds of the epochs: 6 is half the field's "1x" schedule for large data sets; 100 is enough for a few images."""
 
 _LIMITS: dict[str, tuple[float, float]] = {
     "seed": (0, 2**32 - 1),
@@ -50,7 +50,7 @@ class TrainingConfig:
         image_size: shorter side in pixels; None: the detector's own.
         recipe, recipe_options: a name in `RECIPES` and its arguments.
         seed: decides initial weights, data order, augmentation and sampling noise.
-        epochs: None: as many as give about 420 optimiser steps, at least 12 and at most 100.
+        epochs: None: as many as give about 360 optimiser steps, at least 6 and at most 100.
         batch_size: images per process and step.
         lr: the peak, reached after `warmup_fraction` of all steps and then lowered along a cosine.
         clip_norm: largest gradient norm; None: not clipped.
@@ -58,7 +58,7 @@ class TrainingConfig:
         precision: of the training step; predictions are always made in float32.
         workers: processes that load images; None: 0 on a CPU, where the step is the bottleneck, 4 beside a GPU.
             Changes no result.
-        flip_horizontal: probability of a left-right flip; None: .5, but 0 on the scenes, where a mirrored digit is none.
+        flip_horizontal: probability of a left-right flip; None: .5, but 0 on the scenes, whose digits have one side.
         flip_vertical: probability of an upside-down flip.
         eval_every: also evaluate after every so many epochs; None: after the last only.
 
