@@ -20,7 +20,7 @@ from hardmine import (
     wrap,
 )
 from hardmine.errors import ConfigError
-from hardmine.normalize import PerSampled, PerWeight
+from hardmine.normalize import PerSampled, PerValid, PerWeight
 
 
 @pytest.fixture(params=["retinanet", "fasterrcnn", "ssd", "fcos"])
@@ -107,6 +107,19 @@ def test_what_select_leaves_out_counts_in_no_loss(make_model, make_batch):
     kept = seen["kept"] > 0
     assert (kept.sum(dim=1) <= 9).all()
     torch.testing.assert_close(losses["classification"], seen["loss"][kept].sum() / kept.sum())
+
+
+def test_a_slots_own_sampling_and_normaliser_see_only_what_select_kept(make_model, make_batch):
+    model = make_model("retinanet")
+    slots = {"select": Slot(RandomBalanced(9)), "classify": Slot(HardNegative(), Focal(), PerValid())}
+    detector = wrap(model, Recipe("mine", lambda head: slots)).train()
+    seen = {}
+    detector.head.select.register_forward_hook(lambda _, args, out: seen.update(kept=out > 0))
+    detector.head.classify.sampling.register_forward_hook(lambda _, args, out: seen.update(shown=args[0].assignment))
+    detector.head.classify.normalize.register_forward_hook(lambda _, args, out: seen.update(z=out.item()))
+    detector(*make_batch(0))
+    assert torch.equal(seen["shown"].is_valid, seen["kept"])
+    assert seen["z"] == seen["kept"].sum()
 
 
 def test_each_step_draws_its_own_noise(make_model, make_batch):

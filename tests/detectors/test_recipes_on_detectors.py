@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from hardmine import RECIPES, wrap
 from hardmine.errors import EvidenceError
@@ -14,16 +15,27 @@ def model(request, make_model):
     return make_model(request.param)
 
 
+def under_a_crowd(images: list[Tensor]) -> list[dict[str, Tensor]]:
+    """Nothing but a crowd far larger than each image, so that no sample counts."""
+    everywhere = torch.tensor([[-1e4, -1e4, 1e4, 1e4]])
+    crowd = {"boxes": everywhere, "labels": torch.ones(1, dtype=torch.int64), "iscrowd": torch.ones(1)}
+    return [dict(crowd) for _ in images]
+
+
 @pytest.mark.parametrize("name", list(RECIPES))
-@pytest.mark.parametrize("num_objects", [(2, 0), (0, 0)], ids=str)
-def test_every_trainable_parameter_gets_a_finite_gradient(name, num_objects, model, make_batch, loss_and_gradients):
-    """Also for a batch without objects: a parameter without gradient stops data-parallel training."""
+@pytest.mark.parametrize("kind", ["some objects", "no objects", "all ignored"])
+def test_every_trainable_parameter_gets_a_finite_gradient(name, kind, model, make_batch, loss_and_gradients):
+    """Also where nothing is to be learnt: a parameter without gradient stops data-parallel training."""
     try:
         detector = wrap(model, RECIPES[name]()).train()
     except EvidenceError as error:
         pytest.skip(str(error))
-    losses, gradients = loss_and_gradients(detector, model, *make_batch(detector.label_offset, num_objects))
+    images, targets = make_batch(detector.label_offset, (2, 0) if kind == "some objects" else (0, 0))
+    if kind == "all ignored":
+        targets = under_a_crowd(images)
+    losses, gradients = loss_and_gradients(detector, model, images, targets)
     assert all(torch.isfinite(loss) for loss in losses.values())
+    assert kind != "all ignored" or not any(losses.values())
     for parameter, gradient in gradients.items():
         assert gradient is not None, parameter
         assert torch.isfinite(gradient).all(), parameter
