@@ -26,7 +26,7 @@ def test_a_configuration_cannot_be_changed():
         ({"batch_size": 0}, "batch_size must be from 1 to 65536, got 0"),
         ({"batch_size": 2.5}, "batch_size must be int, got 2.5"),
         ({"batch_size": True}, "batch_size must be int, got True"),
-        ({"lr": "1e-3"}, "lr must be float, got '1e-3'"),
+        ({"lr": "1e-3"}, "lr must be float | None, got '1e-3'"),
         ({"lr": 0}, "lr must be from 1e-09 to 100, got 0"),
         ({"lr": math.nan}, "lr must be from 1e-09 to 100, got nan"),
         ({"ema": -0.1}, "ema must be from 0 to 1, got -0.1"),
@@ -67,3 +67,15 @@ def test_epochs_aim_at_a_number_of_steps_within_bounds(num_images, num_processes
 
 def test_epochs_that_were_asked_for_stay():
     assert TrainingConfig(epochs=3).num_epochs(1000, 1) == 3
+
+
+def test_from_scratch_learns_faster_unless_a_rate_is_given():
+    assert TrainingConfig(weights="none").peak_lr == 2e-3
+    assert TrainingConfig(weights="imagenet").peak_lr == 1e-3
+    assert TrainingConfig(lr=0.5).peak_lr == 0.5
+
+
+def test_digits_are_not_mirrored_unless_asked_for():
+    assert TrainingConfig(data="scenes").flips == (0.0, 0.0)
+    assert TrainingConfig(data="elsewhere", flip_vertical=0.3).flips == (0.5, 0.3)
+    assert TrainingConfig(data="scenes", flip_horizontal=0.2).flips == (0.2, 0.0)

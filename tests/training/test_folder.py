@@ -33,9 +33,10 @@ def test_what_is_there_is_not_overwritten(tmp_path):
 
 def test_only_the_same_training_is_continued(tmp_path):
     folder = RunFolder(tmp_path / "a")
-    config = TrainingConfig(recipe_options={"scales": [1, 2]})
+    config = TrainingConfig(recipe_options={"scales": [1, 2]}, lr=0.001)
     folder.start_or_continue(config, {"torch": "first"})
-    folder.start_or_continue(TrainingConfig(recipe_options={"scales": (1, 2)}, workers=2), {"torch": "second"})
+    same = TrainingConfig(recipe_options={"scales": (1, 2)}, lr=0.001, workers=2)
+    folder.start_or_continue(same, {"torch": "second"})
     assert json.loads(folder.env.read_text()) == {"torch": "first"}
     with pytest.raises(RunError, match=r"seed is 0 there and 1 here, .*|lr is") as error:
         folder.start_or_continue(TrainingConfig(recipe_options={"scales": [1, 2]}, seed=1, lr=0.5), {})
@@ -45,8 +46,8 @@ def test_only_the_same_training_is_continued(tmp_path):
 
 
 def test_a_checkpoint_of_another_detector_is_named(tmp_path):
-    stored = json.loads(TrainingConfig(detector="fasterrcnn").to_json())
-    with pytest.raises(RunError, match="detector is 'fasterrcnn' there and 'retinanet' here"):
+    stored = json.loads(TrainingConfig(detector="retinanet").to_json())
+    with pytest.raises(RunError, match="detector is 'retinanet' there and 'fasterrcnn' here"):
         refuse_other_config(stored, TrainingConfig(), tmp_path)
 
 

@@ -30,7 +30,7 @@ TRAINING_OPTIONS = {
     "image_size": _option(int, "Shorter side of the images in pixels.", "the detector's own"),
     "epochs": _option(int, "Times that every image is seen.", "by the number of images"),
     "batch_size": _option(int, "Images per process and step.", "8"),
-    "lr": _option(float, "Peak learning rate.", "0.001"),
+    "lr": _option(float, "Peak learning rate.", "0.002 from scratch, 0.001 pretrained"),
     "weight_decay": _option(float, "Weight decay of AdamW.", "0.0001"),
     "warmup_fraction": _option(float, "Share of all steps until the peak learning rate.", "0.1"),
     "clip_norm": _option(float, "Largest gradient norm.", "10.0"),

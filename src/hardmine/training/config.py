@@ -52,7 +52,8 @@ class TrainingConfig:
         seed: decides initial weights, data order, augmentation and sampling noise.
         epochs: None: as many as give about 360 optimiser steps, at least 6 and at most 100.
         batch_size: images per process and step.
-        lr: the peak, reached after `warmup_fraction` of all steps and then lowered along a cosine.
+        lr: the peak, reached after `warmup_fraction` of all steps and then lowered along a cosine; None: 2e-3 from
+            scratch, 1e-3 from pretrained weights.
         clip_norm: largest gradient norm; None: not clipped.
         ema: decay of the averaged weights that are then evaluated and saved; None: no averaging.
         precision: of the training step; predictions are always made in float32.
@@ -78,7 +79,7 @@ class TrainingConfig:
     seed: int = 0
     epochs: int | None = None
     batch_size: int = 8
-    lr: float = 1e-3
+    lr: float | None = None
     weight_decay: float = 1e-4
     warmup_fraction: float = 0.1
     clip_norm: float | None = 10.0
@@ -124,6 +125,11 @@ class TrainingConfig:
     def to_json(self) -> str:
         """The configuration as indented JSON, in the order of the fields; `from_json` gives an equal one back."""
         return json.dumps(asdict(self), indent=2) + "\n"
+
+    @property
+    def peak_lr(self) -> float:
+        """`lr`, or where that is None, what its rule gives."""
+        return self.lr if self.lr is not None else 2e-3 if self.weights == "none" else 1e-3
 
     @property
     def flips(self) -> tuple[float, float]:

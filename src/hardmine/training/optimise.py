@@ -22,15 +22,15 @@ def optimizer_for(detector: nn.Module, config: TrainingConfig) -> torch.optim.Ad
         {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr)
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.peak_lr)
 
 
 def learning_rate(config: TrainingConfig, step: int, num_steps: int) -> float:
-    """The rate of step 0 .. num_steps - 1: linear up to `config.lr`, then along half a cosine to almost nothing."""
+    """The rate of step 0 .. num_steps - 1: linear up to the peak, then along half a cosine to almost nothing."""
     warmup = config.warmup_fraction * num_steps
     if step < warmup:
-        return config.lr * (step + 1) / (warmup + 1)
-    return config.lr * (1 + math.cos(math.pi * (step - warmup) / (num_steps - warmup))) / 2
+        return config.peak_lr * (step + 1) / (warmup + 1)
+    return config.peak_lr * (1 + math.cos(math.pi * (step - warmup) / (num_steps - warmup))) / 2
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -57,7 +57,7 @@ class Trainer:
 
     def __init__(self, config: TrainingConfig, accelerator: Accelerator, train_data: DetectionDataset) -> None:
         self.epochs = config.num_epochs(len(train_data), accelerator.num_processes)
-        self.config, self.accelerator = replace(config, epochs=self.epochs), accelerator
+        self.config, self.accelerator = replace(config, epochs=self.epochs, lr=config.peak_lr), accelerator
         self.detector = make_detector(config, len(train_data.classes))
         self.optimizer = optimizer_for(self.detector, config)
         self.model, self.optimizer = accelerator.prepare(SummedLoss(self.detector), self.optimizer)
