@@ -41,7 +41,7 @@ def small(small_data: Path) -> Callable[..., TrainingConfig]:
     """Makes a configuration of two epochs of three steps, with any option changed."""
 
     def make(**options: Any) -> TrainingConfig:
-        plain = {"data": str(small_data), "backbone": "tiny", "image_size": 64, "epochs": 2, "batch_size": 4}
-        return TrainingConfig.from_dict(plain | {"workers": 0} | options)
+        plain = {"data": str(small_data), "detector": "retinanet", "backbone": "tiny", "image_size": 64, "epochs": 2}
+        return TrainingConfig.from_dict(plain | {"batch_size": 4, "workers": 0} | options)
 
     return make
