@@ -69,7 +69,11 @@ def main() -> None:
     for name in hm.detectors.DETECTORS:
         rows.append(measure(name, options.backbone, options.image_size, options.rounds, device))
         print(rows[-1])
-    hardware = torch.cuda.get_device_name() if device.type == "cuda" else f"{platform.machine()}, {torch.get_num_threads()} threads"
+    hardware = (
+        torch.cuda.get_device_name()
+        if device.type == "cuda"
+        else f"{platform.machine()}, {torch.get_num_threads()} threads"
+    )
     report = {"device": hardware, "torch": torch.__version__, "torchvision": torchvision.__version__, "rows": rows}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "adapter_cost.json").write_text(json.dumps(report, indent=1) + "\n")

@@ -28,12 +28,13 @@ def test_a_detectors_own_state_is_loaded(suffix, trained, tmp_path):
         assert torch.equal(tensor, trained.state_dict()[name]), name
 
 
-def test_layers_of_another_number_of_classes_start_anew(trained, tmp_path):
+def test_layers_of_another_number_of_classes_start_anew_and_this_is_said(trained, tmp_path, caplog):
     save_file(trained.state_dict(), tmp_path / "w.safetensors")
     model = build("retinanet", 5, backbone="tiny", image_size=64, weights=str(tmp_path / "w.safetensors"))
     state = trained.state_dict()
     same = {name for name, tensor in model.state_dict().items() if torch.equal(tensor, state[name][: len(tensor)])}
     assert set(state) - same == {f"head.classification_head.cls_logits.{part}" for part in ("weight", "bias")}
+    assert "2 start anew, the first is head.classification_head.cls_logits" in caplog.text
 
 
 def test_a_networks_state_is_loaded_into_the_backbone(tmp_path):

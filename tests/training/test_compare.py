@@ -102,7 +102,7 @@ class NeedsTheImpossible(Sampling):
 def test_the_last_recipe_is_checked_before_the_first_training(module_config, tmp_path, monkeypatch):
     recipe = Recipe(name="weather", slots=lambda head: {"select": Slot(NeedsTheImpossible())})
     monkeypatch.setitem(RECIPES, "weather", lambda: recipe)
-    with pytest.raises(EvidenceError, match=r"'weather'.*'select' of retinanet.*needs weather"):
+    with pytest.raises(EvidenceError, match=r"'weather'.*'select' of fasterrcnn.*needs weather"):
         compare(module_config, [RANDOM, RecipeChoice("weather")], [0], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

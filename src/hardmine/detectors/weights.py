@@ -1,5 +1,6 @@
 """Weights a detector starts from: torchvision's own, or a file's. Files are read without unpickling code."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hardmine.errors import ConfigError
 
 __all__ = ["imagenet_network", "load_coco", "load_file"]
 
+logger = logging.getLogger("hardmine")
 OFFLINE = (
     "give a file with a state_dict instead (--weights FILE.safetensors or FILE.pth), or set TORCH_HOME to a folder "
     "that has it in hub/checkpoints"
@@ -77,3 +79,5 @@ def _load_matching(model: nn.Module, state: Any, source: str) -> None:
     if not fitting:
         raise ConfigError(f"{source}: none of its tensors has a name and shape of this detector's")
     model.load_state_dict(fitting, strict=False)
+    if anew := [name for name in own if name not in fitting]:
+        logger.warning(f"{source}: {len(fitting)} tensors loaded; {len(anew)} start anew, the first is {anew[0]}")
