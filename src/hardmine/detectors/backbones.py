@@ -52,7 +52,7 @@ FAMILIES = {
         head_depth=1,
         roi_features=128,
         roi_anchor=4,
-        proposals=500,
+        proposals=256,
         roi_samples=64,
         image_size=128,
     ),
