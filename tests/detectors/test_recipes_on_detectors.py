@@ -29,7 +29,9 @@ def test_every_trainable_parameter_gets_a_finite_gradient(name, kind, model, mak
     try:
         detector = wrap(model, RECIPES[name]()).train()
     except EvidenceError as error:
-        pytest.skip(str(error))
+        if name != "ohem" or "fcos" not in str(error):  # the one refusal there is; any other is a fault
+            raise
+        return
     images, targets = make_batch(detector.label_offset, (2, 0) if kind == "some objects" else (0, 0))
     if kind == "all ignored":
         targets = under_a_crowd(images)

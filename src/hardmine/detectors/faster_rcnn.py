@@ -18,7 +18,7 @@ from torchvision.models.detection.rpn import concat_box_prediction_layers
 from hardmine.assign import MaxIoU
 from hardmine.boxes import DeltaCoder
 from hardmine.detectors.detector import Detector
-from hardmine.detectors.head import Head, HeadOutput
+from hardmine.detectors.head import BEFORE_HEAD, Head, HeadOutput, UnreducedLosses
 from hardmine.errors import ConfigError
 from hardmine.losses import CrossEntropy, SmoothL1
 from hardmine.normalize import PerSampled
@@ -28,7 +28,6 @@ from hardmine.sampling import All, RandomBalanced
 
 __all__ = ["FasterRCNNDetector"]
 
-BEFORE_HEAD: frozenset[Evidence] = frozenset({"boxes", "labels", "noise"})
 AFTER_HEAD: frozenset[Evidence] = frozenset(get_args(Evidence))
 
 
@@ -115,7 +114,7 @@ class FasterRCNNDetector(Detector):
         ground_truth: GroundTruth,
         boxes: Tensor,
         assignment: Assignment,
-    ) -> tuple[Any, Samples]:
+    ) -> tuple[UnreducedLosses, Samples]:
         """The head's losses and evidence for the proposals (B, K, 4)."""
         roi = self.model.roi_heads
         pooled = roi.box_head(roi.box_roi_pool(features, list(boxes.unbind(0)), images.image_sizes))

@@ -22,7 +22,9 @@ from hardmine.sampling import All, Sampling
 
 Loss = TypeVar("Loss", ClassificationLoss, RegressionLoss)
 
-__all__ = ["Head", "HeadOutput", "UnreducedLosses"]
+BEFORE_HEAD: frozenset[Evidence] = frozenset({"boxes", "labels", "noise"})  # known before the head has run
+
+__all__ = ["BEFORE_HEAD", "Head", "HeadOutput", "UnreducedLosses"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +136,8 @@ class Head(nn.Module):
             boxes=boxes.detach() if has_boxes else None,
             noise=noise,
         )
-        if output is None or losses is None:
-            return samples
+        if output is None or losses is None or self.needs <= BEFORE_HEAD:
+            return samples  # nobody asks for the rest, and a sum over all classes of all anchors is not free
         classification = losses.classification.detach()
         return replace(
             samples,
