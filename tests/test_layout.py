@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "hardmine"
 MODULES = sorted(SOURCE.rglob("*.py"))
 ORDER = (
-    "errors", "boxes", "samples", "ranking", "assign", "sampling", "losses", "normalize",
+    "errors", "boxes", "samples", "ranking", "ranks", "assign", "sampling", "losses", "normalize",
     "recipes", "detectors", "data", "evaluation", "training", "cli",
 )  # fmt: skip
 TABLES = {  # modules whose tests are a table's, each line of it one of them

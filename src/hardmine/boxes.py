@@ -19,6 +19,7 @@ __all__ = [
     "DistanceCoder",
     "area",
     "generalized_iou",
+    "paired_iou",
     "pairwise_intersection",
     "pairwise_iou",
     "pairwise_overlap_of_second",
@@ -51,6 +52,11 @@ def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
     intersection = pairwise_intersection(first, second)
     union = area(first).unsqueeze(-1) + area(second).unsqueeze(-2) - intersection
     return (intersection / union.clamp_min(torch.finfo(union.dtype).tiny)).to(dtype)
+
+
+def paired_iou(first: Tensor, second: Tensor) -> Tensor:
+    """Intersection over union of each first box with its second, (..., 4), (..., 4) -> (...); as `pairwise_iou`."""
+    return pairwise_iou(first.unsqueeze(-2), second.unsqueeze(-2)).squeeze(-1).squeeze(-1)
 
 
 def pairwise_overlap_of_second(first: Tensor, second: Tensor) -> Tensor:

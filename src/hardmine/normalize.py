@@ -12,13 +12,13 @@ from abc import ABC, abstractmethod
 from typing import Literal, get_args
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
-from hardmine.errors import ConfigError
-from hardmine.samples import Assignment
+from hardmine.errors import ConfigError, EvidenceError
+from hardmine.ranks import mean_over_ranks
+from hardmine.samples import Assignment, Evidence
 
-__all__ = ["Normalizer", "PerPositive", "PerSampled", "PerValid", "PerWeight"]
+__all__ = ["Normalizer", "PerPositive", "PerQuality", "PerSampled", "PerValid", "PerWeight"]
 
 Over = Literal["image", "batch", "ranks"]
 
@@ -29,6 +29,9 @@ class Normalizer(nn.Module, ABC):
     Raises: ConfigError: ``over`` is none of "image", "batch", "ranks".
     """
 
+    needs: frozenset[Evidence] = frozenset()
+    """What the assignment must say beside who belongs to whom."""
+
     def __init__(self, over: Over = "ranks"):
         super().__init__()
         if over not in get_args(Over):
@@ -37,12 +40,10 @@ class Normalizer(nn.Module, ABC):
 
     @abstractmethod
     def count(self, assignment: Assignment, weights: Tensor) -> Tensor:
-        """How much each sample adds to Z, (B, N); weights are (B, N)."""
+        """How much each sample adds to Z, (B, N), given weights (B, N) or (B, N, C)."""
 
     @torch.no_grad()
     def forward(self, assignment: Assignment, weights: Tensor) -> Tensor:
-        if weights.ndim == 3:
-            weights = weights.mean(dim=-1)
         per_image = self.count(assignment, weights).to(weights.dtype).sum(dim=-1, keepdim=True)  # (B, 1)
         if self.over == "image":
             return per_image.clamp_min(1) * len(per_image)
@@ -54,34 +55,46 @@ class PerPositive(Normalizer):
     """Divides by the number of positives that count (focal loss, SSD, FCOS)."""
 
     def count(self, assignment: Assignment, weights: Tensor) -> Tensor:
-        return assignment.is_positive & (weights > 0)
+        return assignment.is_positive & (_mean_of_classes(weights) > 0)
 
 
 class PerSampled(Normalizer):
     """Divides by the number of samples that count (R-CNN heads, OHEM)."""
 
     def count(self, assignment: Assignment, weights: Tensor) -> Tensor:
-        return weights > 0
+        return _mean_of_classes(weights) > 0
 
 
 class PerValid(Normalizer):
-    """Divides by the number of samples that are not ignored, whether they count or not."""
+    """Divides by the number of weights that are not a sample's that is ignored, whether they are 0 or not.
+
+    That is one weight a sample, or as many as there are classes where each class has its own (GHM-C).
+    """
 
     def count(self, assignment: Assignment, weights: Tensor) -> Tensor:
-        return assignment.is_valid
+        return assignment.is_valid * (1 if weights.ndim == 2 else weights.shape[-1])
 
 
 class PerWeight(Normalizer):
-    """Divides by the sum of the weights."""
+    """Divides by the sum of the weights, of their mean over the classes where each class has its own."""
 
     def count(self, assignment: Assignment, weights: Tensor) -> Tensor:
-        return weights
+        return _mean_of_classes(weights)
 
 
-def mean_over_ranks(total: Tensor) -> Tensor:
-    """max(1, sum over all ranks) / world size; without torch.distributed, max(1, total)."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return total.clamp_min(1)
-    total = total.clone()
-    dist.all_reduce(total)
-    return total.clamp_min(1) / dist.get_world_size()
+class PerQuality(Normalizer):
+    """Divides by the sum of the qualities of the positives that count (TOOD, VarifocalNet).
+
+    Raises: EvidenceError: the assignment says nothing of quality.
+    """
+
+    needs: frozenset[Evidence] = frozenset({"quality"})
+
+    def count(self, assignment: Assignment, weights: Tensor) -> Tensor:
+        if assignment.quality is None:
+            raise EvidenceError("PerQuality needs quality, but the assignment has none")
+        return torch.where(assignment.is_positive & (_mean_of_classes(weights) > 0), assignment.quality, 0)
+
+
+def _mean_of_classes(weights: Tensor) -> Tensor:
+    return weights if weights.ndim == 2 else weights.mean(dim=-1)

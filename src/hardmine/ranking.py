@@ -5,6 +5,7 @@
 | random balanced | noise | image, pos/neg  | n·f, n·(1-f)  |
 | SSD 3:1         | loss  | image, neg      | 3 · #pos      |
 | OHEM            | loss  | image           | B/N           |
+| IoU-HLR         | IoU   | object, then class | all: the rank becomes a weight |
 
 No loop over images or groups, no boolean gather, no host synchronisation: shapes are static throughout.
 """
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from hardmine.samples import Assignment
 
-__all__ = ["rank_in_groups", "top_among", "top_balanced"]
+__all__ = ["hierarchical_local_rank", "rank_in_groups", "top_among", "top_balanced"]
 
 
 def rank_in_groups(key: Tensor, group: Tensor) -> Tensor:
@@ -30,6 +31,19 @@ def rank_in_groups(key: Tensor, group: Tensor) -> Tensor:
     starts[..., 1:] = sorted_group[..., 1:] != sorted_group[..., :-1]
     first_of_group = torch.where(starts, place, 0).cummax(dim=-1).values
     return torch.empty_like(order).scatter_(-1, order, place - first_of_group)
+
+
+def hierarchical_local_rank(key: Tensor, local_group: Tensor, group: Tensor) -> Tensor:
+    """Rank by the place in the local group first and by key second: three times (B, N) -> (B, N) int64.
+
+    The best of every local group come first, among them the largest key; then the second best of each, and so on.
+    Cao, Chen, Loy, Lin, Prime Sample Attention in Object Detection, CVPR 2020, arXiv:1904.04821, section 3.2.
+    """
+    local_rank = rank_in_groups(key, local_group)
+    order = key.argsort(dim=-1, descending=True, stable=True)
+    order = order.gather(-1, local_rank.gather(-1, order).argsort(dim=-1, stable=True))
+    places = torch.arange(key.shape[-1], device=key.device).expand_as(order)
+    return rank_in_groups(-torch.empty_like(order).scatter_(-1, order, places), group)
 
 
 def top_among(key: Tensor, candidates: Tensor, quota: int | Tensor) -> Tensor:

@@ -14,14 +14,30 @@ from torch.nn.utils.rnn import pad_sequence
 
 from hardmine.errors import EvidenceError, ShapeError
 
-__all__ = ["BACKGROUND", "IGNORE", "Assignment", "Evidence", "GroundTruth", "Samples"]
+__all__ = [
+    "BACKGROUND",
+    "IGNORE",
+    "Activation",
+    "Assignment",
+    "Evidence",
+    "GroundTruth",
+    "Levels",
+    "Predictions",
+    "Samples",
+]
 
 BACKGROUND = -1
 """In ``matched_gt`` and ``labels``: the sample belongs to no object and should say so."""
 IGNORE = -2
 """In ``matched_gt`` and ``labels``: the sample is padding, or nobody can tell; it must not count."""
 
-Evidence = Literal["labels", "boxes", "logits", "classification_loss", "regression_loss", "noise"]
+Activation = Literal["sigmoid", "softmax"]
+"""What turns a head's logits into probabilities: one of each class, or one of all classes and the background."""
+
+Evidence = Literal[
+    "labels", "boxes", "logits", "predicted_boxes", "predicted_iou", "quality", "code_error",
+    "classification_loss", "regression_loss", "noise",
+]  # fmt: skip
 """What a method may need to know of the samples beside their assignment."""
 
 
@@ -76,10 +92,14 @@ class Assignment:
 
     matched_gt: (B, N) int64, an index into G, or BACKGROUND, or IGNORE.
     iou: (B, N), the sample's largest IoU with any object, 0 for padding.
+    quality: (B, N) in [0, 1], the score that a positive should be given for its class, 0 for all others. An assigner
+    may say it (TAL's normalised alignment); otherwise, where a loss asks for it, it is the IoU of the predicted box
+    with the object.
     """
 
     matched_gt: Tensor
     iou: Tensor
+    quality: Tensor | None = None
 
     @property
     def is_positive(self) -> Tensor:
@@ -99,7 +119,32 @@ class Assignment:
 
     def gather(self, index: Tensor) -> "Assignment":
         """The samples at ``index`` (B, K) only, in that order."""
-        return Assignment(self.matched_gt.gather(1, index), self.iou.gather(1, index))
+        quality = None if self.quality is None else self.quality.gather(1, index)
+        return Assignment(self.matched_gt.gather(1, index), self.iou.gather(1, index), quality)
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """How the N samples of an image lie on the levels of a feature pyramid, finest first.
+
+    num_samples: of each level, with sum N.  strides: pixels between two locations of each level.
+    per_location: samples (anchors of several shapes) that share a centre, of each level.
+    """
+
+    num_samples: tuple[int, ...]
+    strides: tuple[float, ...]
+    per_location: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What the detector says of each sample before anything is assigned to it, without gradient.
+
+    boxes: (B, N, 4) decoded, xyxy pixels.  scores: (B, N, C) probabilities of the foreground classes.
+    """
+
+    boxes: Tensor
+    scores: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +152,10 @@ class Samples:
     """The evidence about each sample: a head fills what it has, a method reads ``samples["noise"]`` and so on.
 
     labels: (B, N) class, BACKGROUND or IGNORE.  boxes: (B, N, 4) the anchor or proposal itself, before regression.
-    logits: (B, N, C) or, for softmax heads, (B, N, C + 1) with background last.
-    classification_loss, regression_loss: (B, N) unreduced and without gradient, 0 where they do not apply.
+    logits: (B, N, C) or, for softmax heads, (B, N, C + 1) with background last; the only evidence with a gradient.
+    predicted_boxes: (B, N, 4) after regression.  predicted_iou: (B, N) of these with the sample's own object, 0 where
+    it has none.  code_error: (B, N, 4) predicted minus target box code, 0 where not positive.
+    classification_loss, regression_loss: (B, N) unreduced, 0 where they do not apply.
     noise: (B, N) uniform in [0, 1): the only source of randomness; an input, so that calls are pure and repeatable.
     """
 
@@ -116,9 +163,17 @@ class Samples:
     labels: Tensor | None = None
     boxes: Tensor | None = None
     logits: Tensor | None = None
+    predicted_boxes: Tensor | None = None
+    predicted_iou: Tensor | None = None
+    code_error: Tensor | None = None
     classification_loss: Tensor | None = None
     regression_loss: Tensor | None = None
     noise: Tensor | None = None
+
+    @property
+    def quality(self) -> Tensor | None:
+        """(B, N), see `Assignment`."""
+        return self.assignment.quality
 
     def __getitem__(self, name: Evidence) -> Tensor:
         """One piece of evidence.
@@ -135,7 +190,9 @@ class Samples:
 
         Raises: EvidenceError: a named piece of evidence is absent.
         """
-        return Samples(self.assignment, **{name: self[name] for name in names})
+        evidence = {name: self[name] for name in names}
+        assignment = replace(self.assignment, quality=evidence.pop("quality", None))
+        return Samples(assignment, **evidence)
 
     @property
     def available(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ import torch
 
 from hardmine import FCOSPoints, GroundTruth
 from hardmine.errors import ConfigError, ShapeError
+from hardmine.samples import Levels
 
 
 @pytest.mark.parametrize("options", [{"radius": 0}, {"ignore_overlap": 1.5}, {"chunk": 0}], ids=str)
@@ -13,8 +14,8 @@ def test_arguments_out_of_range_are_refused(options):
         FCOSPoints(**options)
 
 
-@pytest.mark.parametrize("levels", [None, (3,), (2, 3)])
+@pytest.mark.parametrize("levels", [None, Levels((3,), (8,), (1,)), Levels((2, 2), (8,), (1, 1))])
 def test_levels_that_do_not_add_up_are_refused(levels):
     ground_truth = GroundTruth.from_lists([torch.zeros(0, 4)], [torch.zeros(0, dtype=torch.int64)])
-    with pytest.raises(ShapeError, match="samples_per_level with a sum of 4"):
-        FCOSPoints()(torch.zeros(1, 4, 4), ground_truth, samples_per_level=levels)
+    with pytest.raises(ShapeError, match="expected levels with a stride each and 4 samples"):
+        FCOSPoints()(torch.zeros(1, 4, 4), ground_truth, levels=levels)

@@ -3,7 +3,7 @@
 Adding a method to the library costs one line in a table below; the tests of this folder then run over it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -24,8 +24,8 @@ from hardmine import (
     RandomBalanced,
     SmoothL1,
 )
-from hardmine.normalize import PerPositive, PerSampled, PerValid, PerWeight
-from hardmine.samples import BACKGROUND, IGNORE, Assignment, GroundTruth, Samples
+from hardmine.normalize import PerPositive, PerQuality, PerSampled, PerValid, PerWeight
+from hardmine.samples import BACKGROUND, IGNORE, Assignment, GroundTruth, Levels, Predictions, Samples
 
 SAMPLINGS: dict[str, Callable[[], nn.Module]] = {
     "All": All,
@@ -65,13 +65,12 @@ REGRESSION_LOSSES: dict[str, Callable[[], nn.Module]] = {
 }
 NORMALIZERS: dict[str, Callable[[], nn.Module]] = {
     f"{kind.__name__}, over {over}": lambda kind=kind, over=over: kind(over)
-    for kind in (PerPositive, PerSampled, PerValid, PerWeight)
+    for kind in (PerPositive, PerQuality, PerSampled, PerValid, PerWeight)
     for over in ("image", "batch", "ranks")
 }
 
 NUM_CLASSES = 3
 LEVELS = ((8, 8), (16, 4), (32, 2))  # stride, cells a side: a 64-pixel image
-SAMPLES_PER_LEVEL = tuple(cells**2 for _, cells in LEVELS)
 
 
 def _of(table: dict[str, Callable[[], nn.Module]]) -> Callable:
@@ -134,14 +133,19 @@ def _make_samples(matched_gt: Tensor, dtype: torch.dtype = torch.float32, *, tie
     """Random evidence of every kind; overlapping boxes, and on demand equal keys."""
     B, N = matched_gt.shape
     corner = torch.rand(B, N, 2) * 8
-    loss = torch.rand(3, B, N)
+    loss, positive = torch.rand(5, B, N), matched_gt >= 0
     if ties:
         corner, loss = corner.round(), loss.round() / 2
+    quality, predicted_iou = torch.where(positive, loss[3:], 0).to(dtype)
+    boxes = torch.cat([corner, corner + 20], dim=-1)
     return Samples(
-        Assignment(matched_gt, torch.rand(B, N).to(dtype)),
+        Assignment(matched_gt, torch.rand(B, N).to(dtype), quality),
         labels=torch.where(matched_gt >= 0, matched_gt % NUM_CLASSES, matched_gt),
-        boxes=torch.cat([corner, corner + 20], dim=-1).to(dtype),
+        boxes=boxes.to(dtype),
         logits=torch.randn(B, N, NUM_CLASSES).to(dtype),
+        predicted_boxes=(boxes + torch.randn(B, N, 4)).to(dtype),
+        predicted_iou=predicted_iou,
+        code_error=torch.where(positive.unsqueeze(-1), torch.randn(B, N, 4), 0).to(dtype),
         classification_loss=loss[0].to(dtype),
         regression_loss=loss[1].to(dtype),
         noise=loss[2].to(dtype),
@@ -165,17 +169,30 @@ def change() -> Callable[[Samples, Callable[[Tensor], Tensor]], Samples]:
 
 def each_tensor(samples: Samples, function: Callable[[Tensor], Tensor]) -> Samples:
     """The samples with a function applied to each of their tensors."""
-    assignment = Assignment(function(samples.assignment.matched_gt), function(samples.assignment.iou))
     evidence = {name: function(samples[name]) for name in samples.available}
+    quality = evidence.pop("quality", None)
+    assignment = Assignment(function(samples.assignment.matched_gt), function(samples.assignment.iou), quality)
     return replace(samples, assignment=assignment, **evidence)
+
+
+@pytest.fixture
+def without() -> Callable[[Samples, Iterable[str]], Samples]:
+    """The samples without the named evidence."""
+
+    def take_away(samples: Samples, names: Iterable[str]) -> Samples:
+        names = set(names)
+        quality = None if "quality" in names else samples.quality
+        gone = dict.fromkeys(names - {"quality"})
+        return replace(samples, assignment=replace(samples.assignment, quality=quality), **gone)
+
+    return take_away
 
 
 @pytest.fixture
 def anchors() -> Tensor:
     """(2, N, 4): two images' grids of squares, one a level, as anchors and as FCOS's points; no two boxes tie."""
     grid = torch.cat([_cells(stride, cells) for stride, cells in LEVELS])
-    shift = torch.rand(2, len(grid), 2) - 0.5
-    return grid + shift.repeat(1, 1, 2)
+    return grid + torch.rand(2, len(grid), 4) - 0.5
 
 
 def _cells(stride: int, cells: int) -> Tensor:
@@ -185,8 +202,16 @@ def _cells(stride: int, cells: int) -> Tensor:
 
 
 @pytest.fixture
-def samples_per_level() -> tuple[int, ...]:
-    return SAMPLES_PER_LEVEL
+def levels() -> Levels:
+    strides = tuple(float(stride) for stride, _ in LEVELS)
+    return Levels(tuple(cells**2 for _, cells in LEVELS), strides, per_location=(1,) * len(LEVELS))
+
+
+@pytest.fixture
+def predictions(anchors) -> Predictions:
+    """Boxes near the anchors, and scores of every class."""
+    boxes = anchors + torch.randn_like(anchors)
+    return Predictions(boxes, torch.rand(*anchors.shape[:2], NUM_CLASSES))
 
 
 def object_cases() -> dict[str, tuple[list[Tensor], list[Tensor] | None]]:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from hardmine.normalize import PerValid
 from hardmine.samples import Assignment
 
 SOFT = (0.0, 0.25, 1.0)
@@ -10,7 +11,8 @@ SOFT = (0.0, 0.25, 1.0)
 
 def weights_for(matched_gt, dtype=torch.float32):
     weights = torch.tensor(SOFT)[torch.randint(0, 3, matched_gt.shape)].to(dtype)
-    return Assignment(matched_gt, torch.zeros(matched_gt.shape)), weights.masked_fill(matched_gt == -2, 0)
+    quality = torch.where(matched_gt >= 0, torch.rand(matched_gt.shape), 0).to(dtype)
+    return Assignment(matched_gt, torch.zeros(matched_gt.shape), quality), weights.masked_fill(matched_gt == -2, 0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16], ids=str)
@@ -30,14 +32,15 @@ def test_z_is_one_number_or_one_an_image_and_at_least_one_sample(normalizer, mat
 def test_z_does_not_depend_on_the_order_of_samples(normalizer, matched_gt):
     assignment, weights = weights_for(matched_gt)
     order = torch.randperm(matched_gt.shape[1])
-    permuted = normalizer(Assignment(matched_gt[:, order], assignment.iou), weights[:, order])
+    permuted = normalizer(assignment.gather(order.expand_as(matched_gt)), weights[:, order])
     torch.testing.assert_close(permuted, normalizer(assignment, weights))
 
 
 def test_images_add_up_or_count_alike(normalizer, matched_gt):
     assignment, weights = weights_for(matched_gt)
     images = range(len(matched_gt))
-    alone = [normalizer(Assignment(matched_gt[b, None], assignment.iou), weights[b, None]) for b in images]
+    image = [Assignment(matched_gt[b, None], assignment.iou[b, None], assignment.quality[b, None]) for b in images]
+    alone = [normalizer(image[b], weights[b, None]) for b in images]
     z = normalizer(assignment, weights)
     if normalizer.over == "image":
         torch.testing.assert_close(z, len(alone) * torch.cat(alone))
@@ -45,10 +48,11 @@ def test_images_add_up_or_count_alike(normalizer, matched_gt):
         assert max(alone) <= z <= sum(alone)
 
 
-def test_weights_a_class_count_by_their_mean(normalizer):
+def test_weights_a_class_count_by_their_mean_but_valid_ones_each(normalizer):
     assignment, weights = weights_for(torch.randint(-2, 3, (2, 9)))
-    per_class = weights.unsqueeze(-1).expand(*weights.shape, 4)
-    torch.testing.assert_close(normalizer(assignment, per_class), normalizer(assignment, weights))
+    per_class = normalizer(assignment, weights.unsqueeze(-1).expand(*weights.shape, 4))
+    times = 4 if isinstance(normalizer, PerValid) else 1
+    torch.testing.assert_close(per_class, times * normalizer(assignment, weights))
 
 
 def test_no_gradient_flows_through_z(normalizer):

@@ -1,18 +1,26 @@
 """What every sampling must keep to, whatever its idea."""
 
+from copy import deepcopy
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
+from torch import Tensor
 
-from hardmine import OHEM
+from hardmine import OHEM, Sampling
 from hardmine.errors import EvidenceError
-from hardmine.samples import Samples
+from hardmine.samples import Evidence, Samples
 
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 ORDINARY = torch.randint(-2, 3, (2, 14), generator=torch.Generator().manual_seed(5))
-EVIDENCE = ["labels", "boxes", "logits", "classification_loss", "regression_loss", "noise"]
-NDIM = {"boxes": 3, "logits": 3, "classification_loss": 2, "regression_loss": 2, "noise": 2}
+EVIDENCE = get_args(Evidence)
+POISONED = set(EVIDENCE) - {"labels", "quality"}
+
+
+def weigh(sampling: Sampling, samples: Samples) -> Tensor:
+    """The weights that a fresh copy gives, so that nothing a method remembers comes from an earlier call."""
+    return deepcopy(sampling)(samples)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -37,11 +45,11 @@ def test_what_is_known_of_ignored_samples_changes_nothing(sampling, make_samples
     samples = make_samples(matched_gt)
     ignored = ~samples.assignment.is_valid
     poisoned = {
-        name: samples[name].masked_fill(ignored.view(*ignored.shape, *[1] * (ndim - 2)), poison)
-        for name, ndim in NDIM.items()
+        name: samples[name].masked_fill(ignored.view(*ignored.shape, *[1] * (samples[name].ndim - 2)), poison)
+        for name in POISONED
     }
-    weights = sampling(replace(samples, **poisoned))
-    assert torch.equal(weights, sampling(samples))
+    weights = weigh(sampling, replace(samples, **poisoned))
+    assert torch.equal(weights, weigh(sampling, samples))
     assert (weights[ignored] == 0).all()
 
 
@@ -66,25 +74,25 @@ def test_something_is_kept_where_there_is_anything(sampling, make_samples, match
 
 @pytest.mark.parametrize("ties", [False, True], ids=["apart", "ties"])
 def test_a_batch_equals_its_images_one_by_one(sampling, make_samples, matched_gt, image_of, ties):
-    if getattr(sampling, "over", "image") == "batch":
+    if sampling.pools_batch:
         pytest.skip("compares the images of a batch with each other, by its definition")
     samples = make_samples(matched_gt, ties=ties)
-    alone = [sampling(image_of(samples, b)) for b in range(len(matched_gt))]
-    assert torch.equal(sampling(samples), torch.cat(alone))
+    alone = [weigh(sampling, image_of(samples, b)) for b in range(len(matched_gt))]
+    torch.testing.assert_close(weigh(sampling, samples), torch.cat(alone))
 
 
 def test_permuting_samples_permutes_weights(sampling, make_samples, matched_gt, change):
     samples = make_samples(matched_gt)
     order = torch.randperm(matched_gt.shape[1])
     permuted = change(samples, lambda tensor: tensor[:, order])
-    assert torch.equal(sampling(permuted), sampling(samples)[:, order])
+    torch.testing.assert_close(weigh(sampling, permuted), weigh(sampling, samples)[:, order])
 
 
 def test_a_call_is_pure(sampling, make_samples, matched_gt, change):
     samples = make_samples(matched_gt)
     copy = change(samples, torch.clone)
-    first = sampling(samples)
-    assert torch.equal(first, sampling(copy))
+    first = weigh(sampling, samples)
+    assert torch.equal(first, weigh(sampling, copy))
     for name in EVIDENCE:
         assert torch.equal(samples[name], copy[name])
 
@@ -92,21 +100,21 @@ def test_a_call_is_pure(sampling, make_samples, matched_gt, change):
 def test_evidence_that_is_not_declared_is_not_seen(sampling, make_samples, monkeypatch):
     samples = make_samples(ORDINARY)
     seen: list[Samples] = []
-    weigh = sampling.weigh
-    monkeypatch.setattr(sampling, "weigh", lambda evidence: (seen.append(evidence), weigh(evidence))[1])
+    method = sampling.weigh
+    monkeypatch.setattr(sampling, "weigh", lambda evidence: (seen.append(evidence), method(evidence))[1])
     sampling(samples)
     assert set(seen[0].available) == sampling.needs
 
 
-def test_declared_evidence_is_enough(sampling, make_samples):
+def test_declared_evidence_is_enough(sampling, make_samples, without):
     samples = make_samples(ORDINARY)
-    bare = replace(samples, **dict.fromkeys(set(EVIDENCE) - sampling.needs))
-    assert torch.equal(sampling(bare), sampling(samples))
+    bare = without(samples, set(EVIDENCE) - sampling.needs)
+    assert torch.equal(weigh(sampling, bare), weigh(sampling, samples))
 
 
-def test_missing_evidence_is_named(sampling, make_samples):
+def test_missing_evidence_is_named(sampling, make_samples, without):
     for name in sampling.needs:
-        samples = replace(make_samples(ORDINARY), **{name: None})
+        samples = without(make_samples(ORDINARY), [name])
         with pytest.raises(EvidenceError, match=rf"{type(sampling).__name__} needs .*, but .* no {name};"):
             sampling(samples)
 
@@ -121,4 +129,26 @@ def test_is_captured_as_one_graph_once(sampling, make_samples, capture, change):
     compiled = capture(sampling)
     for _ in range(2):
         samples = make_samples(ORDINARY[:, torch.randperm(14)])
-        assert torch.equal(compiled(change(samples, torch.clone)), sampling(samples))
+        expected = weigh(sampling, samples)  # before the captured call, which may change what the method remembers
+        torch.testing.assert_close(compiled(change(samples, torch.clone)), expected)
+
+
+@pytest.mark.parametrize("ties", [False, True], ids=["apart", "ties"])
+def test_gradcheck_of_weights_that_carry_gradient(sampling, make_samples, ties):
+    if not sampling.through_grad:
+        pytest.skip("no gradient flows through these weights")
+    samples = make_samples(ORDINARY[:, :5], torch.float64, ties=ties)
+    logits = samples.logits.clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda z: weigh(sampling, replace(samples, logits=z)), (logits,))
+
+
+@pytest.mark.parametrize("size", [50.0, 1e4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_saturated_logits_give_finite_weights_and_gradients(sampling, make_samples, matched_gt, size, dtype):
+    samples = make_samples(matched_gt, dtype)
+    logits = (samples.logits.sign() * size).requires_grad_()
+    weights = weigh(sampling, replace(samples, logits=logits))
+    assert torch.isfinite(weights).all()
+    if sampling.through_grad:
+        (gradient,) = torch.autograd.grad(weights.float().sum(), logits)
+        assert torch.isfinite(gradient).all()

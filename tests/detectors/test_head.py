@@ -19,7 +19,7 @@ from hardmine import (
     recipes,
     wrap,
 )
-from hardmine.errors import ConfigError
+from hardmine.errors import ConfigError, EvidenceError
 from hardmine.normalize import PerSampled, PerValid, PerWeight
 
 
@@ -47,7 +47,7 @@ def test_a_loss_for_other_scores_is_named(model):
         other = {"sigmoid": "softmax", "softmax": "sigmoid"}[head.activation]
         return {"classify": Slot(loss=CrossEntropy(other))}
 
-    with pytest.raises(ConfigError, match=r"got a .* loss, expected one for scores that are"):
+    with pytest.raises(EvidenceError, match=r"CrossEntropy needs (sigmoid|softmax) scores, but this head's are"):
         wrap(model, Recipe("mine", slots))
 
 

@@ -74,7 +74,7 @@ def record_and_replay(model: FasterRCNN, detector: Detector) -> Callable[[], Non
 
     watch("rpn", detector.rpn_head.select)
     watch("roi", detector.roi_head.select)
-    detector.roi_assigner.register_forward_pre_hook(watch_padding, with_kwargs=True)
+    detector.roi_head.assigner.register_forward_pre_hook(watch_padding, with_kwargs=True)
 
     def replay() -> None:
         real = ~seen["padding"]

@@ -45,7 +45,7 @@ def box_loss(given: dict) -> torch.Tensor:
     columns = [given[name].view(len(given["labels"]), -1, 4) for name in
                ("bbox_pred", "bbox_targets", "bbox_inside", "bbox_outside")]  # fmt: skip
     predicted, target, inside, outside = columns
-    return (SmoothL1()(predicted * inside, target * inside) * outside[..., 0]).sum(dim=1)
+    return (SmoothL1()(predicted * inside, target * inside) * outside).sum(dim=(1, 2))
 
 
 def batch(rows: torch.Tensor, images: int, count: int, fill: int = 0) -> torch.Tensor:

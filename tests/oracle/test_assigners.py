@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from hardmine import BACKGROUND, IGNORE, FCOSPoints, GroundTruth, MaxIoU
+from hardmine.samples import Levels
 
 
 @pytest.fixture(params=range(5))
@@ -73,7 +74,8 @@ def test_fcos_points(seed, radius):
     expected = [matched_by_fcos(point, objects.tolist(), radius) for point in points]
     boxes = torch.tensor([point[1:] for point in points], dtype=torch.float32)
     ground_truth = GroundTruth.from_lists([objects], [torch.zeros(len(objects), dtype=torch.int64)])
-    assignment = FCOSPoints(radius, chunk=2)(boxes[None], ground_truth, samples_per_level=[64, 16, 4])
+    levels = Levels((64, 16, 4), (8.0, 16.0, 32.0), (1, 1, 1))
+    assignment = FCOSPoints(radius, chunk=2)(boxes[None], ground_truth, levels=levels)
     assert assignment.matched_gt[0].tolist() == expected
     if seed:
         assert assignment.is_positive.any()

@@ -1,14 +1,12 @@
 """FCOS assignment: a point belongs to the smallest object whose middle it lies in."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from hardmine.assign.base import Assigner, settle
+from hardmine.assign.base import Assigner, AssignerEvidence, fitting, settle, stride_of
 from hardmine.boxes import area, pairwise_iou
-from hardmine.errors import ConfigError, ShapeError
-from hardmine.samples import BACKGROUND, Assignment, GroundTruth
+from hardmine.errors import ConfigError
+from hardmine.samples import BACKGROUND, Assignment, GroundTruth, Levels, Predictions
 
 __all__ = ["FCOSPoints"]
 
@@ -21,11 +19,13 @@ class FCOSPoints(Assigner):
 
     Tian et al., FCOS, ICCV 2019, arXiv:1904.01355; centre sampling as in its journal version, arXiv:2006.09214.
 
-    Convention: samples are squares whose side is the stride. No ignore band: what is not positive is background.
+    Convention: a sample stands for its centre. No ignore band: what is not positive is background.
 
     Args: radius: of the centre region, in strides.  chunk: ground truths compared at a time; memory O(B · N · chunk).
-    Raises: ConfigError: an argument out of range.  ShapeError: without ``samples_per_level``.
+    Raises: ConfigError: an argument out of range.  ShapeError: without fitting levels.
     """
+
+    needs: frozenset[AssignerEvidence] = frozenset({"levels"})
 
     def __init__(self, radius: float = 1.5, ignore_overlap: float = 0.5, chunk: int = 32):
         super().__init__()
@@ -43,41 +43,38 @@ class FCOSPoints(Assigner):
         ground_truth: GroundTruth,
         *,
         is_padding: Tensor | None = None,
-        samples_per_level: Sequence[int] | None = None,
+        levels: Levels | None = None,
+        predictions: Predictions | None = None,
     ) -> Assignment:
-        if samples_per_level is None or sum(samples_per_level) != boxes.shape[1]:
-            raise ShapeError(
-                f"FCOSPoints needs samples_per_level with a sum of {boxes.shape[1]}, got {samples_per_level}"
-            )
-        smallest, size_range = boxes.new_full(boxes.shape[:2], torch.inf), _size_range(boxes, samples_per_level)
+        levels = fitting(levels, boxes)
+        stride = stride_of(boxes, levels)  # (N,)
+        smallest, size_range = boxes.new_full(boxes.shape[:2], torch.inf), _size_range(stride, levels)
         matched = torch.full(smallest.shape, BACKGROUND, device=boxes.device)
         iou = torch.zeros_like(smallest)
         for start in range(0, ground_truth.boxes.shape[1], self.chunk):
             part = slice(start, start + self.chunk)
             gt, is_object = ground_truth.boxes[:, part].to(boxes.dtype), ground_truth.is_object[:, part, None]
-            fits = self._fits(boxes, gt, size_range) & is_object  # (B, chunk, N)
+            fits = self._fits(boxes, gt, stride, size_range) & is_object  # (B, chunk, N)
             gt_area, index = torch.where(fits, area(gt).unsqueeze(-1), torch.inf).min(dim=1)
             matched = torch.where(gt_area < smallest, index + start, matched)
             smallest = torch.minimum(smallest, gt_area)
             iou = torch.maximum(iou, pairwise_iou(gt, boxes).masked_fill(~is_object, 0).amax(dim=1))
         return settle(boxes, ground_truth, matched, iou, ignore_overlap=self.ignore_overlap, is_padding=is_padding)
 
-    def _fits(self, points: Tensor, gt: Tensor, size_range: tuple[Tensor, Tensor]) -> Tensor:
+    def _fits(self, points: Tensor, gt: Tensor, stride: Tensor, size_range: tuple[Tensor, Tensor]) -> Tensor:
         """Whether each object (B, G, 4) may have each point (B, N, 4), (B, G, N) bool."""
         centre = (points[..., :2] + points[..., 2:])[:, None] / 2  # (B, 1, N, 2)
         gt_centre = (gt[..., :2] + gt[..., 2:])[:, :, None] / 2  # (B, G, 1, 2)
-        stride = points[..., 2] - points[..., 0]
-        near = (centre - gt_centre).abs().amax(-1) < self.radius * stride[:, None]
+        near = (centre - gt_centre).abs().amax(-1) < self.radius * stride
         sides = torch.cat([centre - gt[:, :, None, :2], gt[:, :, None, 2:] - centre], dim=-1)  # (B, G, N, 4)
         farthest = sides.amax(-1)
-        of_size = (farthest > size_range[0][:, None]) & (farthest < size_range[1][:, None])
+        of_size = (farthest > size_range[0]) & (farthest < size_range[1])
         return near & (sides.amin(-1) > 0) & of_size
 
 
-def _size_range(points: Tensor, samples_per_level: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Smallest and largest distance (B, N) in pixels that each point answers for."""
-    stride = points[..., 2] - points[..., 0]
+def _size_range(stride: Tensor, levels: Levels) -> tuple[Tensor, Tensor]:
+    """Smallest and largest distance (N,) in pixels that each point answers for."""
     lower, upper = stride * 4, stride * 8
-    lower[:, : samples_per_level[0]] = 0
-    upper[:, points.shape[1] - samples_per_level[-1] :] = torch.inf
+    lower[: levels.num_samples[0]] = 0
+    upper[len(stride) - levels.num_samples[-1] :] = torch.inf
     return lower, upper

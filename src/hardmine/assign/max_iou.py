@@ -1,6 +1,5 @@
 """Max-IoU assignment: every anchor looks for its best object, and every object for its best anchor."""
 
-from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor
 from hardmine.assign.base import Assigner, settle
 from hardmine.boxes import pairwise_iou
 from hardmine.errors import ConfigError
-from hardmine.samples import BACKGROUND, IGNORE, Assignment, GroundTruth
+from hardmine.samples import BACKGROUND, IGNORE, Assignment, GroundTruth, Levels, Predictions
 
 __all__ = ["MaxIoU"]
 
@@ -71,7 +70,8 @@ class MaxIoU(Assigner):
         ground_truth: GroundTruth,
         *,
         is_padding: Tensor | None = None,
-        samples_per_level: Sequence[int] | None = None,
+        levels: Levels | None = None,
+        predictions: Predictions | None = None,
     ) -> Assignment:
         iou, best_gt, forced_gt = self._best_matches(boxes, ground_truth, is_padding)
         matched = torch.where(iou < self.negative_iou, BACKGROUND, IGNORE)

@@ -1,5 +1,7 @@
 """One-stage detectors of torchvision: every anchor is a sample, one head, one pass."""
 
+import math
+import operator
 from abc import abstractmethod
 from typing import Any, ClassVar, get_args
 
@@ -7,18 +9,18 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
-from hardmine.assign import Assigner
+from hardmine.assign import Assigner, AssignerEvidence
 from hardmine.boxes import BoxCoder
 from hardmine.detectors.detector import Detector
 from hardmine.detectors.head import Head, HeadOutput
 from hardmine.losses import initialize_prior
-from hardmine.losses.classification import Activation
 from hardmine.recipes.recipe import HeadTraits, Recipe, Slots
-from hardmine.samples import Evidence, GroundTruth, Samples
+from hardmine.samples import Activation, Evidence, GroundTruth, Levels, Samples
 
 __all__ = ["DenseDetector"]
 
 EVIDENCE: frozenset[Evidence] = frozenset(get_args(Evidence))
+ASSIGN_EVIDENCE: frozenset[AssignerEvidence] = frozenset(get_args(AssignerEvidence))
 
 
 class DenseDetector(Detector):
@@ -30,9 +32,8 @@ class DenseDetector(Detector):
 
     def __init__(self, model: Any, recipe: Recipe):
         super().__init__(model)
-        traits = HeadTraits(self.name, "dense", self.activation, self.evidence)
-        self.assigner = self.default_assigner()
-        self.head = Head(traits, self.default_slots(), self.coder(), recipe)
+        traits = HeadTraits(self.name, "dense", self.activation, self.evidence, assign_evidence=ASSIGN_EVIDENCE)
+        self.head = Head(traits, self.default_slots(), self.default_assigner(), self.coder(), recipe)
 
     @abstractmethod
     def default_assigner(self) -> Assigner: ...
@@ -69,12 +70,19 @@ class DenseDetector(Detector):
         outputs = self.model.head(levels)
         grid = torch.stack(self.model.anchor_generator(images, levels))  # (B, N, 4): one for the whole batch
         head_output = HeadOutput(self.class_scores(outputs), outputs["bbox_regression"], grid).at_least_float32()
-        anchors = head_output.anchors
-        per_level = [level.shape[-2] * level.shape[-1] for level in levels]
-        assignment = self.assigner(anchors, ground_truth, samples_per_level=per_level)
-        unreduced = self.head.unreduced(head_output, ground_truth, assignment)
-        samples = self.head.evidence(assignment, ground_truth, boxes=anchors, output=head_output, losses=unreduced)
+        anchors, needs = head_output.anchors, self.head.assigner.needs
+        predictions = self.head.predictions(head_output) if "predictions" in needs else None
+        pyramid = self._levels(images, levels) if "levels" in needs else None
+        assignment = self.head.assign(anchors, ground_truth, levels=pyramid, predictions=predictions)
+        unreduced, samples = self.head.look(head_output, ground_truth, assignment, anchors)
         selected = self.head.select(samples)
         sums = self.head.reduce(unreduced, samples, selected)
         further = self.further_losses(outputs, head_output, ground_truth, samples.keep(selected > 0), selected)
         return {"classification": sums["classify"], "bbox_regression": sums["regress"], **further}
+
+    def _levels(self, images: ImageList, levels: list[Tensor]) -> Levels:
+        """How the samples lie on the pyramid; strides are powers of two, whatever the padding of small maps."""
+        per_location = tuple(self.model.anchor_generator.num_anchors_per_location())
+        cells = [level.shape[-2] * level.shape[-1] for level in levels]
+        strides = [2.0 ** round(math.log2(images.tensors.shape[-1] / level.shape[-1])) for level in levels]
+        return Levels(tuple(map(operator.mul, cells, per_location)), tuple(strides), per_location)

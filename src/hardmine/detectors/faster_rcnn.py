@@ -49,13 +49,13 @@ class FasterRCNNDetector(Detector):
             )
         self.two_pass = two_pass
         rpn, roi = model.rpn, model.roi_heads
-        self.rpn_assigner, self.roi_assigner = _assigner(rpn.proposal_matcher), _assigner(roi.proposal_matcher)
         rpn_traits = HeadTraits("fasterrcnn", "rpn", "sigmoid", AFTER_HEAD, rpn.fg_bg_sampler.batch_size_per_image)
         roi_traits = HeadTraits("fasterrcnn", "roi", "softmax", AFTER_HEAD, roi.fg_bg_sampler.batch_size_per_image)
         rpn_slots = _slots(rpn.fg_bg_sampler, CrossEntropy("sigmoid"))
         roi_slots = _slots(roi.fg_bg_sampler, CrossEntropy("softmax"))
-        self.rpn_head = Head(rpn_traits, rpn_slots, DeltaCoder(rpn.box_coder.weights), recipe)
-        self.roi_head = Head(roi_traits, roi_slots, DeltaCoder(roi.box_coder.weights), recipe)
+        rpn_assigner, roi_assigner = _assigner(rpn.proposal_matcher), _assigner(roi.proposal_matcher)
+        self.rpn_head = Head(rpn_traits, rpn_slots, rpn_assigner, DeltaCoder(rpn.box_coder.weights), recipe)
+        self.roi_head = Head(roi_traits, roi_slots, roi_assigner, DeltaCoder(roi.box_coder.weights), recipe)
 
     @property
     def num_classes(self) -> int:
@@ -83,21 +83,19 @@ class FasterRCNNDetector(Detector):
         decoded = self.rpn_head.coder.decode(deltas.detach(), anchors)
         proposals, _ = rpn.filter_proposals(decoded, objectness, images.image_sizes, per_level)
         any_object = replace(ground_truth, labels=torch.zeros_like(ground_truth.labels))
-        assignment = self.rpn_assigner(anchors, any_object)
+        assignment = self.rpn_head.assign(anchors, any_object)
         output = HeadOutput(objectness, deltas, anchors).at_least_float32()
-        losses = self.rpn_head.unreduced(output, any_object, assignment)
-        samples = self.rpn_head.evidence(assignment, any_object, boxes=anchors, output=output, losses=losses)
+        losses, samples = self.rpn_head.look(output, any_object, assignment, anchors)
         return proposals, self.rpn_head.reduce(losses, samples, self.rpn_head.select(samples))
 
     def _roi_losses(
         self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth, proposals: list[Tensor]
     ) -> dict[str, Tensor]:
         boxes, is_padding = _with_objects(proposals, ground_truth)
-        assignment = self.roi_assigner(boxes, ground_truth, is_padding=is_padding)
+        assignment = self.roi_head.assign(boxes, ground_truth, is_padding=is_padding)
         selected = None
         if self.roi_head.select.needs <= BEFORE_HEAD:
-            samples = self.roi_head.evidence(assignment, ground_truth, boxes=boxes)
-            selected = self.roi_head.select(samples)
+            selected = self.roi_head.select(self.roi_head.before(assignment, ground_truth, boxes))
         elif self.two_pass and self.roi_head.select.budget is not None:
             self._refuse_batch_statistics()
             with torch.no_grad():
@@ -125,8 +123,7 @@ class FasterRCNNDetector(Detector):
         codes = codes.view(batch, num, -1, 4).gather(2, column).squeeze(2)  # of each sample's own class
         logits = logits.view(batch, num, -1).roll(-1, dims=-1)  # background from the first column to the last
         output = HeadOutput(logits, codes, boxes).at_least_float32()
-        losses = self.roi_head.unreduced(output, ground_truth, assignment)
-        return losses, self.roi_head.evidence(assignment, ground_truth, boxes=boxes, output=output, losses=losses)
+        return self.roi_head.look(output, ground_truth, assignment, boxes)
 
     def _refuse_batch_statistics(self) -> None:
         """Batch statistics of the first pass would differ from the second's, and both would enter the running ones."""

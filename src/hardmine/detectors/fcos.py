@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from hardmine.assign import FCOSPoints
 from hardmine.boxes import DistanceCoder
 from hardmine.detectors.dense import EVIDENCE, DenseDetector
-from hardmine.detectors.head import HeadOutput
+from hardmine.detectors.head import HeadOutput, weighted_sum
 from hardmine.losses import Focal, GIoU
 from hardmine.normalize import PerPositive
 from hardmine.recipes.recipe import Slot, Slots
@@ -18,7 +18,7 @@ __all__ = ["FCOSDetector"]
 
 
 class FCOSDetector(DenseDetector):
-    """FCOS under a recipe; by default focal loss, GIoU, and centre-ness weighed as the boxes are.
+    """FCOS under a recipe; by default focal loss, GIoU, and the mean centre-ness loss of the positives.
 
     Its samples are points: they have no boxes of their own to compare.
     """
@@ -56,7 +56,7 @@ class FCOSDetector(DenseDetector):
         target = centerness(torch.where(positive.unsqueeze(-1), sides, 1))
         loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
         loss = torch.where(positive, loss, 0)
-        return {"bbox_ctrness": self.head.regress.weighted_sum(loss, kept, selected)}
+        return {"bbox_ctrness": weighted_sum(loss, selected, PerPositive()(kept.assignment, selected))}
 
 
 def centerness(sides: Tensor) -> Tensor:

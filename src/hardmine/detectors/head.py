@@ -1,4 +1,4 @@
-"""One head of a detector: the equation, with its three slots filled.
+"""One head of a detector: the equation, with its slots filled.
 
     L_classify = (1/Z) · Σ w_i ℓ_cls(z_i, t_i)            w = w_select · w_classify
     L_regress  = (1/Z) · Σ w_i ℓ_box(z_i, t_i), positives  w = w_select · w_regress
@@ -7,24 +7,25 @@ A detector's adapter turns its framework's tensors into a `HeadOutput`; all that
 """
 
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from hardmine.boxes import BoxCoder
+from hardmine.assign import Assigner
+from hardmine.boxes import BoxCoder, paired_iou
 from hardmine.errors import ConfigError, EvidenceError
-from hardmine.losses import ClassificationLoss, RegressionLoss
+from hardmine.losses import ClassificationLoss, RegressionLoss, TaskBalance
 from hardmine.normalize import Normalizer
 from hardmine.recipes.recipe import SLOTS, HeadTraits, Recipe, Slot, Slots
-from hardmine.samples import Assignment, Evidence, GroundTruth, Samples
+from hardmine.samples import Assignment, Evidence, GroundTruth, Predictions, Samples
 from hardmine.sampling import All, Sampling
 
 Loss = TypeVar("Loss", ClassificationLoss, RegressionLoss)
 
 BEFORE_HEAD: frozenset[Evidence] = frozenset({"boxes", "labels", "noise"})  # known before the head has run
 
-__all__ = ["BEFORE_HEAD", "Head", "HeadOutput", "UnreducedLosses"]
+__all__ = ["BEFORE_HEAD", "Head", "HeadOutput", "UnreducedLosses", "weighted_sum"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,112 +48,170 @@ class HeadOutput:
 
 @dataclass(frozen=True, slots=True)
 class UnreducedLosses:
-    """classification: (B, N) or (B, N, C).  regression: (B, N), 0 where not positive."""
+    """classification: (B, N) or (B, N, C), None where the loss is one number for the whole batch.
 
-    classification: Tensor
+    regression: (B, N) or (B, N, 4), 0 where not positive.
+    """
+
+    classification: Tensor | None
     regression: Tensor
 
 
-class LossSlot(nn.Module, Generic[Loss]):
-    """One weighted sum: which samples count, how wrong each is, and over what the sum is averaged."""
+def weighted_sum(loss: Tensor, weights: Tensor, z: Tensor) -> Tensor:
+    """(1/Z) · Σ w ℓ, a scalar, of losses and weights (B, N) or (B, N, K) and Z (B, 1) or (1, 1)."""
+    weights = weights / (z if weights.ndim == 2 else z.unsqueeze(-1))
+    if weights.ndim < loss.ndim:
+        weights = weights.unsqueeze(-1)
+    return torch.where(weights > 0, loss, 0).mul(weights).sum()
 
-    def __init__(self, sampling: Sampling, loss: Loss, normalize: Normalizer):
+
+class LossSlot(nn.Module, Generic[Loss]):
+    """One weighted sum: which samples count, how wrong each is, over what it is averaged, and times what."""
+
+    def __init__(self, sampling: Sampling, loss: Loss, normalize: Normalizer, scale: float | TaskBalance | None):
         super().__init__()
         self.sampling, self.loss, self.normalize = sampling, loss, normalize
+        self.scale = 1.0 if scale is None else scale
 
-    def weighted_sum(self, loss: Tensor, kept: Samples, selected: Tensor) -> Tensor:
-        """(1/Z) · Σ w ℓ, a scalar, of losses (B, N) or (B, N, C) over what the select slot kept with weight (B, N)."""
+    @property
+    def needs(self) -> frozenset[Evidence]:
+        return self.sampling.needs | self.normalize.needs | getattr(self.loss, "needs", frozenset())
+
+    def sum(self, loss: Tensor, kept: Samples, selected: Tensor) -> Tensor:
+        """The sum before scaling, over what the select slot kept with weight (B, N)."""
         own = self.sampling(kept)
         weights = own * (selected if own.ndim == selected.ndim else selected.unsqueeze(-1))
-        z = self.normalize(kept.assignment, weights)  # (B, 1) or (1, 1)
-        weights = weights / (z if weights.ndim == 2 else z.unsqueeze(-1))
-        if weights.ndim < loss.ndim:
-            weights = weights.unsqueeze(-1)
-        return torch.where(weights > 0, loss, 0).mul(weights).sum()
+        return weighted_sum(loss, weights, self.normalize(kept.assignment, weights))
+
+    def factor(self, classification: Tensor, regression: Tensor) -> Tensor | float:
+        """What the sum is multiplied by, given both sums of the head."""
+        scale = self.scale
+        return scale(classification.detach(), regression.detach()) if isinstance(scale, TaskBalance) else scale
 
 
 class Head(nn.Module):
     """The losses of one head under a recipe.
 
     Raises: ConfigError: the recipe fills an unknown slot, or one with a part of the wrong kind.
-        EvidenceError: a sampling needs evidence that the head does not have.
+        EvidenceError: a part needs evidence that the head does not have.
     """
 
-    def __init__(self, traits: HeadTraits, defaults: Slots, coder: BoxCoder, recipe: Recipe):
+    def __init__(
+        self, traits: HeadTraits, defaults: Slots, default_assigner: Assigner, coder: BoxCoder, recipe: Recipe
+    ):
         super().__init__()
         self.traits, self.coder = traits, coder
         chosen = recipe.slots(traits)
         if unknown := sorted(set(chosen) - set(SLOTS)):
             raise ConfigError(f"recipe {recipe.name!r} fills {', '.join(unknown)}; a head has {', '.join(SLOTS)}")
-        place = {name: _Place(recipe.name, traits, name) for name in SLOTS}
         slots = {name: chosen.get(name, Slot()).over(defaults[name]) for name in SLOTS}
+        listwise = getattr(slots["classify"].loss, "listwise", False)
+        has = traits.evidence - (frozenset({"classification_loss"}) if listwise else frozenset())
+        if getattr(slots["regress"].loss, "space", "code") == "box":
+            has -= {"code_error"}
+        place = {name: _Place(recipe.name, traits, name, has) for name in ("assign", *SLOTS)}
+        self.assigner = place["assign"].assigner(recipe.assign(traits) or default_assigner)
         self.select: Sampling = place["select"].sampling(slots["select"])
         self.classify: LossSlot[ClassificationLoss] = place["classify"].filled(slots["classify"], ClassificationLoss)
         self.regress: LossSlot[RegressionLoss] = place["regress"].filled(slots["regress"], RegressionLoss)
-        if self.classify.loss.activation != traits.activation:
+        if listwise and not isinstance(self.classify.sampling, All):
             raise ConfigError(
-                f"{place['classify']}: got a {self.classify.loss.activation} loss, expected one for scores that are "
-                f"{traits.activation}"
+                f"{place['classify']}: {type(self.classify.loss).__name__} compares all samples with each other and "
+                f"takes no weights; put the sampling into the slot 'select'"
             )
 
     @property
     def needs(self) -> frozenset[Evidence]:
-        """Evidence that any of the head's samplings reads."""
-        return self.select.needs | self.classify.sampling.needs | self.regress.sampling.needs
+        """Evidence that any part of the head reads."""
+        return self.select.needs | self.classify.needs | self.regress.needs
 
-    def unreduced(self, output: HeadOutput, ground_truth: GroundTruth, assignment: Assignment) -> UnreducedLosses:
-        """Loss of every sample, before any weight."""
-        classification = self.classify.loss(output.logits, ground_truth.labels_of(assignment))
-        return UnreducedLosses(classification, self._box_loss(output, ground_truth, assignment))
+    def assign(self, boxes: Tensor, ground_truth: GroundTruth, **evidence: Any) -> Assignment:
+        """Which object each of the boxes (B, N, 4) belongs to; see `Assigner.forward`."""
+        return self.assigner(boxes, ground_truth, **evidence)
 
-    def _box_loss(self, output: HeadOutput, ground_truth: GroundTruth, assignment: Assignment) -> Tensor:
-        """(B, N); all but positives are computed on a unit box, so that no padding can turn into NaN."""
+    def predictions(self, output: HeadOutput) -> Predictions:
+        """What the head says of each sample before anything is assigned to it."""
+        logits = output.logits.detach()
+        scores = logits.sigmoid() if self.traits.activation == "sigmoid" else logits.softmax(dim=-1)[..., :-1]
+        return Predictions(self.coder.decode(output.codes.detach(), output.anchors), scores)
+
+    def before(self, assignment: Assignment, ground_truth: GroundTruth, boxes: Tensor) -> Samples:
+        """The evidence there is before the head has run."""
+        return Samples(
+            assignment,
+            labels=ground_truth.labels_of(assignment),
+            boxes=boxes.detach() if "boxes" in self.traits.evidence else None,
+            noise=torch.rand(boxes.shape[:2], device=boxes.device) if "noise" in self.needs else None,
+        )
+
+    def look(
+        self, output: HeadOutput, ground_truth: GroundTruth, assignment: Assignment, boxes: Tensor
+    ) -> tuple[UnreducedLosses, Samples]:
+        """Loss of every sample before any weight, and all the evidence that a part of the head reads.
+
+        boxes: (B, N, 4), what the samples are before regression. Only the logits keep their gradient.
+        """
+        regression, code_error = self._box_loss(output, ground_truth, assignment)
+        samples = replace(self.before(assignment, ground_truth, boxes), logits=output.logits)
+        samples = self._with_predictions(samples, output, ground_truth)
+        per_box = regression if regression.ndim == 2 else regression.sum(-1)
+        samples = replace(samples, regression_loss=per_box.detach(), code_error=code_error)
+        if self.classify.loss.listwise:
+            return UnreducedLosses(None, regression), samples
+        classification = self._classification_loss(samples)
+        losses = UnreducedLosses(classification, regression)
+        if "classification_loss" not in self.needs:
+            return losses, samples  # a sum over all classes of all anchors is not free
+        per_sample = classification if classification.ndim == 2 else classification.sum(-1)
+        return losses, replace(samples, classification_loss=per_sample.detach())
+
+    def reduce(self, losses: UnreducedLosses, samples: Samples, selected: Tensor) -> dict[str, Tensor]:
+        """The two sums, given the weights (B, N) of the select slot: {"classify": scalar, "regress": scalar}."""
+        kept = samples.keep(selected > 0)
+        if losses.classification is None:
+            classification = self._classification_loss(kept)
+        else:
+            classification = self.classify.sum(losses.classification, kept, selected)
+        regression = self.regress.sum(losses.regression, kept, selected)
+        return {
+            "classify": classification * self.classify.factor(classification, regression),
+            "regress": regression * self.regress.factor(classification, regression),
+        }
+
+    def _classification_loss(self, samples: Samples) -> Tensor:
+        loss = self.classify.loss
+        return loss(samples["logits"], samples["labels"], **{name: samples[name] for name in loss.needs})
+
+    def _with_predictions(self, samples: Samples, output: HeadOutput, ground_truth: GroundTruth) -> Samples:
+        """The samples with their predicted boxes, and how good these are, where a part of the head asks for it."""
+        if not self.needs & {"predicted_boxes", "predicted_iou", "quality"}:
+            return samples
+        assignment = samples.assignment
+        predicted = self.coder.decode(output.codes.detach(), output.anchors)
+        iou = paired_iou(predicted, ground_truth.boxes_of(assignment).to(predicted.dtype))
+        iou = torch.where(assignment.is_positive, iou, 0)
+        if assignment.quality is None:
+            assignment = replace(assignment, quality=iou)
+        return replace(samples, assignment=assignment, predicted_boxes=predicted, predicted_iou=iou)
+
+    def _box_loss(
+        self, output: HeadOutput, ground_truth: GroundTruth, assignment: Assignment
+    ) -> tuple[Tensor, Tensor | None]:
+        """Loss (B, N) and nothing, or for losses of box codes (B, N, 4) each: loss, and difference of the codes.
+
+        All but positives are computed on a unit box, so that no padding can turn into NaN.
+        """
         positive = assignment.is_positive.unsqueeze(-1)
         unit = output.anchors.new_tensor([0, 0, 1, 1])
         anchors = torch.where(positive, output.anchors, unit)
         target = torch.where(positive, ground_truth.boxes_of(assignment).to(anchors.dtype), unit)
         codes = torch.where(positive, output.codes, 0)
-        if self.regress.loss.space == "code":
-            loss = self.regress.loss(codes, self.coder.encode(target, anchors))
-        else:
+        if self.regress.loss.space == "box":
             loss = self.regress.loss(self.coder.decode(codes, anchors), target)
-        return torch.where(positive.squeeze(-1), loss, 0)
-
-    def evidence(
-        self,
-        assignment: Assignment,
-        ground_truth: GroundTruth,
-        *,
-        boxes: Tensor,
-        output: HeadOutput | None = None,
-        losses: UnreducedLosses | None = None,
-    ) -> Samples:
-        """All that the head's samplings may see, without gradient; losses are absent before the head has run."""
-        noise = torch.rand(boxes.shape[:2], device=boxes.device) if "noise" in self.needs else None
-        has_boxes = "boxes" in self.traits.evidence
-        samples = Samples(
-            assignment,
-            labels=ground_truth.labels_of(assignment),
-            boxes=boxes.detach() if has_boxes else None,
-            noise=noise,
-        )
-        if output is None or losses is None or self.needs <= BEFORE_HEAD:
-            return samples  # nobody asks for the rest, and a sum over all classes of all anchors is not free
-        classification = losses.classification.detach()
-        return replace(
-            samples,
-            logits=output.logits.detach(),
-            classification_loss=classification if classification.ndim == 2 else classification.sum(-1),
-            regression_loss=losses.regression.detach(),
-        )
-
-    def reduce(self, losses: UnreducedLosses, samples: Samples, selected: Tensor) -> dict[str, Tensor]:
-        """The two sums, given the weights (B, N) of the select slot: {"classify": scalar, "regress": scalar}."""
-        kept = samples.keep(selected > 0)
-        return {
-            "classify": self.classify.weighted_sum(losses.classification, kept, selected),
-            "regress": self.regress.weighted_sum(losses.regression, kept, selected),
-        }
+            return torch.where(positive.squeeze(-1), loss, 0), None
+        target_codes = self.coder.encode(target, anchors)
+        loss = self.regress.loss(codes, target_codes)
+        return torch.where(positive, loss, 0), torch.where(positive, (codes - target_codes).detach(), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,18 +221,19 @@ class _Place:
     recipe: str
     traits: HeadTraits
     slot: str
+    evidence: frozenset[Evidence]
 
     def __str__(self) -> str:
         return f"recipe {self.recipe!r} in slot {self.slot!r} of {self.traits.detector}'s {self.traits.name} head"
 
+    def assigner(self, assigner: Assigner) -> Assigner:
+        self._check_needs(assigner, assigner.needs, self.traits.assign_evidence)
+        return assigner
+
     def sampling(self, slot: Slot) -> Sampling:
         sampling = slot.sampling or All()
-        missing = sorted(sampling.needs - self.traits.evidence)
-        if missing:
-            raise EvidenceError(
-                f"{self}: {type(sampling).__name__} needs {', '.join(missing)}, which this head does not have (it has "
-                f"{', '.join(sorted(self.traits.evidence))}); choose a recipe, or an option of it, that does without"
-            )
+        self._check_needs(sampling, sampling.needs, self.evidence)
+        self._check_activation(sampling)
         return sampling
 
     def filled(self, slot: Slot, kind: type[Loss]) -> LossSlot[Loss]:
@@ -181,4 +241,22 @@ class _Place:
             raise ConfigError(
                 f"{self}: got {slot.loss} and {slot.normalize}, expected a {kind.__name__} and a Normalizer"
             )
-        return LossSlot(self.sampling(slot), slot.loss, slot.normalize)
+        filled = LossSlot(self.sampling(slot), slot.loss, slot.normalize, slot.scale)
+        self._check_needs(slot.loss, filled.needs, self.evidence)
+        self._check_activation(slot.loss)
+        return filled
+
+    def _check_needs(self, part: nn.Module, needs: frozenset[str], has: frozenset[str]) -> None:
+        if missing := sorted(needs - has):
+            raise EvidenceError(
+                f"{self}: {type(part).__name__} needs {', '.join(missing)}, which this head does not have (it has "
+                f"{', '.join(sorted(has)) or 'none'}); choose a recipe, or an option of it, that does without"
+            )
+
+    def _check_activation(self, part: nn.Module) -> None:
+        activation = getattr(part, "activation", None)
+        if activation not in (None, self.traits.activation):
+            raise EvidenceError(
+                f"{self}: {type(part).__name__} needs {activation} scores, but this head's are "
+                f"{self.traits.activation}; choose a recipe, or an option of it, for these"
+            )

@@ -12,18 +12,16 @@ and gradients stay finite at any logit and any γ >= 0.
 """
 
 from abc import ABC, abstractmethod
-from typing import Literal, get_args
+from typing import Any, ClassVar, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hardmine.errors import ConfigError
-from hardmine.samples import IGNORE
+from hardmine.samples import IGNORE, Activation, Evidence
 
-__all__ = ["Activation", "BalancedCE", "ClassificationLoss", "CrossEntropy", "Focal"]
-
-Activation = Literal["sigmoid", "softmax"]
+__all__ = ["BalancedCE", "ClassificationLoss", "CrossEntropy", "Focal"]
 
 
 class ClassificationLoss(nn.Module, ABC):
@@ -31,7 +29,15 @@ class ClassificationLoss(nn.Module, ABC):
 
     Sigmoid heads: logits (B, N, C) -> loss (B, N, C), one a class. Softmax heads: logits (B, N, C + 1), background
     last, -> loss (B, N). Labels (B, N) are 0..C-1, BACKGROUND or IGNORE; an ignored sample has loss 0 at any logits.
+
+    A loss that is `listwise` compares the samples of a batch with each other: it gives one number for all of them,
+    already averaged, and so takes a whole slot.
     """
+
+    needs: frozenset[Evidence] = frozenset()
+    """Evidence that `forward` takes by keyword, beside logits and labels."""
+    listwise: ClassVar[bool] = False
+    """Whether the loss is one number for the whole batch."""
 
     def __init__(self, activation: Activation):
         super().__init__()
@@ -40,7 +46,8 @@ class ClassificationLoss(nn.Module, ABC):
         self.activation: Activation = activation
 
     @abstractmethod
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor: ...
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """(logits, labels, and by keyword what `needs` names) -> loss."""
 
 
 class CrossEntropy(ClassificationLoss):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from hardmine.errors import ConfigError
-from hardmine.losses.classification import Activation
+from hardmine.samples import Activation
 
 __all__ = ["initialize_prior"]
 

@@ -13,7 +13,10 @@ __all__ = ["GIoU", "RegressionLoss", "SmoothL1"]
 
 
 class RegressionLoss(nn.Module, ABC):
-    """How far each sample's box is off, unreduced: (B, N, 4), (B, N, 4) -> (B, N)."""
+    """How far each sample's box is off, unreduced.
+
+    On codes: (B, N, 4), (B, N, 4) -> (B, N, 4), one loss for each of the four numbers. On boxes: -> (B, N).
+    """
 
     space: ClassVar[Literal["code", "box"]]
     """What the two arguments are: codes relative to the anchor, or decoded boxes in pixels."""
@@ -23,7 +26,7 @@ class RegressionLoss(nn.Module, ABC):
 
 
 class SmoothL1(RegressionLoss):
-    """Quadratic near 0, linear beyond ``beta``, summed over the four numbers.
+    """Quadratic near 0, linear beyond ``beta``.
 
         ℓ(d) = d² / (2β)  if |d| < β,  |d| - β/2  otherwise;   β = 0 is L1
 
@@ -41,7 +44,7 @@ class SmoothL1(RegressionLoss):
         self.beta = beta
 
     def forward(self, predicted: Tensor, target: Tensor) -> Tensor:
-        return F.smooth_l1_loss(predicted, target, reduction="none", beta=self.beta).sum(-1)
+        return F.smooth_l1_loss(predicted, target, reduction="none", beta=self.beta)
 
 
 class GIoU(RegressionLoss):

@@ -1,4 +1,4 @@
-"""What a recipe is: one paper, as a choice of w, ℓ and Z for each place where a detector computes a loss.
+"""What a recipe is: one paper, as a choice of t, w, ℓ and Z for each place where a detector computes a loss.
 
     L = (1/Z) · Σ_i  w_i · ℓ(z_i, t_i)
 
@@ -13,13 +13,13 @@ A recipe fills only the parts it changes; the framework's own choice stays in al
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from hardmine.losses import ClassificationLoss, RegressionLoss
-from hardmine.losses.classification import Activation
+from hardmine.assign import Assigner, AssignerEvidence
+from hardmine.losses import ClassificationLoss, RegressionLoss, TaskBalance
 from hardmine.normalize import Normalizer
-from hardmine.samples import Evidence
+from hardmine.samples import Activation, Evidence
 from hardmine.sampling import Sampling
 
 __all__ = ["SLOTS", "HeadTraits", "Paper", "Recipe", "Slot", "Slots"]
@@ -32,6 +32,7 @@ class HeadTraits:
     """What a recipe may know of a head before it fills its slots.
 
     name: "dense" (one-stage), "rpn" or "roi".  evidence: names of the fields of `Samples` the head can provide.
+    assign_evidence: what it can tell an assigner beside boxes and objects.
     budget: samples of an image that the framework itself trains this head on; None where it takes all.
     """
 
@@ -40,19 +41,25 @@ class HeadTraits:
     activation: Activation
     evidence: frozenset[Evidence]
     budget: int | None = None
+    assign_evidence: frozenset[AssignerEvidence] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One place where a loss is computed. A part that is None stays as the framework has it."""
+    """One place where a loss is computed. A part that is None stays as the framework has it.
+
+    scale: what the whole sum is multiplied by; a `TaskBalance` looks at both sums of the head to say so.
+    """
 
     sampling: Sampling | None = None
     loss: ClassificationLoss | RegressionLoss | None = None
     normalize: Normalizer | None = None
+    scale: float | TaskBalance | None = None
 
     def over(self, default: "Slot") -> "Slot":
         """This slot, with its empty parts taken from the default."""
-        return Slot(self.sampling or default.sampling, self.loss or default.loss, self.normalize or default.normalize)
+        mine = {part.name: getattr(self, part.name) for part in fields(self)}
+        return replace(default, **{name: part for name, part in mine.items() if part is not None})
 
 
 Slots = Mapping[str, Slot]
@@ -77,6 +84,7 @@ class Recipe:
     """One method, ready to be put on a detector: `hardmine.wrap(model, recipe)`.
 
     slots: given a head, the slots that the method fills there (keys from `SLOTS`); called once a head.
+    assign: given a head, the assigner that the method wants there, or None for the framework's own.
     prior: probability with which a dense head's new classification layer should start, where the method needs one.
     The other fields say what the method is; `hardmine explain` and the documentation print them.
     """
@@ -91,3 +99,4 @@ class Recipe:
     differences: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     prior: float | None = None
+    assign: Callable[[HeadTraits], Assigner | None] = field(default=lambda _: None)

@@ -5,10 +5,10 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from hardmine.errors import EvidenceError
-from hardmine.samples import Evidence, Samples
+from hardmine.errors import ConfigError, EvidenceError
+from hardmine.samples import Activation, Evidence, Samples
 
-__all__ = ["All", "Chain", "Sampling"]
+__all__ = ["All", "Chain", "QuotaSampling", "Sampling"]
 
 
 class Sampling(nn.Module, ABC):
@@ -22,15 +22,19 @@ class Sampling(nn.Module, ABC):
     """Names of the fields of `Samples` that the method reads, beside the assignment."""
     through_grad: bool = False
     """Whether gradient flows through the weights."""
+    pools_batch: bool = False
+    """Whether the weights of one image depend on the other images of the batch."""
     budget: int | None = None
     """The most samples of one image that can weigh more than 0, where there is such a bound."""
+    activation: Activation | None = None
+    """What turns the logits that the method reads into probabilities; None where it makes no difference to it."""
 
     @abstractmethod
     def weigh(self, samples: Samples) -> Tensor:
-        """Weights (B, N), or (B, N, C) where each class has its own."""
+        """Weights (B, N), or (B, N, K) where each class, or each of the four numbers of a box code, has its own."""
 
     def forward(self, samples: Samples) -> Tensor:
-        """Weights (B, N) or (B, N, C) of the samples, 0 where they are ignored.
+        """Weights (B, N) or (B, N, K) of the samples, 0 where they are ignored.
 
         Raises: EvidenceError: the samples lack what the method needs.
         """
@@ -42,6 +46,26 @@ class Sampling(nn.Module, ABC):
             weights = self.weigh(evidence)
         valid = samples.assignment.is_valid
         return torch.where(valid if weights.ndim == valid.ndim else valid.unsqueeze(-1), weights, 0)
+
+
+class QuotaSampling(Sampling):
+    """A hard sampling that keeps so many samples of an image: all places of `num`, or what `Combined` leaves to it.
+
+    Raises: ConfigError: num below 1.
+    """
+
+    def __init__(self, num: int):
+        super().__init__()
+        if num < 1:
+            raise ConfigError(f"{type(self).__name__} needs num >= 1, got {num}")
+        self.num, self.budget = num, num
+
+    @abstractmethod
+    def choose(self, samples: Samples, quota: Tensor) -> Tensor:
+        """Weights (B, N) with at most ``quota`` (B, 1) above 0 in each image."""
+
+    def weigh(self, samples: Samples) -> Tensor:
+        return self.choose(samples, samples.assignment.matched_gt.new_full((len(samples.assignment.iou), 1), self.num))
 
 
 class All(Sampling):
@@ -58,6 +82,7 @@ class Chain(Sampling):
         super().__init__()
         self.samplings = nn.ModuleList(samplings)
         self.needs = frozenset().union(*(sampling.needs for sampling in samplings))
+        self.pools_batch = any(sampling.pools_batch for sampling in samplings)
         self.through_grad = any(sampling.through_grad for sampling in samplings)
         self.budget = min((sampling.budget for sampling in samplings if sampling.budget is not None), default=None)
 

@@ -58,6 +58,7 @@ class OHEM(Sampling):
         _check(budget, nms_iou, positive_fraction, rank_by, over, candidates)
         self.nms_iou, self.positive_fraction, self.rank_by = nms_iou, positive_fraction, rank_by
         self.num, self.over, self.candidates = budget, over, candidates
+        self.pools_batch = over == "batch"
         self.budget = budget if over == "image" else None
         self.needs = LOSSES_OF[rank_by] | (NMS_EVIDENCE if nms_iou is not None else frozenset())
 
