@@ -57,6 +57,8 @@ CLASSIFICATION_LOSSES: dict[str, Callable[[], nn.Module]] = {
     "Focal, softmax, gamma .5": lambda: Focal(0.5, activation="softmax"),
     "Focal, sigmoid, gamma .5": lambda: Focal(0.5, None, activation="sigmoid"),
 }
+LISTWISE_LOSSES: dict[str, Callable[[], nn.Module]] = {
+}
 REGRESSION_LOSSES: dict[str, Callable[[], nn.Module]] = {
     "SmoothL1": SmoothL1,
     "SmoothL1, beta 1/9": lambda: SmoothL1(1 / 9),
@@ -80,13 +82,14 @@ def _of(table: dict[str, Callable[[], nn.Module]]) -> Callable:
 sampling = _of(SAMPLINGS)
 assigner = _of(ASSIGNERS)
 classification_loss = _of(CLASSIFICATION_LOSSES)
+listwise_loss = _of(LISTWISE_LOSSES)
 regression_loss = _of(REGRESSION_LOSSES)
 normalizer = _of(NORMALIZERS)
 
 
 @pytest.fixture(scope="session")
 def tables() -> dict[str, dict[str, Callable[[], nn.Module]]]:
-    losses = CLASSIFICATION_LOSSES | REGRESSION_LOSSES
+    losses = CLASSIFICATION_LOSSES | LISTWISE_LOSSES | REGRESSION_LOSSES
     return {"sampling": SAMPLINGS, "assign": ASSIGNERS, "losses": losses, "normalize": NORMALIZERS}
 
 
