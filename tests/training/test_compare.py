@@ -11,7 +11,7 @@ from hardmine.evaluation import Difference, match_predictions
 from hardmine.recipes import RECIPES, Recipe, Slot
 from hardmine.sampling import Sampling
 from hardmine.training import TrainingConfig
-from hardmine.training.compare import Comparison, ComparisonRow, RecipeChoice, _look_alikes, compare
+from hardmine.training.compare import Comparison, ComparisonRow, RecipeChoice, _look_alikes, compare, every_recipe
 
 RANDOM, OHEM = RecipeChoice("random"), RecipeChoice("ohem", {"budget": 16})
 
@@ -159,3 +159,12 @@ def test_the_notes_say_what_the_interval_covers(num_seeds, said):
 def test_the_verdict_is_that_of_the_interval():
     assert row(difference=Difference(0.2, 0.1, 0.3)).verdict == "better"
     assert row(difference=Difference(0.2, 0.1, 0.3)).to_dict()["verdict"] == "better"
+
+
+def test_every_recipe_is_what_the_detector_takes_and_the_others_are_told(module_config, caplog):
+    with caplog.at_level(logging.INFO, logger="hardmine"):
+        names = [choice.name for choice in every_recipe(replace(module_config, detector="fcos"))]
+    assert names[0] == "random"
+    assert set(RECIPES) - set(names) >= {"ohem"}
+    for name in set(RECIPES) - set(names):
+        assert f"left out: recipe '{name}' in slot" in caplog.text

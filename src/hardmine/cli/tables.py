@@ -1,9 +1,12 @@
 """What the commands print: tables that fit 80 columns, in a terminal or a file."""
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import fields
 
 from rich import box
 from rich.table import Table
+from torch import nn
 
 from hardmine.data import CheckReport, SplitReport
 from hardmine.detectors import DETECTORS, build, wrap
@@ -12,6 +15,7 @@ from hardmine.errors import EvidenceError
 from hardmine.evaluation import Difference, LookAlikeErrors, Metrics
 from hardmine.recipes import RECIPES, Recipe, Slot
 from hardmine.recipes.recipe import SLOTS
+from hardmine.sampling import All, Sampling
 from hardmine.training.compare import Comparison, RecipeChoice
 
 __all__ = ["check_report", "comparison_table", "explanation", "metrics_table", "recipes_table"]
@@ -44,12 +48,48 @@ def metrics_table(metrics: Metrics) -> Table:
 
 
 def recipes_table() -> Table:
-    """Name, what it does in one line, paper."""
-    table = _table("recipe", "what it does", "paper")
+    """Each recipe's name, the parts of the equation it sets, its kind, the detectors that take it, paper and gain."""
+    table = _table("recipe", "sets", "kind", "detectors", "paper", "published gain")
     for name, make in RECIPES.items():
         recipe = make()
-        table.add_row(name, recipe.summary, str(recipe.paper or UNDEFINED))
+        heads = {detector: heads for detector, heads in heads_under(recipe).items() if isinstance(heads, list)}
+        sets = _parts_set(recipe, itertools.chain.from_iterable(heads.values()))
+        paper = recipe.paper.short if recipe.paper else UNDEFINED
+        table.add_row(name, sets or UNDEFINED, recipe.kind, _listing(heads), paper, recipe.gain or UNDEFINED)
     return table
+
+
+def _listing(detectors: Collection[str]) -> str:
+    """Their names, or where they are most of all, the names of the others."""
+    others = [detector for detector in DETECTORS if detector not in detectors]
+    if not others:
+        return "all"
+    return f"all but {', '.join(others)}" if len(others) < len(detectors) else ", ".join(detectors)
+
+
+def heads_under(recipe: Recipe) -> dict[str, list[Head] | EvidenceError]:
+    """The heads of every detector under the recipe, or why it cannot take it."""
+    found: dict[str, list[Head] | EvidenceError] = {}
+    for detector in DETECTORS:
+        try:
+            modules = wrap(build(detector, 1, backbone="tiny"), recipe).modules()
+        except EvidenceError as error:
+            found[detector] = error
+        else:
+            found[detector] = [module for module in modules if isinstance(module, Head)]
+    return found
+
+
+def _parts_set(recipe: Recipe, heads: Iterable[Head]) -> str:
+    """Letters of the equation that the recipe sets on any of the heads."""
+    letters = set()
+    for head in heads:
+        slots = recipe.slots(head.traits).values()
+        letters |= {"t"} if recipe.assign(head.traits) else set()
+        letters |= {"w"} if any(not isinstance(slot.sampling, All | None) for slot in slots) else set()
+        letters |= {"ℓ"} if any(slot.loss or slot.also for slot in slots) else set()
+        letters |= {"Z"} if any(slot.normalize for slot in slots) else set()
+    return " ".join(letter for letter in "twℓZ" if letter in letters)
 
 
 def explanation(choice: RecipeChoice) -> Iterator[str | Table]:
@@ -76,23 +116,32 @@ def check_report(report: CheckReport) -> Iterator[str | Table]:
 
 def _filled_slots(recipe: Recipe) -> Iterator[str | Table]:
     """What the recipe puts where, read off every detector under it; then why some detectors cannot take it."""
-    table, refusals = _table("detector", "head", *SLOTS), []
-    for detector in DETECTORS:
-        try:
-            modules = wrap(build(detector, 1, backbone="tiny"), recipe).modules()
-        except EvidenceError as error:
-            refusals.append(f"Not for {detector}: {error}")
+    table, refusals = _table("detector", "head", "assign", *SLOTS), []
+    for detector, heads in heads_under(recipe).items():
+        if isinstance(heads, EvidenceError):
+            refusals.append(f"Not for {detector}: {heads}")
             continue
-        for head in (module for module in modules if isinstance(module, Head)):
+        for head in heads:
             slots = recipe.slots(head.traits)
-            table.add_row(detector, head.traits.name, *(_parts(slots.get(slot)) for slot in SLOTS))
+            filled = [_names(recipe.assign(head.traits)), *(_parts(slots.get(slot)) for slot in SLOTS)]
+            table.add_row(detector, head.traits.name, *filled)
     yield table
     yield from refusals
 
 
 def _parts(slot: Slot | None) -> str:
-    parts = [slot.sampling, slot.loss, slot.normalize] if slot else []
-    return ", ".join(type(part).__name__ for part in parts if part is not None) or "its own"
+    return _names(*(getattr(slot, part.name) for part in fields(slot))) if slot else _names()
+
+
+def _names(*parts: nn.Module | float | None) -> str:
+    """What was chosen, by name; a factor as a number."""
+    given = [part for part in parts if part is not None]
+    return ", ".join(_name(part) if isinstance(part, nn.Module) else f"times {part:g}" for part in given) or "its own"
+
+
+def _name(part: nn.Module) -> str:
+    inner = ", ".join(type(child).__name__ for child in part.children() if isinstance(child, Sampling))
+    return f"{type(part).__name__}({inner})" if inner else type(part).__name__
 
 
 def _split_summary(split: SplitReport) -> str:

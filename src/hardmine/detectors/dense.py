@@ -32,7 +32,9 @@ class DenseDetector(Detector):
 
     def __init__(self, model: Any, recipe: Recipe):
         super().__init__(model)
-        traits = HeadTraits(self.name, "dense", self.activation, self.evidence, assign_evidence=ASSIGN_EVIDENCE)
+        traits = HeadTraits(
+            self.name, "dense", self.activation, self.num_classes, self.evidence, assign_evidence=ASSIGN_EVIDENCE
+        )
         self.head = Head(traits, self.default_slots(), self.default_assigner(), self.coder(), recipe)
 
     @abstractmethod

@@ -49,8 +49,8 @@ class FasterRCNNDetector(Detector):
             )
         self.two_pass = two_pass
         rpn, roi = model.rpn, model.roi_heads
-        rpn_traits = HeadTraits("fasterrcnn", "rpn", "sigmoid", AFTER_HEAD, rpn.fg_bg_sampler.batch_size_per_image)
-        roi_traits = HeadTraits("fasterrcnn", "roi", "softmax", AFTER_HEAD, roi.fg_bg_sampler.batch_size_per_image)
+        rpn_traits = HeadTraits("fasterrcnn", "rpn", "sigmoid", 1, AFTER_HEAD, _budget(rpn))
+        roi_traits = HeadTraits("fasterrcnn", "roi", "softmax", self.num_classes, AFTER_HEAD, _budget(roi))
         rpn_slots = _slots(rpn.fg_bg_sampler, CrossEntropy("sigmoid"))
         roi_slots = _slots(roi.fg_bg_sampler, CrossEntropy("softmax"))
         rpn_assigner, roi_assigner = _assigner(rpn.proposal_matcher), _assigner(roi.proposal_matcher)
@@ -139,6 +139,10 @@ def _assigner(matcher: Any) -> MaxIoU:
     """RPN: anchors of the lower band count if they are an object's best; RoI head: they do not."""
     force = "keep" if matcher.allow_low_quality_matches else "off"
     return MaxIoU(matcher.high_threshold, matcher.low_threshold, force_match=force)
+
+
+def _budget(part: Any) -> int:
+    return part.fg_bg_sampler.batch_size_per_image
 
 
 def _slots(sampler: Any, classification: CrossEntropy) -> Slots:

@@ -68,14 +68,15 @@ def weighted_sum(loss: Tensor, weights: Tensor, z: Tensor) -> Tensor:
 class LossSlot(nn.Module, Generic[Loss]):
     """One weighted sum: which samples count, how wrong each is, over what it is averaged, and times what."""
 
-    def __init__(self, sampling: Sampling, loss: Loss, normalize: Normalizer, scale: float | TaskBalance | None):
+    def __init__(self, sampling: Sampling, loss: Loss, normalize: Normalizer, slot: Slot):
         super().__init__()
         self.sampling, self.loss, self.normalize = sampling, loss, normalize
-        self.scale = 1.0 if scale is None else scale
+        self.scale, self.also = 1.0 if slot.scale is None else slot.scale, slot.also
 
     @property
     def needs(self) -> frozenset[Evidence]:
-        return self.sampling.needs | self.normalize.needs | getattr(self.loss, "needs", frozenset())
+        parts = (self.sampling, self.loss, self.normalize, self.also)
+        return frozenset().union(*(getattr(part, "needs", ()) for part in parts))
 
     def sum(self, loss: Tensor, kept: Samples, selected: Tensor) -> Tensor:
         """The sum before scaling, over what the select slot kept with weight (B, N)."""
@@ -105,20 +106,12 @@ class Head(nn.Module):
         if unknown := sorted(set(chosen) - set(SLOTS)):
             raise ConfigError(f"recipe {recipe.name!r} fills {', '.join(unknown)}; a head has {', '.join(SLOTS)}")
         slots = {name: chosen.get(name, Slot()).over(defaults[name]) for name in SLOTS}
-        listwise = getattr(slots["classify"].loss, "listwise", False)
-        has = traits.evidence - (frozenset({"classification_loss"}) if listwise else frozenset())
-        if getattr(slots["regress"].loss, "space", "code") == "box":
-            has -= {"code_error"}
-        place = {name: _Place(recipe.name, traits, name, has) for name in ("assign", *SLOTS)}
+        evidence = traits.evidence - _absent_under(slots)
+        place = {name: _Place(recipe.name, traits, name, evidence) for name in ("assign", *SLOTS)}
         self.assigner = place["assign"].assigner(recipe.assign(traits) or default_assigner)
         self.select: Sampling = place["select"].sampling(slots["select"])
         self.classify: LossSlot[ClassificationLoss] = place["classify"].filled(slots["classify"], ClassificationLoss)
         self.regress: LossSlot[RegressionLoss] = place["regress"].filled(slots["regress"], RegressionLoss)
-        if listwise and not isinstance(self.classify.sampling, All):
-            raise ConfigError(
-                f"{place['classify']}: {type(self.classify.loss).__name__} compares all samples with each other and "
-                f"takes no weights; put the sampling into the slot 'select'"
-            )
 
     @property
     def needs(self) -> frozenset[Evidence]:
@@ -158,7 +151,7 @@ class Head(nn.Module):
         samples = replace(samples, regression_loss=per_box.detach(), code_error=code_error)
         if self.classify.loss.listwise:
             return UnreducedLosses(None, regression), samples
-        classification = self._classification_loss(samples)
+        classification = _evaluate(self.classify.loss, samples)
         losses = UnreducedLosses(classification, regression)
         if "classification_loss" not in self.needs:
             return losses, samples  # a sum over all classes of all anchors is not free
@@ -169,18 +162,16 @@ class Head(nn.Module):
         """The two sums, given the weights (B, N) of the select slot: {"classify": scalar, "regress": scalar}."""
         kept = samples.keep(selected > 0)
         if losses.classification is None:
-            classification = self._classification_loss(kept)
+            classification = _evaluate(self.classify.loss, kept)
         else:
             classification = self.classify.sum(losses.classification, kept, selected)
+        if self.classify.also is not None:
+            classification = classification + _evaluate(self.classify.also, kept)
         regression = self.regress.sum(losses.regression, kept, selected)
         return {
             "classify": classification * self.classify.factor(classification, regression),
             "regress": regression * self.regress.factor(classification, regression),
         }
-
-    def _classification_loss(self, samples: Samples) -> Tensor:
-        loss = self.classify.loss
-        return loss(samples["logits"], samples["labels"], **{name: samples[name] for name in loss.needs})
 
     def _with_predictions(self, samples: Samples, output: HeadOutput, ground_truth: GroundTruth) -> Samples:
         """The samples with their predicted boxes, and how good these are, where a part of the head asks for it."""
@@ -214,6 +205,24 @@ class Head(nn.Module):
         return torch.where(positive, loss, 0), torch.where(positive, (codes - target_codes).detach(), 0)
 
 
+def _is_listwise(loss: nn.Module | None) -> bool:
+    return isinstance(loss, ClassificationLoss) and loss.listwise
+
+
+def _absent_under(slots: Slots) -> frozenset[Evidence]:
+    """Evidence that no part of a head can have under these slots."""
+    absent: set[Evidence] = set()
+    if _is_listwise(slots["classify"].loss):
+        absent.add("classification_loss")
+    if getattr(slots["regress"].loss, "space", "code") == "box":
+        absent.add("code_error")
+    return frozenset(absent)
+
+
+def _evaluate(loss: ClassificationLoss, samples: Samples) -> Tensor:
+    return loss(samples["logits"], samples["labels"], **{name: samples[name] for name in loss.needs})
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """Where a recipe's choice goes, for checks and their messages."""
@@ -241,19 +250,31 @@ class _Place:
             raise ConfigError(
                 f"{self}: got {slot.loss} and {slot.normalize}, expected a {kind.__name__} and a Normalizer"
             )
-        filled = LossSlot(self.sampling(slot), slot.loss, slot.normalize, slot.scale)
-        self._check_needs(slot.loss, filled.needs, self.evidence)
-        self._check_activation(slot.loss)
+        self._check_listwise(slot)
+        filled = LossSlot(self.sampling(slot), slot.loss, slot.normalize, slot)
+        for part in (slot.loss, slot.normalize, slot.also):
+            self._check_needs(part, getattr(part, "needs", frozenset()), self.evidence)
+            self._check_activation(part)
         return filled
 
-    def _check_needs(self, part: nn.Module, needs: frozenset[str], has: frozenset[str]) -> None:
+    def _check_listwise(self, slot: Slot) -> None:
+        """Losses of a whole batch have no weights to take; losses of a sample cannot be added to one another."""
+        if _is_listwise(slot.loss) and not isinstance(slot.sampling, All):
+            raise ConfigError(
+                f"{self}: {type(slot.loss).__name__} compares all samples with each other and takes no weights; put "
+                f"the sampling into the slot 'select'"
+            )
+        if slot.also is not None and not (_is_listwise(slot.also) and self.slot == "classify"):
+            raise ConfigError(f"{self}: got also={type(slot.also).__name__}, expected a listwise loss, in 'classify'")
+
+    def _check_needs(self, part: nn.Module | None, needs: frozenset[str], has: frozenset[str]) -> None:
         if missing := sorted(needs - has):
             raise EvidenceError(
                 f"{self}: {type(part).__name__} needs {', '.join(missing)}, which this head does not have (it has "
                 f"{', '.join(sorted(has)) or 'none'}); choose a recipe, or an option of it, that does without"
             )
 
-    def _check_activation(self, part: nn.Module) -> None:
+    def _check_activation(self, part: nn.Module | None) -> None:
         activation = getattr(part, "activation", None)
         if activation not in (None, self.traits.activation):
             raise EvidenceError(

@@ -3,7 +3,7 @@
 from hardmine.losses import BalancedCE
 from hardmine.normalize import PerPositive
 from hardmine.recipes.ce import RETINANET
-from hardmine.recipes.recipe import HeadTraits, Recipe, Slot, Slots
+from hardmine.recipes.recipe import HeadTraits, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All
 
 __all__ = ["balanced_ce"]
@@ -16,21 +16,18 @@ def balanced_ce(alpha: float = 0.75) -> Recipe:
     """
 
     def slots(head: HeadTraits) -> Slots:
-        if head.name == "rpn":
-            return {}
-        loss = BalancedCE(alpha, head.activation)
-        if head.name == "roi":
-            return {"classify": Slot(loss=loss)}
-        dense = Slot(All(), loss, PerPositive())
-        return {"select": Slot(All()), "classify": dense, "regress": Slot(normalize=PerPositive())}
+        normalize = None if head.name == "roi" else PerPositive()
+        return over_all_samples(head, Slot(All(), BalancedCE(alpha, head.activation), normalize))
 
     return Recipe(
         name="balanced_ce",
         slots=slots,
+        kind="soft",
         title="α-balanced cross entropy",
         summary="Balances positives against negatives, but not easy samples against hard ones.",
         equation="CE(p_t) = -α_t log p_t,   α_t = α for positives, 1 - α for negatives",
         paper=RETINANET,
+        gain="30.2 → 31.1 AP, RetinaNet R50-600",
         published=("RetinaNet R50-600, COCO val: AP 31.1 at α = .75, cross entropy 30.2 (Table 1a)",),
         differences=(
             "The paper has one-stage detectors with sigmoid heads; on softmax heads background takes 1 - α.",

@@ -2,7 +2,7 @@
 
 from hardmine.losses import CrossEntropy
 from hardmine.normalize import PerPositive
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots
+from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All
 
 __all__ = ["RETINANET", "ce"]
@@ -16,20 +16,18 @@ def ce() -> Recipe:
     """Every sample counts once; only the number of positives divides the sum."""
 
     def slots(head: HeadTraits) -> Slots:
-        if head.name == "rpn":
-            return {}
-        if head.name == "roi":
-            return {"classify": Slot(loss=CrossEntropy(head.activation))}
-        dense = Slot(All(), CrossEntropy(head.activation), PerPositive())
-        return {"select": Slot(All()), "classify": dense, "regress": Slot(normalize=PerPositive())}
+        normalize = None if head.name == "roi" else PerPositive()
+        return over_all_samples(head, Slot(All(), CrossEntropy(head.activation), normalize))
 
     return Recipe(
         name="ce",
         slots=slots,
+        kind="loss",
         title="Cross entropy",
         summary="No sampling, no weights. Dense detectors start from a prior of 1 %, without which this diverges.",
         equation="CE(p_t) = -log p_t",
         paper=RETINANET,
+        gain="30.2 AP from the prior alone, RetinaNet R50-600",
         published=(
             "RetinaNet R50-600, COCO val: diverges without the prior, AP 30.2 with π = .01 (Table 1a)",
             "for comparison there: balanced CE 31.1, focal loss 34.0",

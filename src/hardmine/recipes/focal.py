@@ -3,7 +3,7 @@
 from hardmine.losses import Focal
 from hardmine.normalize import PerPositive
 from hardmine.recipes.ce import RETINANET
-from hardmine.recipes.recipe import HeadTraits, Recipe, Slot, Slots
+from hardmine.recipes.recipe import HeadTraits, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All
 
 __all__ = ["focal"]
@@ -16,20 +16,17 @@ def focal(gamma: float = 2.0, alpha: float = 0.25) -> Recipe:
     """
 
     def slots(head: HeadTraits) -> Slots:
-        if head.name == "rpn":
-            return {}
-        classify = Slot(All(), Focal(gamma, alpha, head.activation), PerPositive())
-        if head.name == "roi":
-            return {"classify": classify}
-        return {"select": Slot(All()), "classify": classify, "regress": Slot(normalize=PerPositive())}
+        return over_all_samples(head, Slot(All(), Focal(gamma, alpha, head.activation), PerPositive()))
 
     return Recipe(
         name="focal",
         slots=slots,
+        kind="soft",
         title="Focal loss",
         summary="Soft: easy samples keep a small weight, so that all anchors can take part without drowning the few.",
         equation="FL(p_t) = -α_t (1 - p_t)^γ log p_t",
         paper=RETINANET,
+        gain="31.1 → 34.0 AP, RetinaNet R50-600",
         published=(
             "RetinaNet R50-600, COCO val: AP 34.0 at γ = 2, α = .25; balanced CE 31.1 (Table 1b)",
             "RetinaNet R101-600, COCO val: focal 36.0, best OHEM 32.8 (Table 1d)",

@@ -29,6 +29,7 @@ def hnm(ratio: float = 3.0, min_negatives: int = 3, budget: int | None = None) -
     return Recipe(
         name="hnm",
         slots=slots,
+        kind="hard",
         title="3:1 hard negative mining",
         summary="Keeps the hardest negatives only, three a positive; all positives stay.",
         equation="w_i = 1 for positives and the 3·P negatives of largest ℓ_cls of an image, else 0",

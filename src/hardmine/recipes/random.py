@@ -21,6 +21,7 @@ def random(num: int | None = None, positive_fraction: float = 0.25) -> Recipe:
     return Recipe(
         name="random",
         slots=slots,
+        kind="own",
         title="The framework's own default",
         summary="Two-stage: random proposals, 25 % positive. RetinaNet and FCOS: focal loss. SSD: 3:1 hard negatives.",
         equation="w_i = 1 for n·f random positives and as many random negatives as make up n, else 0",

@@ -18,11 +18,11 @@ from typing import Any, Literal
 
 from hardmine.assign import Assigner, AssignerEvidence
 from hardmine.losses import ClassificationLoss, RegressionLoss, TaskBalance
-from hardmine.normalize import Normalizer
+from hardmine.normalize import Normalizer, PerPositive
 from hardmine.samples import Activation, Evidence
-from hardmine.sampling import Sampling
+from hardmine.sampling import All, Sampling
 
-__all__ = ["SLOTS", "HeadTraits", "Paper", "Recipe", "Slot", "Slots"]
+__all__ = ["SLOTS", "HeadTraits", "Kind", "Paper", "Recipe", "Slot", "Slots", "over_all_samples"]
 
 SLOTS = ("select", "classify", "regress")
 
@@ -31,14 +31,16 @@ SLOTS = ("select", "classify", "regress")
 class HeadTraits:
     """What a recipe may know of a head before it fills its slots.
 
-    name: "dense" (one-stage), "rpn" or "roi".  evidence: names of the fields of `Samples` the head can provide.
-    assign_evidence: what it can tell an assigner beside boxes and objects.
+    name: "dense" (one-stage), "rpn" or "roi".  num_classes: C, without background; 1 of an RPN.
+    evidence: names of the fields of `Samples` the head can provide.
     budget: samples of an image that the framework itself trains this head on; None where it takes all.
+    assign_evidence: what it can tell an assigner beside boxes and objects.
     """
 
     detector: str
     name: Literal["dense", "rpn", "roi"]
     activation: Activation
+    num_classes: int
     evidence: frozenset[Evidence]
     budget: int | None = None
     assign_evidence: frozenset[AssignerEvidence] = frozenset()
@@ -49,12 +51,14 @@ class Slot:
     """One place where a loss is computed. A part that is None stays as the framework has it.
 
     scale: what the whole sum is multiplied by; a `TaskBalance` looks at both sums of the head to say so.
+    also: a listwise loss that is added to the classification loss.
     """
 
     sampling: Sampling | None = None
     loss: ClassificationLoss | RegressionLoss | None = None
     normalize: Normalizer | None = None
     scale: float | TaskBalance | None = None
+    also: ClassificationLoss | None = None
 
     def over(self, default: "Slot") -> "Slot":
         """This slot, with its empty parts taken from the default."""
@@ -63,6 +67,7 @@ class Slot:
 
 
 Slots = Mapping[str, Slot]
+Kind = Literal["own", "hard", "soft", "loss", "ranking", "assignment"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,12 @@ class Paper:
     title: str
     venue: str
     arxiv: str | None = None
+
+    @property
+    def short(self) -> str:
+        """First author and venue, as a table has room for."""
+        first, *others = self.authors.split(", ")
+        return f"{first}{' et al.' if others else ''}, {self.venue}"
 
     def __str__(self) -> str:
         number = f", arXiv:{self.arxiv}" if self.arxiv else ""
@@ -86,17 +97,34 @@ class Recipe:
     slots: given a head, the slots that the method fills there (keys from `SLOTS`); called once a head.
     assign: given a head, the assigner that the method wants there, or None for the framework's own.
     prior: probability with which a dense head's new classification layer should start, where the method needs one.
+    kind: what sort of answer it is: "hard" or "soft" sampling, a "loss", a "ranking" loss, an "assignment".
+    gain: the published gain in a few words.
     The other fields say what the method is; `hardmine explain` and the documentation print them.
     """
 
     name: str
-    slots: Callable[[HeadTraits], Slots]
+    slots: Callable[[HeadTraits], Slots] = field(default=lambda _: {})
+    kind: Kind = "own"
     title: str = ""
     summary: str = ""
     equation: str = ""
     paper: Paper | None = None
+    gain: str = ""
     published: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     prior: float | None = None
     assign: Callable[[HeadTraits], Assigner | None] = field(default=lambda _: None)
+
+
+def over_all_samples(head: HeadTraits, classify: Slot, regress: Slot | None = None) -> Slots:
+    """The slots of a method that leaves no sample out: all anchors of a dense head, divided by the positives.
+
+    A RoI head keeps the proposals that its framework samples; an RPN stays as it is.
+    """
+    if head.name == "rpn":
+        return {}
+    filled = {"classify": classify} if regress is None else {"classify": classify, "regress": regress}
+    if head.name == "roi":
+        return filled
+    return {"select": Slot(All()), "regress": Slot(normalize=PerPositive()), **filled}

@@ -21,7 +21,7 @@ from accelerate import PartialState
 
 from hardmine.data import DetectionDataset, open_dataset
 from hardmine.data.scenes import Scenes
-from hardmine.errors import ConfigError, DataError, RunError
+from hardmine.errors import ConfigError, DataError, EvidenceError, RunError
 from hardmine.evaluation import (
     Difference,
     LookAlikeErrors,
@@ -33,12 +33,13 @@ from hardmine.evaluation import (
     read_predictions,
 )
 from hardmine.evaluation.look_alikes import MATCHED_RECALL
+from hardmine.recipes import RECIPES
 from hardmine.training.config import TrainingConfig
 from hardmine.training.files import write_atomically, write_json
 from hardmine.training.loop import RunResult, train
 from hardmine.training.run import make_detector
 
-__all__ = ["Comparison", "ComparisonRow", "RecipeChoice", "compare"]
+__all__ = ["Comparison", "ComparisonRow", "RecipeChoice", "compare", "every_recipe"]
 
 logger = logging.getLogger("hardmine")
 
@@ -170,6 +171,20 @@ def compare(
         write_json(out / "compare.json", comparison.to_dict())
         write_atomically(out / "compare.csv", comparison.to_csv().encode())
     return comparison
+
+
+def every_recipe(config: TrainingConfig) -> list[RecipeChoice]:
+    """All recipes that the configuration's detector takes, with their defaults; logs why it does not take the others."""
+    taken = []
+    for name in RECIPES:
+        choice = RecipeChoice(name)
+        try:
+            make_detector(_config_of(config, choice, config.seed), num_classes=1, load=False)
+        except EvidenceError as error:
+            logger.info("left out: %s", error)
+        else:
+            taken.append(choice)
+    return taken
 
 
 def _checked_data(config: TrainingConfig) -> DetectionDataset:

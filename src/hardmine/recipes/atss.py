@@ -1,0 +1,41 @@
+"""ATSS: each object's own IoU threshold."""
+
+from hardmine.assign import ATSS, Assigner
+from hardmine.recipes.recipe import HeadTraits, Paper, Recipe
+
+__all__ = ["atss"]
+
+
+def atss(k: int = 9) -> Recipe:
+    """Positives are the candidates near an object's centre whose IoU is above their mean plus standard deviation.
+
+    Args: k: candidates on each level of the pyramid.
+    """
+
+    def assign(head: HeadTraits) -> Assigner | None:
+        return None if head.name == "rpn" else ATSS(k)
+
+    return Recipe(
+        name="atss",
+        assign=assign,
+        kind="assignment",
+        title="Adaptive training sample selection",
+        summary="Assignment: which anchors are positive follows each object's own statistics, not a fixed threshold.",
+        equation="positive: IoU ≥ mean + std of the k nearest anchors of each level, centre inside",
+        paper=Paper(
+            "Zhang, Chi, Yao, Lei, Li",
+            "Bridging the Gap Between Anchor-based and Anchor-free Detection via Adaptive Training Sample Selection",
+            "CVPR 2020",
+            "1912.02424",
+        ),
+        gain="37.0 → 39.3 AP, RetinaNet R50 with one anchor",
+        published=(
+            "COCO, R50: RetinaNet (one anchor, FCOS's improvements) 37.0 -> 39.3, FCOS 37.8 -> 39.2",
+            "the same box regression under both assignments: IoU 37.0, this kind 37.8",
+        ),
+        differences=(
+            "Only the assignment is set: losses and weights stay the detector's own, so a comparison is of t alone.",
+            "Where several anchors share a centre, k times as many are candidates on each level.",
+        ),
+        parameters={"k": k},
+    )

@@ -1,0 +1,48 @@
+"""Importance-based sample reweighting, the first half of prime sample attention."""
+
+from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots
+from hardmine.sampling import ISR, Combined, Random, ScoreHLR
+
+__all__ = ["PISA_PAPER", "isr", "reweighted"]
+
+PISA_PAPER = Paper("Cao, Chen, Loy, Lin", "Prime Sample Attention in Object Detection", "CVPR 2020", "1904.04821")
+
+
+def reweighted(head: HeadTraits, k: float, bias: float, negative_k: float) -> dict[str, Slot]:
+    """Positives by the rank of their IoU; of a RoI head also negatives by the rank of their score."""
+    if head.name == "rpn":
+        return {}
+    classify = {"classify": Slot(ISR(k, bias))}
+    if head.name == "dense":
+        return classify
+    negatives = ScoreHLR(k=negative_k, activation=head.activation)
+    return {"select": Slot(Combined(Random(), negatives, head.budget or 512, 0.25)), **classify}
+
+
+def isr(k: float = 2.0, bias: float = 0.0, negative_k: float = 0.5) -> Recipe:
+    """Samples weigh by their place in the hierarchical local rank, their loss in sum unchanged.
+
+    Args: k: how steeply weights of positives fall with their rank, above 0.  bias: weight of the last, in [0, 1].
+        negative_k: as k, of the negatives of a RoI head.
+    """
+
+    def slots(head: HeadTraits) -> Slots:
+        return reweighted(head, k, bias, negative_k)
+
+    return Recipe(
+        name="isr",
+        slots=slots,
+        kind="soft",
+        title="Importance-based sample reweighting",
+        summary="Soft: the best box of every object first, then every second best: what average precision looks at.",
+        equation="w = ((1 - β) u + β)^γ,   u = (n_max - r) / n_max,   w' = w · Σ ℓ / Σ w ℓ",
+        paper=PISA_PAPER,
+        gain="part of PISA's 36.4 → 38.4 AP, Faster R-CNN R50-FPN",
+        published=("Faster R-CNN R50-FPN, COCO: 36.4 -> 38.4 with CARL (see pisa)",),
+        differences=(
+            "Ranks are taken over the whole batch without merging objects of different images; the authors' code "
+            "merges them from the third image on.",
+            "One-stage detectors: positives only, as in the authors' code.",
+        ),
+        parameters={"k": k, "bias": bias, "negative_k": negative_k},
+    )

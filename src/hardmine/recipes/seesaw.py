@@ -1,0 +1,36 @@
+"""Seesaw loss: frequent classes press less on rare ones."""
+
+from hardmine.losses import Seesaw
+from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots
+
+__all__ = ["seesaw"]
+
+
+def seesaw(p: float = 0.8, q: float = 2.0) -> Recipe:
+    """Softmax cross entropy in which a class's rivals weigh by how frequent they are and how far they are mistaken.
+
+    Args: p: how much less a rarer class is pressed.  q: how much more a mistaken score is.
+    """
+
+    def slots(head: HeadTraits) -> Slots:
+        return {} if head.name == "rpn" else {"classify": Slot(loss=Seesaw(head.num_classes, p, q))}
+
+    return Recipe(
+        name="seesaw",
+        slots=slots,
+        kind="loss",
+        title="Seesaw loss",
+        summary="Soft: mitigates the negatives of rare classes, and compensates for those that are mistaken.",
+        equation="softmax over z_j + ln(M_j C_j),   M = min(1, (N_j/N_t)^p),   C = max(1, (s_j/s_t)^q)",
+        paper=Paper(
+            "Wang, Zhang, Zang, Cao, Pang, Gong, Chen, Liu, Loy, Lin",
+            "Seesaw Loss for Long-Tailed Instance Segmentation",
+            "CVPR 2021",
+            "2008.10032",
+        ),
+        differences=(
+            "Background is one more class; the authors' head has separate objectness scores.",
+            "Classes are counted over all ranks.",
+        ),
+        parameters={"p": p, "q": q},
+    )
