@@ -1,16 +1,22 @@
-"""Writes the page of each recipe, docs/recipes/NAME.md, from the recipe itself. `--check` only compares."""
+"""Writes what recipes say of themselves: docs/recipes/NAME.md, and the table in README.md. `--check` only compares."""
 
 import sys
 from pathlib import Path
 
+from hardmine.detectors.support import heads_under, parts_set
+from hardmine.errors import EvidenceError
 from hardmine.recipes import RECIPES, Recipe
 
-PAGES = Path(__file__).parent / "recipes"
+ROOT = Path(__file__).parents[1]
+PAGES, README = ROOT / "docs" / "recipes", ROOT / "README.md"
+START, END = "<!-- recipes: written by docs/generate.py -->\n", "<!-- end of recipes -->\n"
+COLUMNS = {"RetinaNet": "retinanet", "FCOS": "fcos", "SSD, SSDLite": "ssd", "Faster R-CNN": "fasterrcnn"}
 
 
 def page(recipe: Recipe) -> str:
     """One recipe as Markdown."""
     options = [f"- `{name}` = {value}" for name, value in recipe.parameters.items()]
+    refusals = [f"- {heads}" for heads in heads_under(recipe).values() if isinstance(heads, EvidenceError)]
     parts = [
         f"# {recipe.name}: {recipe.title}",
         recipe.summary,
@@ -19,9 +25,30 @@ def page(recipe: Recipe) -> str:
         _list("Options and their defaults", options),
         _list("Published", [f"- {line}" for line in recipe.published]),
         _list("Differences", [f"- {line}" for line in recipe.differences]),
+        _list("Not for", refusals),
         f"```\nhardmine explain {recipe.name}\nhardmine train --recipe {recipe.name} ...\n```",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def table() -> str:
+    """All recipes as a Markdown table."""
+    head = ["recipe", "paper", "kind", "sets", *COLUMNS]
+    rows = [head, ["---"] * len(head), *(_row(name, make()) for name, make in RECIPES.items())]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def readme(text: str) -> str:
+    """The README with its table of recipes made anew."""
+    before, rest = text.split(START)
+    return before + START + table() + END + rest.split(END)[1]
+
+
+def _row(name: str, recipe: Recipe) -> list[str]:
+    found = heads_under(recipe)
+    taken = ["✓" if isinstance(found[detector], list) else "" for detector in COLUMNS.values()]
+    paper = recipe.paper.short if recipe.paper else ""
+    return [f"[`{name}`](docs/recipes/{name}.md)", paper, recipe.kind, parts_set(recipe), *taken]
 
 
 def _list(title: str, lines: list[str]) -> str:
@@ -31,6 +58,7 @@ def _list(title: str, lines: list[str]) -> str:
 def main(arguments: list[str]) -> int:
     """Writes the pages, or says which of them are out of date."""
     pages = {PAGES / f"{name}.md": page(make()) for name, make in RECIPES.items()}
+    pages[README] = readme(README.read_text())
     stale = [path for path, text in pages.items() if not path.is_file() or path.read_text() != text]
     if "--check" in arguments:
         for path in stale:

@@ -1,6 +1,5 @@
 """What the commands print: tables that fit 80 columns, in a terminal or a file."""
 
-import itertools
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import fields
 
@@ -9,13 +8,13 @@ from rich.table import Table
 from torch import nn
 
 from hardmine.data import CheckReport, SplitReport
-from hardmine.detectors import DETECTORS, build, wrap
-from hardmine.detectors.head import Head
+from hardmine.detectors import DETECTORS
+from hardmine.detectors.support import heads_under, parts_set
 from hardmine.errors import EvidenceError
 from hardmine.evaluation import Difference, LookAlikeErrors, Metrics
 from hardmine.recipes import RECIPES, Recipe, Slot
 from hardmine.recipes.recipe import SLOTS
-from hardmine.sampling import All, Sampling
+from hardmine.sampling import Sampling
 from hardmine.training.compare import Comparison, RecipeChoice
 
 __all__ = ["check_report", "comparison_table", "explanation", "metrics_table", "recipes_table"]
@@ -52,10 +51,10 @@ def recipes_table() -> Table:
     table = _table("recipe", "sets", "kind", "detectors", "paper", "published gain")
     for name, make in RECIPES.items():
         recipe = make()
-        heads = {detector: heads for detector, heads in heads_under(recipe).items() if isinstance(heads, list)}
-        sets = _parts_set(recipe, itertools.chain.from_iterable(heads.values()))
-        paper = recipe.paper.short if recipe.paper else UNDEFINED
-        table.add_row(name, sets or UNDEFINED, recipe.kind, _listing(heads), paper, recipe.gain or UNDEFINED)
+        takers = [detector for detector, heads in heads_under(recipe).items() if isinstance(heads, list)]
+        paper = recipe.paper.short if recipe.paper else ""
+        cells = (parts_set(recipe), recipe.kind, _listing(takers), paper, recipe.gain)
+        table.add_row(name, *(cell or UNDEFINED for cell in cells))
     return table
 
 
@@ -65,31 +64,6 @@ def _listing(detectors: Collection[str]) -> str:
     if not others:
         return "all"
     return f"all but {', '.join(others)}" if len(others) < len(detectors) else ", ".join(detectors)
-
-
-def heads_under(recipe: Recipe) -> dict[str, list[Head] | EvidenceError]:
-    """The heads of every detector under the recipe, or why it cannot take it."""
-    found: dict[str, list[Head] | EvidenceError] = {}
-    for detector in DETECTORS:
-        try:
-            modules = wrap(build(detector, 1, backbone="tiny"), recipe).modules()
-        except EvidenceError as error:
-            found[detector] = error
-        else:
-            found[detector] = [module for module in modules if isinstance(module, Head)]
-    return found
-
-
-def _parts_set(recipe: Recipe, heads: Iterable[Head]) -> str:
-    """Letters of the equation that the recipe sets on any of the heads."""
-    letters = set()
-    for head in heads:
-        slots = recipe.slots(head.traits).values()
-        letters |= {"t"} if recipe.assign(head.traits) else set()
-        letters |= {"w"} if any(not isinstance(slot.sampling, All | None) for slot in slots) else set()
-        letters |= {"ℓ"} if any(slot.loss or slot.also for slot in slots) else set()
-        letters |= {"Z"} if any(slot.normalize for slot in slots) else set()
-    return " ".join(letter for letter in "twℓZ" if letter in letters)
 
 
 def explanation(choice: RecipeChoice) -> Iterator[str | Table]:
