@@ -7,8 +7,8 @@ parameter at its neutral value (γ = 0; no α), so all three share one formula f
 
 Lin et al., Focal Loss for Dense Object Detection, ICCV 2017, arXiv:1708.02002, eqs. 1-5.
 
-Numerics: log p_t comes from softplus or log_softmax, never from log(p), and (1 - p)^γ from exp(γ log(1 - p)), so losses
-and gradients stay finite at any logit and any γ >= 0.
+Numerics: log p_t comes from softplus or log_softmax, never from log(p), and (1 - p)^γ from `sampling.focal_factor`, so
+losses and gradients stay finite at any logit and any γ >= 0.
 """
 
 from abc import ABC, abstractmethod
@@ -20,6 +20,15 @@ from torch import Tensor, nn
 
 from hardmine.errors import ConfigError
 from hardmine.samples import IGNORE, Activation, Evidence
+from hardmine.sampling.focal_factor import (
+    balanced,
+    check_alpha,
+    check_gamma,
+    log_probability_of_label,
+    of_each_class,
+    sigmoid_power,
+    softmax_power,
+)
 
 __all__ = ["BalancedCE", "ClassificationLoss", "CrossEntropy", "Focal"]
 
@@ -38,6 +47,8 @@ class ClassificationLoss(nn.Module, ABC):
     """Evidence that `forward` takes by keyword, beside logits and labels."""
     listwise: ClassVar[bool] = False
     """Whether the loss is one number for the whole batch."""
+    through_grad: ClassVar[bool] = True
+    """Whether the gradient is that of the whole loss; False where a factor of it is held fixed."""
 
     def __init__(self, activation: Activation):
         super().__init__()
@@ -69,7 +80,7 @@ class BalancedCE(ClassificationLoss):
 
     def __init__(self, alpha: float = 0.75, activation: Activation = "sigmoid"):
         super().__init__(activation)
-        _check_alpha(alpha)
+        check_alpha(alpha)
         self.alpha = alpha
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -88,19 +99,12 @@ class Focal(ClassificationLoss):
 
     def __init__(self, gamma: float = 2.0, alpha: float | None = 0.25, activation: Activation = "sigmoid"):
         super().__init__(activation)
-        if gamma < 0:
-            raise ConfigError(f"Focal needs gamma >= 0, got {gamma}")
-        if alpha is not None:
-            _check_alpha(alpha)
+        check_gamma("Focal", gamma)
+        check_alpha(alpha)
         self.gamma, self.alpha = gamma, alpha
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         return _focal(logits, labels, self.activation, self.gamma, self.alpha)
-
-
-def _check_alpha(alpha: float) -> None:
-    if not 0 <= alpha <= 1:
-        raise ConfigError(f"alpha must be in [0, 1], got {alpha}")
 
 
 def _focal(logits: Tensor, labels: Tensor, activation: Activation, gamma: float, alpha: float | None) -> Tensor:
@@ -113,34 +117,13 @@ def _focal(logits: Tensor, labels: Tensor, activation: Activation, gamma: float,
 
 
 def _sigmoid_focal(logits: Tensor, labels: Tensor, gamma: float, alpha: float | None) -> Tensor:
-    """Every class as a negative, then the labelled one put right: no one-hot copy of the labels."""
-    positive_weight, negative_weight = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
-    as_negative = _modulated(F.softplus(logits), logits, gamma) * negative_weight
-    if logits.shape[-1] == 0:
-        return as_negative
-    label = labels.clamp_min(0).unsqueeze(-1)
-    own = logits.gather(-1, label)
-    as_positive = _modulated(F.softplus(-own), -own, gamma) * positive_weight
-    own_loss = torch.where(labels.unsqueeze(-1) >= 0, as_positive, as_negative.gather(-1, label))
-    return as_negative.scatter(-1, label, own_loss)
+    def focal(x: Tensor) -> Tensor:
+        cross_entropy = F.softplus(x)
+        return cross_entropy if gamma == 0 else sigmoid_power(x, cross_entropy, gamma) * cross_entropy
 
-
-def _modulated(cross_entropy: Tensor, logits: Tensor, gamma: float) -> Tensor:
-    """(1 - p_t)^γ · CE with CE = softplus(x) and 1 - p_t = sigmoid(x) = exp(x - softplus(x))."""
-    if gamma == 0:
-        return cross_entropy
-    return torch.exp(gamma * (logits - cross_entropy)) * cross_entropy
+    return of_each_class(focal, logits, labels, alpha)
 
 
 def _softmax_focal(logits: Tensor, labels: Tensor, gamma: float, alpha: float | None) -> Tensor:
-    background = logits.shape[-1] - 1
-    target = torch.where(labels >= 0, labels, background)
-    log_p = F.log_softmax(logits, dim=-1).gather(-1, target.unsqueeze(-1)).squeeze(-1)
-    loss = -log_p
-    if gamma != 0:
-        # the smallest normal number keeps the slope of u^γ finite at u = 0, where the loss is 0 anyway
-        wrong = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)
-        loss = torch.exp(gamma * wrong.log()) * loss
-    if alpha is not None:
-        loss = torch.where(labels >= 0, alpha * loss, (1 - alpha) * loss)
-    return loss
+    log_p = log_probability_of_label(logits, labels)
+    return balanced(-log_p if gamma == 0 else softmax_power(log_p, gamma) * -log_p, labels, alpha)
