@@ -1,0 +1,73 @@
+"""What samplings that balance the gradients of each class have in common: the sums of those they have seen."""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from hardmine.errors import ConfigError, ShapeError
+from hardmine.ranks import sum_over_ranks
+from hardmine.samples import Evidence, Samples
+from hardmine.sampling.base import Sampling
+
+__all__ = ["GradientBalanced"]
+
+UNSEEN = 100.0  # ratio of a class of which no gradient was seen yet: as if it had far more positives than it needs
+EPS = 1e-10
+
+
+class GradientBalanced(Sampling):
+    """Weighs each class by the ratio of the gradients that its positives and its negatives have sent so far.
+
+        r_c = Σ |∂ℓ/∂z_c| over positives / (Σ |∂ℓ/∂z_c| over negatives + 1e-10),   100 before the first gradient
+
+    A call uses the ratio that earlier calls left, and then adds its own gradients to the sums.
+
+    State: ``positive`` and ``negative``, the sums of each class over all calls in training and over all ranks.
+    Raises: ConfigError: num_classes below 1.  ShapeError (in a call): logits of another number of classes.
+    """
+
+    needs: frozenset[Evidence] = frozenset({"logits", "labels"})
+    activation = "sigmoid"
+    positive: Tensor
+    negative: Tensor
+
+    def __init__(self, num_classes: int):
+        super().__init__()
+        if num_classes < 1:
+            raise ConfigError(f"{type(self).__name__} needs num_classes >= 1, got {num_classes}")
+        self.register_buffer("positive", torch.zeros(num_classes))
+        self.register_buffer("negative", torch.zeros(num_classes))
+
+    @abstractmethod
+    def balance(self, wrong: Tensor, is_own: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights, and size of the gradient of weight times cross entropy, both (B, N, C), for `ratio` as it is.
+
+        wrong: (B, N, C), the logit of being wrong: 1 - p_t = sigmoid(wrong).  is_own: (B, N, C), whether the class is
+        the sample's label.
+        """
+
+    @property
+    def ratio(self) -> Tensor:
+        """Positive over negative gradient of each class, (C,)."""
+        return torch.where(self.positive + self.negative > 0, self.positive / (self.negative + EPS), UNSEEN)
+
+    def weigh(self, samples: Samples) -> Tensor:
+        logits, labels, valid = samples["logits"], samples["labels"], samples.assignment.is_valid.unsqueeze(-1)
+        if logits.shape[-1] != len(self.positive):
+            raise ShapeError(
+                f"{type(self).__name__} was made for {len(self.positive)} classes, got logits {tuple(logits.shape)}"
+            )
+        is_own = labels.unsqueeze(-1) == torch.arange(logits.shape[-1], device=labels.device)
+        safe = torch.where(valid, logits, 0).to(torch.promote_types(logits.dtype, torch.float32))
+        weights, gradient = self.balance(torch.where(is_own, -safe, safe), is_own)
+        if self.training:
+            self._collect(torch.where(valid, gradient, 0), is_own)
+        return weights.to(logits.dtype)
+
+    @torch.no_grad()
+    def _collect(self, gradient: Tensor, is_own: Tensor) -> None:
+        of_each = [torch.where(side, gradient, 0).sum(dim=(0, 1)) for side in (is_own, ~is_own)]
+        sums = sum_over_ranks(torch.stack(of_each))
+        self.positive += sums[0]
+        self.negative += sums[1]
