@@ -1,0 +1,68 @@
+"""Seesaw loss: frequent classes push rare ones down less, and whoever pushes wrongly is pushed back more."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hardmine.errors import ConfigError
+from hardmine.losses.classification import ClassificationLoss
+from hardmine.samples import IGNORE
+from hardmine.sampling.class_balanced import count_labels
+
+__all__ = ["Seesaw"]
+
+
+class Seesaw(ClassificationLoss):
+    """Cross entropy in which a sample of class t pushes the score of class j by a factor M_tj · C_j.
+
+        ℓ = -log softmax(z + ln(M C))_t,   M_tj = min(1, (N_j / N_t)^p),   C_j = max(1, s_j / max(s_t, ε))^q
+
+    with N the samples of each class so far and s = softmax(z). M spares rare classes, C takes that back where j is
+    scored above t. Wang et al., Seesaw Loss for Long-Tailed Instance Segmentation, CVPR 2021, arXiv:2008.10032.
+
+    Convention: for softmax heads; the background is one more class. Counts of the call itself are included.
+    Gradient: M and C are held fixed, as in the paper.
+    State: ``counts`` (C + 1) of the samples given in training, over all ranks; a pass without gradient (which only
+    looks for hard samples, or validates) counts nothing.
+    Differs from mmdetection: that gives the background two scores of its own beside those of the classes; here any
+    softmax head will do. Ignored samples are not counted.
+
+    Args: p: strength of M.  q: strength of C.  eps: least s_t in C.
+    Raises: ConfigError: an argument out of range.
+    """
+
+    through_grad = False
+    counts: Tensor
+
+    def __init__(self, num_classes: int, p: float = 0.8, q: float = 2.0, eps: float = 0.01):
+        super().__init__("softmax")
+        if not (num_classes >= 1 and p >= 0 and q >= 0 and 0 < eps <= 1):
+            raise ConfigError(
+                f"Seesaw needs num_classes >= 1, p >= 0, q >= 0 and eps in (0, 1], got {num_classes}, {p}, {q}, {eps}"
+            )
+        self.p, self.q, self.eps = p, q, eps
+        self.register_buffer("counts", torch.zeros(num_classes + 1, dtype=torch.int64))
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        valid = labels != IGNORE
+        target = torch.where(labels >= 0, labels, len(self.counts) - 1)
+        if self.training and torch.is_grad_enabled():
+            self.counts += count_labels(target.masked_fill(~valid, IGNORE), len(self.counts))
+        lifted = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        safe, target = torch.where(valid.unsqueeze(-1), lifted, 0), target.unsqueeze(-1)
+        log_factor = self._log_mitigation(target, safe.dtype) + self._log_compensation(safe.detach(), target)
+        pushed = safe + log_factor.scatter(-1, target, 0)
+        loss = -F.log_softmax(pushed, dim=-1).gather(-1, target).squeeze(-1)
+        return torch.where(valid, loss, 0).to(logits.dtype)
+
+    def _log_mitigation(self, target: Tensor, dtype: torch.dtype) -> Tensor:
+        """ln M, (B, N, C + 1)."""
+        log_counts = self.counts.clamp_min(1).to(dtype).log()
+        return self.p * (log_counts - log_counts[target]).clamp_max(0)
+
+    def _log_compensation(self, logits: Tensor, target: Tensor) -> Tensor:
+        """ln C, (B, N, C + 1)."""
+        log_scores = F.log_softmax(logits, dim=-1)
+        return self.q * (log_scores - log_scores.gather(-1, target).clamp_min(math.log(self.eps))).clamp_min(0)
