@@ -6,7 +6,14 @@ from . import (
     recipes as recipes,
     sampling as sampling,
 )
-from .assign import FCOSPoints as FCOSPoints, MaxIoU as MaxIoU
+from .assign import (
+    ATSS as ATSS,
+    FCOSPoints as FCOSPoints,
+    Hungarian as Hungarian,
+    MaxIoU as MaxIoU,
+    SimOTA as SimOTA,
+    TaskAligned as TaskAligned,
+)
 from .detectors import Detector as Detector, build as build, wrap as wrap
 from .errors import HardmineError as HardmineError
 from .losses import (

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hardmine.samples import Assignment
 
-__all__ = ["hierarchical_local_rank", "rank_in_groups", "top_among", "top_balanced"]
+__all__ = ["hierarchical_local_rank", "rank_in_groups", "top_among", "top_balanced", "top_indices"]
 
 
 def rank_in_groups(key: Tensor, group: Tensor) -> Tensor:
@@ -52,6 +52,19 @@ def top_among(key: Tensor, candidates: Tensor, quota: int | Tensor) -> Tensor:
     ``quota`` is a number, or one per row as (B, 1). Fewer are kept where there are fewer candidates.
     """
     return candidates & (rank_in_groups(key, candidates.long()) < quota)
+
+
+def top_indices(key: Tensor, num: int) -> Tensor:
+    """Places of the ``num`` largest keys, largest first, or of all where there are fewer: (..., N) -> (..., K) int64.
+
+    Ties keep their order. `torch.topk` leaves open which of equal keys it takes, and devices differ in it; so it finds
+    the least key that gets in, and then all above it and the first that equal it. No sort of all N.
+    """
+    num, place = min(num, key.shape[-1]), torch.arange(key.shape[-1], dtype=torch.int32, device=key.device)
+    least = key.topk(num, dim=-1).values[..., -1:]
+    turn = torch.where(key > least, place - key.shape[-1], torch.where(key == least, place, key.shape[-1]))
+    index = turn.topk(num, dim=-1, largest=False).indices.sort(dim=-1).values
+    return index.gather(-1, key.gather(-1, index).argsort(dim=-1, descending=True, stable=True))
 
 
 def top_balanced(key: Tensor, assignment: Assignment, num: int, positive_fraction: float) -> Tensor:

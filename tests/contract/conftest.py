@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hardmine import (
+    ATSS,
     OHEM,
     All,
     BalancedCE,
@@ -20,9 +21,12 @@ from hardmine import (
     Focal,
     GIoU,
     HardNegative,
+    Hungarian,
     MaxIoU,
     RandomBalanced,
+    SimOTA,
     SmoothL1,
+    TaskAligned,
 )
 from hardmine.normalize import PerPositive, PerQuality, PerSampled, PerValid, PerWeight
 from hardmine.samples import BACKGROUND, IGNORE, Assignment, GroundTruth, Levels, Predictions, Samples
@@ -46,6 +50,14 @@ ASSIGNERS: dict[str, Callable[[], nn.Module]] = {
     "MaxIoU, in chunks": lambda: MaxIoU(chunk=1),
     "FCOSPoints": FCOSPoints,
     "FCOSPoints, in chunks": lambda: FCOSPoints(chunk=1),
+    "ATSS": lambda: ATSS(3),
+    "ATSS, in chunks": lambda: ATSS(chunk=1),
+    "TaskAligned": lambda: TaskAligned(4),
+    "TaskAligned, in chunks": lambda: TaskAligned(chunk=1),
+    "SimOTA": SimOTA,
+    "SimOTA, in chunks": lambda: SimOTA(chunk=1),
+    "Hungarian": Hungarian,
+    "Hungarian, class cost of DETR": lambda: Hungarian(1, class_cost="probability", chunk=1),
 }
 CLASSIFICATION_LOSSES: dict[str, Callable[[], nn.Module]] = {
     "CrossEntropy, softmax": lambda: CrossEntropy("softmax"),

@@ -1,28 +1,46 @@
 """What every assigner is."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from hardmine.boxes import pairwise_overlap_of_second
-from hardmine.errors import ShapeError
-from hardmine.samples import IGNORE, Assignment, GroundTruth, Levels, Predictions
+from hardmine.boxes import pairwise_iou, pairwise_overlap_of_second
+from hardmine.errors import ConfigError, ShapeError
+from hardmine.samples import BACKGROUND, IGNORE, Assignment, GroundTruth, Levels, Predictions
 
 __all__ = ["Assigner", "AssignerEvidence"]
 
 AssignerEvidence = Literal["levels", "predictions"]
 """What an assigner may need to know beside the boxes and the ground truth."""
+CHUNK_PAIRS = 1 << 21
+"""Pairs of an object and a sample, over the batch, that are compared at a time where no ``chunk`` is given."""
 
 
 class Assigner(nn.Module, ABC):
-    """Decides which ground truth each sample belongs to: an object, the background, or nothing that counts."""
+    """Decides which ground truth each sample belongs to: an object, the background, or nothing that counts.
+
+    Args: ignore_overlap: a negative with more than this share of its area in one ignore region is ignored.
+        chunk: ground truths compared at a time; memory is O(B · N · chunk). None: as many as keep that bounded.
+    Raises: ConfigError: an argument out of range.
+    """
 
     needs: frozenset[AssignerEvidence] = frozenset()
     """The optional arguments of `forward` that the method must be given."""
     on_device: ClassVar[bool] = True
     """False where the method works on the host, which no graph capture can contain."""
+
+    def __init__(self, ignore_overlap: float = 0.5, chunk: int | None = None):
+        super().__init__()
+        if not 0 <= ignore_overlap <= 1 or (chunk is not None and chunk < 1):
+            raise ConfigError(
+                f"{type(self).__name__} needs ignore_overlap in [0, 1] and chunk >= 1 or None, "
+                f"got {ignore_overlap}, {chunk}"
+            )
+        self.ignore_overlap, self.chunk = ignore_overlap, chunk
 
     @abstractmethod
     def forward(
@@ -41,6 +59,76 @@ class Assigner(nn.Module, ABC):
         Raises: ShapeError: something needed is absent or does not fit.
         """
 
+    def chunks(self, num_objects: int, num_samples: int) -> Iterator[slice]:
+        """Parts of the ground truths to compare at a time with so many samples of the whole batch."""
+        step = self.chunk or max(1, CHUNK_PAIRS // max(1, num_samples))
+        return (slice(start, min(start + step, num_objects)) for start in range(0, num_objects, step))
+
+    def settle(self, pairing: "Pairing", matched_gt: Tensor, iou: Tensor | None = None) -> Assignment:
+        """Ignores padding, and negatives with more than ``ignore_overlap`` of their area in one ignore region.
+
+        A positive inside an ignore region stays positive: somebody annotated that object.
+        iou: of each sample with the object it overlaps most, where it is known already.
+        """
+        if iou is None:
+            iou = self._largest_iou(pairing)
+        drop = pairing.is_padding
+        for part in self.chunks(pairing.ignore_regions.shape[1], matched_gt.numel()):
+            share = pairwise_overlap_of_second(pairing.ignore_regions[:, part], pairing.boxes)
+            drop = drop | ((share.amax(dim=1) > self.ignore_overlap) & (matched_gt < 0))
+        iou = iou.masked_fill(pairing.is_padding, 0).to(pairing.dtype)
+        return Assignment(matched_gt.masked_fill(drop, IGNORE), iou)
+
+    def _largest_iou(self, pairing: "Pairing") -> Tensor:
+        iou = torch.zeros_like(pairing.boxes[..., 0])
+        for part in self.chunks(pairing.objects.shape[1], iou.numel()):
+            iou = torch.maximum(iou, pairwise_iou(pairing.objects[:, part], pairing.boxes).amax(dim=1))
+        return iou
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """Samples and objects to be paired, in float32 at least, whatever padding holds made an empty box at the origin.
+
+    boxes: (B, N, 4).  objects: (B, G, 4).  labels, is_object: (B, G).  is_padding: (B, N).  ignore_regions: (B, R, 4).
+    dtype: of the boxes as they came.
+    """
+
+    boxes: Tensor
+    objects: Tensor
+    labels: Tensor
+    is_object: Tensor
+    is_padding: Tensor
+    ignore_regions: Tensor
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, boxes: Tensor, ground_truth: GroundTruth, is_padding: Tensor | None) -> "Pairing":
+        if is_padding is None:
+            is_padding = torch.zeros(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
+        safe = precise(boxes).masked_fill(is_padding.unsqueeze(-1), 0)
+        objects = ground_truth.boxes.to(safe.dtype).masked_fill(~ground_truth.is_object.unsqueeze(-1), 0)
+        regions = ground_truth.ignore_regions.to(safe.dtype)
+        return cls(safe, objects, ground_truth.labels, ground_truth.is_object, is_padding, regions, boxes.dtype)
+
+    def predicted(self, predictions: Predictions | None) -> Predictions:
+        """The predictions in float32 at least; padding stays what it is, copies of all scores would be dear.
+
+        Raises: ShapeError: there are none, or not one for each sample.
+        """
+        B, N = self.is_padding.shape
+        if predictions is None:
+            raise ShapeError("expected predictions, got None")
+        shapes = tuple(predictions.boxes.shape), tuple(predictions.scores.shape)
+        if shapes[0] != (B, N, 4) or shapes[1][:2] != (B, N):
+            raise ShapeError(f"expected predictions of boxes ({B}, {N}, 4) and scores ({B}, {N}, C), got {shapes}")
+        return Predictions(precise(predictions.boxes), precise(predictions.scores))
+
+
+def precise(values: Tensor) -> Tensor:
+    """The values in float32 at least: half precision cannot hold an area, nor tell apart what is to be ranked."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
 
 def fitting(levels: Levels | None, boxes: Tensor) -> Levels:
     """The levels, if they are those of these boxes.
@@ -58,22 +146,45 @@ def stride_of(boxes: Tensor, levels: Levels) -> Tensor:
     return torch.cat([boxes.new_full((count,), stride) for count, stride in per_level])
 
 
-def settle(
-    boxes: Tensor,
-    ground_truth: GroundTruth,
-    matched_gt: Tensor,
-    iou: Tensor,
-    *,
-    ignore_overlap: float,
-    is_padding: Tensor | None,
-) -> Assignment:
-    """Ignores padding, and negatives with more than ``ignore_overlap`` of their area in one ignore region.
+def centre_of(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """x and y of the middle of boxes (..., 4), (...) each."""
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return (x1 + x2) / 2, (y1 + y2) / 2
 
-    A positive inside an ignore region stays positive: somebody annotated that object.
+
+def margin(x: Tensor, y: Tensor, boxes: Tensor) -> Tensor:
+    """How far inside the boxes (..., 4) the points lie, in pixels to the nearest side; negative outside."""
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    across = torch.minimum(x - x1, x2 - x)
+    return torch.minimum(across, torch.minimum(y - y1, y2 - y))
+
+
+def off_centre(x: Tensor, y: Tensor, boxes: Tensor) -> Tensor:
+    """How far from the middle of the boxes (..., 4) the points lie, in pixels along the axis where it is more."""
+    middle_x, middle_y = centre_of(boxes)
+    return torch.maximum((x - middle_x).abs(), (y - middle_y).abs())
+
+
+def scores_of(labels: Tensor, scores: Tensor) -> Tensor:
+    """What scores (B, N, C) say of the class of each object, (B, G) -> (B, G, N)."""
+    return scores.gather(2, labels.unsqueeze(1).expand(-1, scores.shape[1], -1)).transpose(1, 2)
+
+
+def largest(values: Tensor) -> Tensor:
+    """Largest of the last axis, which stays, 1 long; 0 where that axis is empty."""
+    return values.amax(dim=-1, keepdim=True) if values.shape[-1] else values.sum(dim=-1, keepdim=True)
+
+
+def first_claim(index: Tensor, chosen: Tensor, key: Tensor, num_samples: int) -> Tensor:
+    """The object that gets each sample, (B, N), BACKGROUND where none chose it: three times (B, G, K).
+
+    index: the samples among which each object chooses.  Of several objects the one with the largest key gets the
+    sample; of several such, the first.
     """
-    covered = (pairwise_overlap_of_second(ground_truth.ignore_regions, boxes) > ignore_overlap).any(dim=1)
-    drop = covered & (matched_gt < 0)
-    if is_padding is not None:
-        drop = drop | is_padding
-        iou = iou.masked_fill(is_padding, 0)
-    return Assignment(matched_gt.masked_fill(drop, IGNORE), iou)
+    B, G, K = index.shape
+    place, key = index.flatten(1), key.masked_fill(~chosen, -torch.inf).flatten(1)
+    best = key.new_full((B, num_samples), -torch.inf).scatter_reduce(1, place, key, "amax")
+    wins = chosen.flatten(1) & (key == best.gather(1, place))
+    gt = torch.arange(G, device=index.device).repeat_interleave(K).expand(B, -1)
+    first = gt.new_full((B, num_samples), G).scatter_reduce(1, place, torch.where(wins, gt, G), "amin")
+    return torch.where(first < G, first, BACKGROUND)

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from hardmine.assign.base import Assigner, AssignerEvidence, fitting, settle, stride_of
-from hardmine.boxes import area, pairwise_iou
+from hardmine.assign.base import Assigner, AssignerEvidence, Pairing, centre_of, fitting, margin, off_centre, stride_of
+from hardmine.boxes import area
 from hardmine.errors import ConfigError
 from hardmine.samples import BACKGROUND, Assignment, GroundTruth, Levels, Predictions
 
@@ -21,20 +21,17 @@ class FCOSPoints(Assigner):
 
     Convention: a sample stands for its centre. No ignore band: what is not positive is background.
 
-    Args: radius: of the centre region, in strides.  chunk: ground truths compared at a time; memory O(B · N · chunk).
+    Args: radius: of the centre region, in strides.  ignore_overlap, chunk: see `Assigner`.
     Raises: ConfigError: an argument out of range.  ShapeError: without fitting levels.
     """
 
     needs: frozenset[AssignerEvidence] = frozenset({"levels"})
 
-    def __init__(self, radius: float = 1.5, ignore_overlap: float = 0.5, chunk: int = 32):
-        super().__init__()
-        if radius <= 0 or chunk < 1 or not 0 <= ignore_overlap <= 1:
-            raise ConfigError(
-                f"FCOSPoints needs radius > 0, chunk >= 1 and ignore_overlap in [0, 1], "
-                f"got {radius}, {chunk}, {ignore_overlap}"
-            )
-        self.radius, self.ignore_overlap, self.chunk = radius, ignore_overlap, chunk
+    def __init__(self, radius: float = 1.5, ignore_overlap: float = 0.5, chunk: int | None = None):
+        super().__init__(ignore_overlap, chunk)
+        if radius <= 0:
+            raise ConfigError(f"FCOSPoints needs radius > 0, got {radius}")
+        self.radius = radius
 
     @torch.no_grad()
     def forward(
@@ -46,30 +43,34 @@ class FCOSPoints(Assigner):
         levels: Levels | None = None,
         predictions: Predictions | None = None,
     ) -> Assignment:
-        levels = fitting(levels, boxes)
-        stride = stride_of(boxes, levels)  # (N,)
-        smallest, size_range = boxes.new_full(boxes.shape[:2], torch.inf), _size_range(stride, levels)
+        levels, pairing = fitting(levels, boxes), Pairing.of(boxes, ground_truth, is_padding)
+        stride = stride_of(pairing.boxes, levels)  # (N,)
+        points, size_range = centre_of(pairing.boxes), _size_range(stride, levels)
+        smallest = torch.full_like(points[0], torch.inf)
         matched = torch.full(smallest.shape, BACKGROUND, device=boxes.device)
-        iou = torch.zeros_like(smallest)
-        for start in range(0, ground_truth.boxes.shape[1], self.chunk):
-            part = slice(start, start + self.chunk)
-            gt, is_object = ground_truth.boxes[:, part].to(boxes.dtype), ground_truth.is_object[:, part, None]
-            fits = self._fits(boxes, gt, stride, size_range) & is_object  # (B, chunk, N)
+        for part in self.chunks(pairing.objects.shape[1], smallest.numel()):
+            gt = pairing.objects[:, part]
+            fits = self._fits(points, gt, stride, size_range) & pairing.is_object[:, part, None]  # (B, chunk, N)
             gt_area, index = torch.where(fits, area(gt).unsqueeze(-1), torch.inf).min(dim=1)
-            matched = torch.where(gt_area < smallest, index + start, matched)
+            matched = torch.where(gt_area < smallest, index + part.start, matched)
             smallest = torch.minimum(smallest, gt_area)
-            iou = torch.maximum(iou, pairwise_iou(gt, boxes).masked_fill(~is_object, 0).amax(dim=1))
-        return settle(boxes, ground_truth, matched, iou, ignore_overlap=self.ignore_overlap, is_padding=is_padding)
+        return self.settle(pairing, matched)
 
-    def _fits(self, points: Tensor, gt: Tensor, stride: Tensor, size_range: tuple[Tensor, Tensor]) -> Tensor:
-        """Whether each object (B, G, 4) may have each point (B, N, 4), (B, G, N) bool."""
-        centre = (points[..., :2] + points[..., 2:])[:, None] / 2  # (B, 1, N, 2)
-        gt_centre = (gt[..., :2] + gt[..., 2:])[:, :, None] / 2  # (B, G, 1, 2)
-        near = (centre - gt_centre).abs().amax(-1) < self.radius * stride
-        sides = torch.cat([centre - gt[:, :, None, :2], gt[:, :, None, 2:] - centre], dim=-1)  # (B, G, N, 4)
-        farthest = sides.amax(-1)
+    def _fits(
+        self, points: tuple[Tensor, Tensor], gt: Tensor, stride: Tensor, size_range: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """Whether each object (B, G, 4) may have each point, x and y (B, N) each; (B, G, N) bool."""
+        (x, y), gt = (axis.unsqueeze(1) for axis in points), gt.unsqueeze(2)
+        farthest = _farthest_side(x, y, gt)
         of_size = (farthest > size_range[0]) & (farthest < size_range[1])
-        return near & (sides.amin(-1) > 0) & of_size
+        return of_size & (margin(x, y, gt) > 0) & (off_centre(x, y, gt) < self.radius * stride)
+
+
+def _farthest_side(x: Tensor, y: Tensor, boxes: Tensor) -> Tensor:
+    """How far from the points the farthest side of the boxes (..., 4) lies, in pixels."""
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    across = torch.maximum(x - x1, x2 - x)
+    return torch.maximum(across, torch.maximum(y - y1, y2 - y))
 
 
 def _size_range(stride: Tensor, levels: Levels) -> tuple[Tensor, Tensor]:

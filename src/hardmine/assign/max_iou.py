@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from hardmine.assign.base import Assigner, settle
+from hardmine.assign.base import Assigner, Pairing
 from hardmine.boxes import pairwise_iou
 from hardmine.errors import ConfigError
 from hardmine.samples import BACKGROUND, IGNORE, Assignment, GroundTruth, Levels, Predictions
@@ -33,9 +33,8 @@ class MaxIoU(Assigner):
     Differs from all of these: an object that touches no sample forces none, where they make *every* sample positive;
     and a positive inside an ignore region stays one, where mmdetection ignores it.
 
-    Args: ignore_overlap: a negative with more than this share of its area in a crowd region is ignored.
-        chunk: ground truths compared at a time; memory is O(B · N · chunk).
-    Raises: ConfigError: thresholds out of order or of [0, 1].
+    Args: ignore_overlap, chunk: see `Assigner`.
+    Raises: ConfigError: thresholds out of order or of [0, 1], or another argument out of range.
     """
 
     def __init__(
@@ -45,23 +44,19 @@ class MaxIoU(Assigner):
         min_positive_iou: float = 0.0,
         force_match: ForceMatch = "take",
         ignore_overlap: float = 0.5,
-        chunk: int = 32,
+        chunk: int | None = None,
     ):
-        super().__init__()
+        super().__init__(ignore_overlap, chunk)
         if not 0 <= negative_iou <= positive_iou <= 1:
             raise ConfigError(
                 f"MaxIoU needs 0 <= negative_iou <= positive_iou <= 1, got {negative_iou}, {positive_iou}"
             )
-        if not 0 <= min_positive_iou <= 1 or not 0 <= ignore_overlap <= 1:
-            raise ConfigError(
-                f"MaxIoU needs min_positive_iou and ignore_overlap in [0, 1], got {min_positive_iou}, {ignore_overlap}"
-            )
+        if not 0 <= min_positive_iou <= 1:
+            raise ConfigError(f"MaxIoU needs min_positive_iou in [0, 1], got {min_positive_iou}")
         if force_match not in get_args(ForceMatch):
             raise ConfigError(f"MaxIoU force_match must be one of {get_args(ForceMatch)}, got {force_match!r}")
-        if chunk < 1:
-            raise ConfigError(f"MaxIoU chunk must be at least 1, got {chunk}")
         self.positive_iou, self.negative_iou, self.min_positive_iou = positive_iou, negative_iou, min_positive_iou
-        self.force_match, self.ignore_overlap, self.chunk = force_match, ignore_overlap, chunk
+        self.force_match = force_match
 
     @torch.no_grad()
     def forward(
@@ -73,30 +68,25 @@ class MaxIoU(Assigner):
         levels: Levels | None = None,
         predictions: Predictions | None = None,
     ) -> Assignment:
-        iou, best_gt, forced_gt = self._best_matches(boxes, ground_truth, is_padding)
+        pairing = Pairing.of(boxes, ground_truth, is_padding)
+        iou, best_gt, forced_gt = self._best_matches(pairing)
         matched = torch.where(iou < self.negative_iou, BACKGROUND, IGNORE)
         matched = torch.where((iou >= self.positive_iou) & (best_gt >= 0), best_gt, matched)
         matched = torch.where(forced_gt >= 0, best_gt if self.force_match == "keep" else forced_gt, matched)
-        return settle(boxes, ground_truth, matched, iou, ignore_overlap=self.ignore_overlap, is_padding=is_padding)
+        return self.settle(pairing, matched, iou)
 
-    def _best_matches(
-        self, boxes: Tensor, ground_truth: GroundTruth, is_padding: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _best_matches(self, pairing: Pairing) -> tuple[Tensor, Tensor, Tensor]:
         """Each sample's best IoU and object, and the object that claims it (-1: none), all (B, N)."""
-        best_iou = boxes.new_zeros(boxes.shape[:2])
-        best_gt = torch.full(best_iou.shape, BACKGROUND, device=boxes.device)
+        best_iou = torch.zeros_like(pairing.boxes[..., 0])
+        best_gt = torch.full(best_iou.shape, BACKGROUND, device=best_iou.device)
         forced_gt = best_gt
-        for start in range(0, ground_truth.boxes.shape[1], self.chunk):
-            part = slice(start, start + self.chunk)
-            iou = pairwise_iou(ground_truth.boxes[:, part].to(boxes.dtype), boxes)  # (B, chunk, N)
-            iou = iou.masked_fill(~ground_truth.is_object[:, part, None], 0)
-            if is_padding is not None:
-                iou = iou.masked_fill(is_padding[:, None], 0)
+        for part in self.chunks(pairing.objects.shape[1], best_iou.numel()):
+            iou = pairwise_iou(pairing.objects[:, part], pairing.boxes)  # (B, chunk, N)
             chunk_iou, chunk_gt = iou.max(dim=1)
-            best_gt = torch.where(chunk_iou > best_iou, chunk_gt + start, best_gt)
+            best_gt = torch.where(chunk_iou > best_iou, chunk_gt + part.start, best_gt)
             best_iou = torch.maximum(best_iou, chunk_iou)
-            if self.force_match != "off" and boxes.shape[1] > 0:
-                forced_gt = torch.maximum(forced_gt, self._claims(iou, start))
+            if self.force_match != "off" and best_iou.shape[1] > 0:
+                forced_gt = torch.maximum(forced_gt, self._claims(iou, part.start))
         return best_iou, best_gt, forced_gt
 
     def _claims(self, iou: Tensor, start: int) -> Tensor:

@@ -1,0 +1,99 @@
+"""Task-aligned assignment: an object belongs to the samples that both name and outline it best."""
+
+from dataclasses import replace
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from hardmine.assign.base import Assigner, AssignerEvidence, Pairing, centre_of, first_claim, largest, margin, scores_of
+from hardmine.boxes import pairwise_iou
+from hardmine.errors import ConfigError
+from hardmine.ranking import top_indices
+from hardmine.samples import Assignment, GroundTruth, Levels, Predictions
+
+__all__ = ["TaskAligned"]
+
+RankOver = Literal["inside", "all"]
+
+
+class TaskAligned(Assigner):
+    """Gives each object the k samples with centre inside it whose prediction fits it best, class and box together.
+
+        t = s^alpha · u^beta       s: score of the object's class,  u: IoU of the predicted box with the object
+        quality = t · (largest u / largest t) over the object's own samples
+
+    Feng, Zhong, Gao, Scott, Huang, TOOD: Task-aligned One-stage Object Detection, ICCV 2021, arXiv:2108.07755 ("TAL").
+
+    Convention: a sample that several objects chose belongs to the one that its predicted box overlaps most, then to
+    the first. Of samples that fit equally well the first are chosen; one with t = 0 never is. No ignore band.
+    ``Assignment.iou`` is that of the boxes before regression, as for every assigner.
+    Gradient: none.
+    Differs from mmdetection and the authors' code: samples with centre outside the object are set aside before the k
+    best are taken (so does ultralytics). There they take a place first and lose it then, so that an object may end with
+    a few samples or none; ``rank_over="all"`` does that.
+
+    Args: k: samples of an object, at least 1.  alpha, beta: at least 0.  rank_over: among which samples the k best are
+        looked for, "inside" or "all".  ignore_overlap, chunk: see `Assigner`.
+    Raises: ConfigError: an argument out of range.  ShapeError: without fitting predictions.
+    """
+
+    needs: frozenset[AssignerEvidence] = frozenset({"predictions"})
+
+    def __init__(
+        self,
+        k: int = 13,
+        alpha: float = 1.0,
+        beta: float = 6.0,
+        rank_over: RankOver = "inside",
+        ignore_overlap: float = 0.5,
+        chunk: int | None = None,
+    ):
+        super().__init__(ignore_overlap, chunk)
+        if k < 1 or alpha < 0 or beta < 0:
+            raise ConfigError(f"TaskAligned needs k >= 1, alpha >= 0 and beta >= 0, got {k}, {alpha}, {beta}")
+        if rank_over not in get_args(RankOver):
+            raise ConfigError(f"TaskAligned rank_over must be one of {get_args(RankOver)}, got {rank_over!r}")
+        self.k, self.alpha, self.beta, self.rank_over = k, alpha, beta, rank_over
+
+    @torch.no_grad()
+    def forward(
+        self,
+        boxes: Tensor,
+        ground_truth: GroundTruth,
+        *,
+        is_padding: Tensor | None = None,
+        levels: Levels | None = None,
+        predictions: Predictions | None = None,
+    ) -> Assignment:
+        pairing = Pairing.of(boxes, ground_truth, is_padding)
+        said = pairing.predicted(predictions)
+        parts = self.chunks(pairing.objects.shape[1], pairing.is_padding.numel())
+        best = [self._best(pairing, said, part) for part in parts]
+        index, fit, iou = (torch.cat(pieces, dim=1) for pieces in zip(*best, strict=True))  # (B, G, K)
+        matched = first_claim(index, fit > 0, iou, boxes.shape[1])
+        quality = _quality(index, fit, iou, matched)
+        return replace(self.settle(pairing, matched), quality=quality.to(boxes.dtype))
+
+    def _best(self, pairing: Pairing, said: Predictions, part: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """The best samples of some objects, how well each fits, 0 for none, and IoU of the prediction, (B, G, K)."""
+        objects = pairing.objects[:, part]
+        iou = pairwise_iou(objects, said.boxes)  # (B, chunk, N)
+        fit = iou.pow(self.beta) * scores_of(pairing.labels[:, part], said.scores).pow(self.alpha)
+        fit = fit.masked_fill(pairing.is_padding.unsqueeze(1), 0)
+        x, y = (axis.unsqueeze(1) for axis in centre_of(pairing.boxes))
+        may = (margin(x, y, objects.unsqueeze(2)) > 0) & pairing.is_object[:, part, None]
+        allowed = torch.where(may, fit, 0)
+        index = top_indices(allowed if self.rank_over == "inside" else fit, self.k)
+        return index, allowed.gather(2, index), iou.gather(2, index)
+
+
+def _quality(index: Tensor, fit: Tensor, iou: Tensor, matched: Tensor) -> Tensor:
+    """The fit of each positive, rescaled so that an object's largest is its largest IoU; (B, G, K) -> (B, N)."""
+    owner = matched.gather(1, index.flatten(1)).view_as(index)
+    own = (fit > 0) & (owner == torch.arange(index.shape[1], device=index.device)[:, None])
+    fit, iou = torch.where(own, fit, 0), torch.where(own, iou, 0)
+    best = largest(fit)
+    scaled = fit / torch.where(best > 0, best, 1) * largest(iou)
+    nothing = fit.new_zeros(matched.shape)
+    return nothing.scatter_reduce(1, index.flatten(1), scaled.flatten(1), "amax")
