@@ -78,7 +78,7 @@ def test_eqlv2(batches):
 
 
 def test_efl(batches):
-    """-α_t (γ_b + γ_v)/γ_b (1 - p_t)^(γ_b + γ_v) log p_t with γ_v = s (1 - g), g from the gradients of earlier calls."""
+    """-α_t (γ_b + γ_v)/γ_b (1 - p_t)^(γ_b + γ_v) log p_t with γ_v = s (1 - g), g from gradients of earlier calls."""
     sampling = EFL(C).double()
     positive, negative = [0.0] * C, [0.0] * C
     for number, samples in enumerate(map(sigmoid_head, batches)):
