@@ -29,6 +29,21 @@ class Sampling(nn.Module, ABC):
     activation: Activation | None = None
     """What turns the logits that the method reads into probabilities; None where it makes no difference to it."""
 
+    def declare(self, *parts: "Sampling") -> None:
+        """Declares of this sampling what its parts declare, taken together; a budget is its own to set.
+
+        Raises: ConfigError: the parts read the same logits in different ways.
+        """
+        activations: set[Activation] = {part.activation for part in parts if part.activation is not None}
+        if len(activations) > 1:
+            raise ConfigError(
+                f"{type(self).__name__} got parts for sigmoid scores and parts for softmax scores; a head has one kind"
+            )
+        self.activation = next(iter(activations), None)
+        self.needs = frozenset().union(*(part.needs for part in parts))
+        self.pools_batch = any(part.pools_batch for part in parts)
+        self.through_grad = any(part.through_grad for part in parts)
+
     @abstractmethod
     def weigh(self, samples: Samples) -> Tensor:
         """Weights (B, N), or (B, N, K) where each class, or each of the four numbers of a box code, has its own."""
@@ -49,23 +64,25 @@ class Sampling(nn.Module, ABC):
 
 
 class QuotaSampling(Sampling):
-    """A hard sampling that keeps so many samples of an image: all places of `num`, or what `Combined` leaves to it.
+    """A sampling that fills so many places of an image: alone ``num``, from all samples; in `Combined` its share.
 
     Raises: ConfigError: num below 1.
     """
 
-    def __init__(self, num: int):
+    def __init__(self, num: int = 512):
         super().__init__()
         if num < 1:
             raise ConfigError(f"{type(self).__name__} needs num >= 1, got {num}")
         self.num, self.budget = num, num
 
     @abstractmethod
-    def choose(self, samples: Samples, quota: Tensor) -> Tensor:
-        """Weights (B, N) with at most ``quota`` (B, 1) above 0 in each image."""
+    def choose(self, samples: Samples, candidates: Tensor, quota: Tensor) -> Tensor:
+        """Weights (B, N): as many above 0 in each image as ``quota`` (B, 1) says, and all of them candidates (B, N)."""
 
     def weigh(self, samples: Samples) -> Tensor:
-        return self.choose(samples, samples.assignment.matched_gt.new_full((len(samples.assignment.iou), 1), self.num))
+        matched_gt = samples.assignment.matched_gt
+        quota = matched_gt.new_full((len(matched_gt), 1), self.num)
+        return self.choose(samples, samples.assignment.is_valid, quota)
 
 
 class All(Sampling):
@@ -81,9 +98,7 @@ class Chain(Sampling):
     def __init__(self, *samplings: Sampling):
         super().__init__()
         self.samplings = nn.ModuleList(samplings)
-        self.needs = frozenset().union(*(sampling.needs for sampling in samplings))
-        self.pools_batch = any(sampling.pools_batch for sampling in samplings)
-        self.through_grad = any(sampling.through_grad for sampling in samplings)
+        self.declare(*samplings)
         self.budget = min((sampling.budget for sampling in samplings if sampling.budget is not None), default=None)
 
     def weigh(self, samples: Samples) -> Tensor:

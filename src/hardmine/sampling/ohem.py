@@ -4,8 +4,8 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor
-from torchvision.ops import nms
 
+from hardmine.boxes import survives_nms
 from hardmine.errors import ConfigError
 from hardmine.ranking import top_among, top_balanced
 from hardmine.samples import Evidence, Samples
@@ -82,26 +82,11 @@ class OHEM(Sampling):
 def _survivors(loss: Tensor, samples: Samples, iou: float, candidates: int) -> Tensor:
     """Mask (B, N) of the samples that no harder one of the same image and label overlaps too much."""
     valid = samples.assignment.is_valid
-    if valid.numel() == 0:
-        return valid
     hardness = loss.masked_fill(~valid, -torch.inf)
     score, index = hardness.topk(min(candidates, loss.shape[1]), dim=1)  # (B, K)
     boxes = samples["boxes"].masked_fill(~valid.unsqueeze(-1), 0).gather(1, index.unsqueeze(-1).expand(-1, -1, 4))
-    kept = nms(_apart(boxes, samples["labels"].gather(1, index)), score.flatten().double(), iou)
-    survives = torch.zeros(score.numel(), dtype=torch.bool, device=loss.device).index_fill_(0, kept, True)
-    return torch.zeros_like(hardness, dtype=torch.bool).scatter_(1, index, survives.view_as(index))
-
-
-def _apart(boxes: Tensor, labels: Tensor) -> Tensor:
-    """Boxes (B, K, 4) moved so that those of another image or label never meet, (B · K, 4).
-
-    In float64: with B · C groups side by side, float32 would round the coordinates by tenths of a pixel.
-    """
-    image = torch.arange(len(boxes), device=boxes.device).unsqueeze(-1)
-    label = labels - labels.min()
-    group = image * (label.max() + 1) + label
-    boxes = boxes.double() - boxes.min()
-    return (boxes + (group * (boxes.max() + 1)).unsqueeze(-1)).flatten(0, 1)
+    survives = survives_nms(boxes, score, samples["labels"].gather(1, index), iou)
+    return torch.zeros_like(valid).scatter_(1, index, survives)
 
 
 def _check(

@@ -1,16 +1,31 @@
-"""Random sampling with a fixed share of positives: what every two-stage detector does by default."""
+"""Random sampling, and with a fixed share of positives: what every two-stage detector does by default."""
 
 from torch import Tensor
 
-from hardmine.errors import ConfigError
-from hardmine.ranking import top_balanced
+from hardmine.ranking import top_among
 from hardmine.samples import Evidence, Samples
-from hardmine.sampling.base import Sampling
+from hardmine.sampling.base import QuotaSampling
+from hardmine.sampling.combined import Combined
 
-__all__ = ["RandomBalanced"]
+__all__ = ["Random", "RandomBalanced"]
 
 
-class RandomBalanced(Sampling):
+class Random(QuotaSampling):
+    """Keeps ``num`` samples of each image at random, every one with the same chance.
+
+    Convention: those with the largest noise.
+
+    Raises: ConfigError: num below 1.
+    """
+
+    needs: frozenset[Evidence] = frozenset({"noise"})
+
+    def choose(self, samples: Samples, candidates: Tensor, quota: Tensor) -> Tensor:
+        noise = samples["noise"]
+        return top_among(noise, candidates, quota).to(noise.dtype)
+
+
+class RandomBalanced(Combined):
     """Keeps ``num`` samples of each image at random, at most ``positive_fraction`` of them positive.
 
     Ren et al., Faster R-CNN, NeurIPS 2015, arXiv:1506.01497: 256 anchors at 1:1 for the RPN; Girshick, Fast R-CNN,
@@ -21,16 +36,5 @@ class RandomBalanced(Sampling):
     Raises: ConfigError: num below 1, or positive_fraction out of [0, 1].
     """
 
-    needs: frozenset[Evidence] = frozenset({"noise"})
-
     def __init__(self, num: int = 512, positive_fraction: float = 0.25):
-        super().__init__()
-        if num < 1 or not 0 <= positive_fraction <= 1:
-            raise ConfigError(
-                f"RandomBalanced needs num >= 1 and positive_fraction in [0, 1], got {num}, {positive_fraction}"
-            )
-        self.num, self.positive_fraction, self.budget = num, positive_fraction, num
-
-    def weigh(self, samples: Samples) -> Tensor:
-        noise = samples["noise"]
-        return top_balanced(noise, samples.assignment, self.num, self.positive_fraction).to(noise.dtype)
+        super().__init__(Random(), Random(), num, positive_fraction)

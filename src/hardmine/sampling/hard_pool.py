@@ -1,0 +1,37 @@
+"""Random samples out of a pool of hard ones, as in MONAI: hard mining that does not see the same few every time."""
+
+from torch import Tensor
+
+from hardmine.errors import ConfigError
+from hardmine.ranking import top_among
+from hardmine.samples import Evidence, Samples
+from hardmine.sampling.base import QuotaSampling
+
+__all__ = ["HardPool"]
+
+
+class HardPool(QuotaSampling):
+    """Keeps ``num`` samples of each image at random out of the ``pool`` times as many with the largest loss.
+
+    As MONAI's ``HardNegativeSampler``, there for negatives: ``Combined(Random(), HardPool())``.
+
+    Convention: hard means a large classification loss. A pool of 1 is hard mining, a pool of all is random sampling.
+    Differs from MONAI: hard means there a large probability of some foreground class, for softmax heads the same order
+    unless two classes compete; and there negatives keep their ratio to the positives that an image has, where
+    `Combined` fills all places with them (so that its ``min_neg`` has nothing to do).
+
+    Raises: ConfigError: num or pool below 1.
+    """
+
+    needs: frozenset[Evidence] = frozenset({"classification_loss", "noise"})
+
+    def __init__(self, num: int = 512, pool: float = 10):
+        super().__init__(num)
+        if pool < 1:
+            raise ConfigError(f"HardPool needs pool >= 1, got {pool}")
+        self.pool = pool
+
+    def choose(self, samples: Samples, candidates: Tensor, quota: Tensor) -> Tensor:
+        loss = samples["classification_loss"]
+        hardest = top_among(loss, candidates, (quota * self.pool).long())
+        return top_among(samples["noise"], hardest, quota).to(loss.dtype)

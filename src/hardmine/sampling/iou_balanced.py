@@ -1,0 +1,80 @@
+"""IoU-balanced sampling of negatives, as in Libra R-CNN: not only the background far from any object."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hardmine.boxes import at_least_float32
+from hardmine.errors import ConfigError
+from hardmine.ranking import rank_in_groups, top_preferred
+from hardmine.samples import Evidence, Samples
+from hardmine.sampling.base import QuotaSampling
+
+__all__ = ["IoUBalanced"]
+
+
+class IoUBalanced(QuotaSampling):
+    """Keeps samples at random, but equally many from each of K equal bins of their IoU with an object.
+
+        chance in bin k = (num / K) · 1 / M_k,    M_k candidates in the bin
+
+    A place that a bin cannot fill goes to any other sample at random. Random sampling takes from the bins as they are
+    filled, that is, nearly all from the lowest.
+    Pang et al., Libra R-CNN, CVPR 2019, arXiv:1904.02701, section 3; there for negatives: put it into `Combined`.
+
+    Convention: bins divide [0, upper); what lies above is in the last. 512 places are 170 a bin and 2 for any sample.
+    With fewer places than bins, one sample of each bin competes for them. One bin is random sampling.
+    Differs from mmdetection: its bins reach to the image's largest IoU with an object, which a positive has, so
+    the upper bins hold no negative (``upper=None`` does so too); and its ``floor_thr`` of -1 becomes 0 in
+    the first call, so that from the second on nothing with IoU 0 is taken. Here nothing is remembered.
+
+    Args: upper: IoU up to which the assigner makes negatives.
+        floor_iou: where given, samples with a smaller IoU, or none, are no part of the bins: they get
+        ``floor_fraction`` of the places and what the bins leave open.
+    Raises: ConfigError: an argument out of range.
+    """
+
+    needs: frozenset[Evidence] = frozenset({"noise"})
+
+    def __init__(
+        self,
+        num: int = 512,
+        bins: int = 3,
+        upper: float | None = 0.5,
+        floor_iou: float | None = None,
+        floor_fraction: float = 0.0,
+    ):
+        super().__init__(num)
+        if bins < 1 or not 0 <= floor_fraction <= 1 or not 0 <= (floor_iou or 0) < (1 if upper is None else upper) <= 1:
+            raise ConfigError(
+                f"IoUBalanced needs bins >= 1, 0 <= floor_iou < upper <= 1 (or None) and floor_fraction in [0, 1], "
+                f"got {bins}, {floor_iou}, {upper}, {floor_fraction}"
+            )
+        self.bins, self.upper, self.floor_iou, self.floor_fraction = bins, upper, floor_iou, floor_fraction
+
+    def choose(self, samples: Samples, candidates: Tensor, quota: Tensor) -> Tensor:
+        noise, iou = samples["noise"], at_least_float32(samples.assignment.iou)
+        if self.floor_iou is None:
+            return self._from_bins(noise, self._bin(iou, samples), candidates, quota).to(noise.dtype)
+        is_low = (iou < self.floor_iou) | (iou <= 0)
+        for_bins = (quota * (1 - self.floor_fraction)).long()
+        kept = self._from_bins(noise, self._bin(iou, samples), candidates & ~is_low, for_bins)
+        kept = kept | top_preferred(noise, candidates & ~kept, is_low, quota - kept.sum(dim=-1, keepdim=True))
+        return kept.to(noise.dtype)
+
+    def _bin(self, iou: Tensor, samples: Samples) -> Tensor:
+        """Number of the bin of each sample, (B, N) int64."""
+        lower = self.floor_iou or 0.0
+        upper = _largest(iou, samples.assignment.is_valid) if self.upper is None else self.upper
+        place = torch.where(iou < upper, (iou - lower) / (upper - lower), 1)
+        return (place * self.bins).long().clamp_max(self.bins - 1)
+
+    def _from_bins(self, noise: Tensor, group: Tensor, candidates: Tensor, quota: Tensor) -> Tensor:
+        share = (quota // self.bins).clamp_min(1)
+        rank = rank_in_groups(noise, torch.where(candidates, group, self.bins))
+        return top_preferred(noise, candidates, rank < share, quota)
+
+
+def _largest(iou: Tensor, valid: Tensor) -> Tensor:
+    """The largest of each image, (B, 1), at least 0."""
+    return F.pad(torch.where(valid, iou, 0), (0, 1)).amax(dim=-1, keepdim=True)
