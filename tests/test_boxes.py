@@ -14,6 +14,7 @@ from hardmine.boxes import (
     pairwise_intersection,
     pairwise_iou,
     pairwise_overlap_of_second,
+    survives_nms,
 )
 
 
@@ -31,6 +32,17 @@ def test_overlaps_by_hand():
     assert pairwise_intersection(first, second).tolist() == [[4, 16], [0, 0]]
     assert pairwise_iou(first, second).flatten().tolist() == pytest.approx([4 / 20, 1, 0, 0])
     assert pairwise_overlap_of_second(first, second).flatten().tolist() == pytest.approx([0.5, 1, 0, 0])
+
+
+def test_nms_of_a_batch_is_torchvisions_of_each_image_and_label():
+    box, score, label = boxes(60).view(2, 30, 4) + 1e4, torch.rand(2, 30), torch.randint(-1, 2, (2, 30))
+    kept = survives_nms(box, score, label, 0.3)
+    for b in range(2):
+        expected = torch.zeros(30, dtype=torch.bool)
+        expected[ops.batched_nms(box[b], score[b], label[b], 0.3)] = True
+        assert torch.equal(kept[b], expected)
+    assert 0 < kept.sum() < 60
+    assert survives_nms(box[:, :0], score[:, :0], label[:, :0], 0.3).shape == (2, 0)
 
 
 def test_empty_boxes_overlap_nothing():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from hardmine.ranking import rank_in_groups, top_among, top_balanced
+from hardmine.ranking import rank_in_groups, top_among, top_balanced, top_preferred
 from hardmine.samples import Assignment
 
 ROWS = st.lists(st.tuples(st.integers(-3, 3), st.integers(-2, 3)), min_size=0, max_size=12)
@@ -33,6 +33,17 @@ def test_top_among_keeps_the_largest_of_the_candidates(row, quota):
     assert kept.sum() == min(quota, candidates.sum())
     if kept.any() and (candidates & ~kept).any():
         assert key[kept].min() >= key[candidates & ~kept].max()
+
+
+@given(ROWS, st.integers(0, 6))
+@settings(max_examples=100, deadline=None)
+def test_top_preferred_takes_the_preferred_first(row, quota):
+    key = torch.tensor([[float(key) for key, _ in row]]).view(1, -1)
+    candidates = torch.tensor([[group > -1 for _, group in row]], dtype=torch.bool).view(1, -1)
+    preferred = torch.tensor([[group in (-2, 1, 3) for _, group in row]], dtype=torch.bool).view(1, -1)
+    first = top_among(key, candidates & preferred, quota)
+    rest = top_among(key, candidates & ~preferred, quota - first.sum(-1, keepdim=True))
+    assert torch.equal(top_preferred(key, candidates, preferred, quota), first | rest)
 
 
 def test_rows_do_not_see_each_other():

@@ -17,10 +17,25 @@ from .assign import (
 from .detectors import Detector as Detector, build as build, wrap as wrap
 from .errors import HardmineError as HardmineError
 from .losses import (
+    ALRP as ALRP,
+    ASL1 as ASL1,
+    DFL as DFL,
+    MAL as MAL,
+    QFL as QFL,
+    VFL as VFL,
+    APLoss as APLoss,
     BalancedCE as BalancedCE,
+    BalancedL1 as BalancedL1,
+    CIoU as CIoU,
+    Correlation as Correlation,
     CrossEntropy as CrossEntropy,
+    DIoU as DIoU,
+    DRLoss as DRLoss,
     Focal as Focal,
     GIoU as GIoU,
+    IoU as IoU,
+    RankSort as RankSort,
+    Seesaw as Seesaw,
     SmoothL1 as SmoothL1,
 )
 from .recipes import RECIPES as RECIPES, Recipe as Recipe, Slot as Slot
@@ -32,12 +47,31 @@ from .samples import (
     Samples as Samples,
 )
 from .sampling import (
+    CARL as CARL,
+    EFL as EFL,
+    GHMC as GHMC,
+    GHMR as GHMR,
+    ISR as ISR,
     OHEM as OHEM,
+    SOHEM as SOHEM,
     All as All,
+    ALRPWeight as ALRPWeight,
     Chain as Chain,
+    ClassBalanced as ClassBalanced,
+    Combined as Combined,
+    EQLv2 as EQLv2,
+    FocalFactor as FocalFactor,
     HardNegative as HardNegative,
+    HardPool as HardPool,
+    InstanceBalanced as InstanceBalanced,
+    IoUBalanced as IoUBalanced,
+    PixelOHEM as PixelOHEM,
+    QualityWeight as QualityWeight,
+    Random as Random,
     RandomBalanced as RandomBalanced,
     Sampling as Sampling,
+    ScoreHLR as ScoreHLR,
+    from_function as from_function,
 )
 
 __version__: str

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hardmine import Assignment, RandomBalanced, Samples
+from hardmine import Assignment, Random, RandomBalanced, Samples
 from hardmine.errors import ConfigError
 
 
@@ -24,3 +24,11 @@ def test_no_positives_are_needed():
     noise = torch.rand(1, 4)
     samples = Samples(Assignment(torch.tensor([[0, 0, -1, -1]]), noise), noise=noise)
     assert RandomBalanced(2, 0.0)(samples).tolist() == [[0, 0, 1, 1]]
+
+
+def test_random_alone_makes_no_difference_between_positives_and_negatives():
+    noise = torch.tensor([[0.1, 0.9, 0.5, 0.2, 0.8]])
+    samples = Samples(Assignment(torch.tensor([[0, 1, -1, -1, -2]]), noise), noise=noise)
+    assert Random(2)(samples).tolist() == [[0, 1, 1, 0, 0]]
+    with pytest.raises(ConfigError, match="Random needs num >= 1, got 0"):
+        Random(0)

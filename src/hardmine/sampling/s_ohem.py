@@ -49,8 +49,8 @@ class SOHEM(QuotaSampling):
                 f"SOHEM needs one share more than edges, each >= 0 and with sum at most 1, "
                 f"got {tuple(shares)} for {len(edges)} edges"
             )
-        self.register_buffer("edges", torch.tensor(edges), persistent=False)
-        self.register_buffer("shares", torch.tensor(shares), persistent=False)
+        self.register_buffer("edges", torch.tensor(edges, dtype=torch.float64), persistent=False)
+        self.register_buffer("shares", torch.tensor(shares, dtype=torch.float64), persistent=False)
 
     def choose(self, samples: Samples, candidates: Tensor, quota: Tensor) -> Tensor:
         classification = samples["classification_loss"]
@@ -58,6 +58,6 @@ class SOHEM(QuotaSampling):
         total = part + at_least_float32(samples["regression_loss"])
         ratio = part / torch.where(total > 0, total, 1)
         stratum = (ratio.unsqueeze(-1) >= self.edges).sum(dim=-1)
-        places = (self.shares * quota + 1e-4).floor()  # (B, strata); .1 · 30 is 3
+        places = (self.shares * quota + 1e-6).floor()  # (B, strata); .1 · 30 is 3
         rank = rank_in_groups(total, torch.where(candidates, stratum, len(self.shares)))
         return top_preferred(total, candidates, rank < places.gather(-1, stratum), quota).to(classification.dtype)
