@@ -14,6 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from hardmine import BACKGROUND, IGNORE
+
 FOLDER = Path(os.environ.get("HARDMINE_SHARED", Path(__file__).parents[3] / "shared")) / "golden"
 
 
@@ -39,6 +41,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     names = [(method, name) for method in metafunc.module.GOLDEN for name in index[method]["cases"]]
     cases = [_read(method, name, index[method]["cases"][name]) for method, name in names]
     metafunc.parametrize("case", cases, ids=[f"{method}-{name}" for method, name in names])
+
+
+@pytest.fixture
+def one_class(case: Case) -> tuple[Tensor, Tensor]:
+    """The flat scores of a ranking loss as one image of one class: logits (1, N, 1) and labels (1, N)."""
+    target = case.given["target"][None]
+    labels = torch.where(target == 0, BACKGROUND, torch.where(target > 0, 0, IGNORE))
+    return case.given["logits"].double().view(1, -1, 1).requires_grad_(), labels
 
 
 def _read(method: str, name: str, entry: dict[str, Any]) -> Case:
