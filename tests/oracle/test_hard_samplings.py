@@ -49,7 +49,7 @@ def shared_out(noise: list[float], candidates: list[int], kind: list[int], num_k
     return first + rest[: quota - len(first)]
 
 
-@pytest.mark.parametrize("num", [1, 4, 12, 100])
+@pytest.mark.parametrize("num", [1, 2, 4, 12, 100])
 @pytest.mark.parametrize("upper", [0.5, 1.0, None])
 def test_iou_balanced(samples, num, upper):
     """The negatives' IoU range in three equal parts, a third of the places for each; random top-up."""

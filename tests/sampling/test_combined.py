@@ -23,6 +23,10 @@ from hardmine.sampling import QuotaSampling
 class Watched(QuotaSampling):
     """Takes the first samples, and notes what it was shown."""
 
+    def __init__(self, *needs: str):
+        super().__init__()
+        self.needs = frozenset(needs)
+
     def choose(self, samples, candidates, quota):
         self.seen = samples.available, candidates.tolist(), quota.tolist()
         return (candidates & (candidates.cumsum(1) <= quota)).float()
@@ -52,10 +56,10 @@ def test_it_declares_what_its_parts_declare():
 
 
 def test_each_part_sees_its_kind_and_its_evidence_only():
-    first, second = Watched(), Watched()
+    first, second = Watched(), Watched("noise")
     matched = torch.tensor([[0, -1, 1, -1, -2], [-1, -1, -1, -1, -1]])
     noise = torch.rand(2, 5)
     weights = Combined(first, second, 3, 0.5)(Samples(Assignment(matched, noise), noise=noise))
     assert first.seen == ((), (matched >= 0).tolist(), [[1], [1]])
-    assert second.seen == ((), (matched == -1).tolist(), [[2], [3]])
+    assert second.seen == (("noise",), (matched == -1).tolist(), [[2], [3]])
     assert weights.tolist() == [[1, 1, 0, 1, 0], [1, 1, 1, 0, 0]]

@@ -47,3 +47,13 @@ def test_the_background_is_one_object_more_unless_combined():
     samples = Samples(Assignment(matched, torch.zeros(1, 8)), noise=torch.rand(1, 8))
     assert InstanceBalanced(4)(samples)[0, :3].sum() == 2
     assert Combined(InstanceBalanced(), Random(), 4, 0.75)(samples)[0, :3].sum() == 3
+
+
+def test_of_an_object_only_its_candidates_count():
+    samples = samples_of(6, 6)
+    candidates = torch.tensor([[False] * 5 + [True] * 7])
+    for _ in range(20):
+        weights = InstanceBalanced().choose(samples, candidates, torch.tensor([[4]]))
+        assert weights[0, :6].tolist() == [0, 0, 0, 0, 0, 1]
+        assert weights.sum() == 4
+        samples.noise.copy_(torch.rand(1, 12))

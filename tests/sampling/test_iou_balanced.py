@@ -58,14 +58,13 @@ def test_what_lies_on_or_above_the_limit_is_in_the_last_bin():
     assert IoUBalanced(3, upper=None)(largest).tolist() == [[1, 0, 0, 1, 1]]
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_just_below_the_limit_is_no_bin_of_its_own(dtype):
-    """Rounding must not lift it out of the last bin."""
-    below = torch.nextafter(torch.tensor(0.49, dtype=torch.float64), torch.tensor(0.0, dtype=torch.float64))
-    iou = torch.stack([below, below, torch.tensor(0.49, dtype=torch.float64), torch.tensor(0.0, dtype=torch.float64)])
-    for upper in (0.49, 0.3, 0.7, None):
-        samples = Samples(Assignment(torch.full((1, 4), -1), iou[None].to(dtype)), noise=torch.rand(1, 4).to(dtype))
-        assert IoUBalanced(4, 7, upper)(samples).sum() == 4
+def test_just_below_the_limit_is_no_bin_of_its_own():
+    """Rounding lifts it to the upper edge, and it must not share a bin with what is no candidate."""
+    below = float(torch.nextafter(torch.tensor(0.3), torch.tensor(0.0)))
+    assert (torch.tensor(below) - 0.01) / (0.3 - 0.01) == 1
+    assignment = Assignment(torch.tensor([[-1, -1, -1, -2]]), torch.tensor([[below, 0.02, 0.02, 0.02]]))
+    samples = Samples(assignment, noise=torch.tensor([[0.1, 0.7, 0.8, 0.9]]))
+    assert IoUBalanced(2, 2, 0.3, floor_iou=0.01)(samples).tolist() == [[1, 0, 1, 0]]
 
 
 def test_image_without_any_overlap():

@@ -52,3 +52,9 @@ def test_what_is_right_in_both_is_the_easiest_of_the_first_stratum():
 
 def test_it_remembers_nothing_in_a_checkpoint():
     assert SOHEM().state_dict() == {}
+
+
+def test_a_share_is_not_rounded_down_by_the_last_bit():
+    """.29 · 100 is 28.999999999999996."""
+    samples = samples_of([0.0] * 100 + [9.0] * 100, [1.0] * 100 + [0.0] * 100)
+    assert SOHEM(100, (0.5,), (0.29, 0.71))(samples)[0, :100].sum() == 29

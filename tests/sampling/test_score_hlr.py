@@ -59,8 +59,9 @@ def test_a_box_belongs_to_the_best_that_suppresses_it_not_to_the_nearest():
     first, second, third = [0.0, 0, 10, 10], [9.0, 0, 19, 10], [5.0, 0, 15, 10]
     third_of_first = samples_of([0.9, 0.8, 0.7, 0.6], [first, second, third, second])
     assert order_of(ScoreHLR(4, cluster_iou=1 / 3, activation="sigmoid")(third_of_first)) == [0, 1, 2, 3]
-    half = samples_of([0.9, 0.8, 0.1], [[0.0, 0, 10, 10], [0.0, 0, 10, 5], FAR])  # IoU exactly .5
-    assert order_of(ScoreHLR(3, activation="sigmoid")(half)) == [0, 2, 1]
+    halves = [[0.0, 0, 10, height] for height in (10, 5, 2.6, 1.4)]  # the second is suppressed, at exactly .5
+    samples = samples_of([0.9, 0.8, 0.7, 0.6, 0.1], [*halves, FAR])
+    assert order_of(ScoreHLR(5, activation="sigmoid")(samples)) == [0, 2, 4, 1, 3]
 
 
 def test_low_scores_fill_the_places_left_with_the_smallest_weight():
@@ -71,9 +72,9 @@ def test_low_scores_fill_the_places_left_with_the_smallest_weight():
         1, torch.tensor([0]), 1.0))  # fmt: skip
 
 
-def test_the_best_box_of_an_image_may_be_empty():
-    samples = samples_of([0.9, 0.8], [[5.0, 5, 5, 5], [5.0, 5, 5, 5]])
-    assert order_of(ScoreHLR(2, activation="sigmoid")(samples)) == [0, 1]
+def test_an_empty_box_is_a_cluster_of_its_own():
+    samples = samples_of([0.9, 0.8, 0.7], [[5.0, 5, 5, 5], [5.0, 5, 5, 5], FAR])
+    assert order_of(ScoreHLR(3, activation="sigmoid")(samples)) == [0, 1, 2]
 
 
 def test_scores_of_a_softmax_head_leave_the_background_out():

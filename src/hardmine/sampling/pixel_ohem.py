@@ -47,5 +47,5 @@ class PixelOHEM(Sampling):
         quota = self.min_kept * len(loss)
         kept = top_among(loss.reshape(1, -1), valid.reshape(1, -1), quota).view_as(valid)
         if self.threshold is not None:
-            kept = kept | (valid & (loss > -math.log(self.threshold)))
+            kept = kept | (loss > -math.log(self.threshold))
         return kept.to(loss.dtype)
