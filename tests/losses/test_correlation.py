@@ -41,9 +41,10 @@ def test_where_nothing_varies_there_is_no_correlation(kind, logit, iou):
 
 
 def test_where_only_the_boxes_vary_pearsons_is_not_defined_and_concordance_is_none():
-    same, iou = torch.zeros(1, 5, 1), torch.linspace(0, 1, 5)[None]
-    assert lose("pearson", same, iou) == 0
-    assert lose("concordance", same, iou) == 1
+    labels, iou = torch.zeros(1, 1000, dtype=torch.int64), torch.linspace(0, 1, 1000)[None]
+    same = torch.full((1, 1000, 1), -4.6)
+    assert lose("pearson", same, iou, labels) == 0
+    torch.testing.assert_close(lose("concordance", same, iou, labels), torch.tensor(1.0))
 
 
 @KINDS

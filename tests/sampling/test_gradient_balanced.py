@@ -69,6 +69,14 @@ def test_ignored_samples_send_no_gradient(method):
 
 
 @METHODS
+def test_many_half_precision_samples_do_not_overflow_the_sums(method):
+    sampling, samples = method(2), batch([BACKGROUND] * 200_000)
+    sampling(Samples(samples.assignment, labels=samples.labels, logits=samples.logits.abs().half()))
+    assert torch.isfinite(sampling.negative).all()
+    assert (sampling.negative > torch.finfo(torch.float16).max).all()
+
+
+@METHODS
 def test_sums_are_of_all_ranks(method, monkeypatch):
     one, two = method(2), method(2)
     samples = batch([0, 1, BACKGROUND])

@@ -74,4 +74,4 @@ def _one_minus_correlation(a: Tensor, b: Tensor, mask: Tensor, kind: Kind) -> Te
     else:
         defined = var_a + var_b > noise
         rho = 2 * covariance / torch.where(defined, var_a + var_b + (mean_a - mean_b) ** 2, 1)
-    return torch.where(defined & (mask.sum() > 1), 1 - rho, 0 * covariance)
+    return torch.where(defined, 1 - rho, 0)  # not so for a single number, which has no variance

@@ -52,8 +52,8 @@ class Seesaw(ClassificationLoss):
             self.counts += count_labels(target.masked_fill(~valid, IGNORE), len(self.counts))
         lifted = logits.to(torch.promote_types(logits.dtype, torch.float32))
         safe, target = torch.where(valid.unsqueeze(-1), lifted, 0), target.unsqueeze(-1)
-        log_factor = self._log_mitigation(target, safe.dtype) + self._log_compensation(safe.detach(), target)
-        pushed = safe + log_factor.scatter(-1, target, 0)
+        # both logarithms are 0 for the label itself
+        pushed = safe + self._log_mitigation(target, safe.dtype) + self._log_compensation(safe.detach(), target)
         loss = -F.log_softmax(pushed, dim=-1).gather(-1, target).squeeze(-1)
         return torch.where(valid, loss, 0).to(logits.dtype)
 
