@@ -11,7 +11,7 @@ SOURCE = ROOT / "src" / "hardmine"
 MODULES = sorted(SOURCE.rglob("*.py"))
 ORDER = (
     "errors", "boxes", "samples", "ranking", "ranks", "assign", "sampling", "losses", "normalize",
-    "recipes", "detectors", "data", "evaluation", "training", "cli",
+    "recipes", "detectors", "data", "evaluation", "training", "figures", "cli",
 )  # fmt: skip
 TABLES = {  # modules whose tests are a table's, each line of it one of them
     "recipes/random.py": "recipes/test_recipes.py",

@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+from hardmine.errors import DataError, EvidenceError, RunError
+from hardmine.figures import open_run
+from hardmine.recipes import RECIPES, Recipe
+
+
+def test_all_samples_of_the_head_that_detects_are_seen(dense, two_stage):
+    assert (dense.traits.name, two_stage.traits.name) == ("dense", "roi")
+    anchors = dense.samples(frozenset({"logits", "labels"}))
+    assert len(anchors) == len(dense.batches) == 3
+    assert all(samples.assignment.is_valid.any() for samples in anchors)
+    assert set(anchors[0].available) == {"logits", "labels"}
+    proposals = two_stage.samples(frozenset({"classification_loss", "noise"}))
+    assert proposals[0].assignment.matched_gt.shape[1] > two_stage.traits.budget
+
+
+def test_every_look_sees_the_same_and_leaves_the_random_stream_alone(two_stage):
+    state = torch.get_rng_state()
+    first, second = (two_stage.pulls(RECIPES["random"]()) for _ in range(2))
+    assert torch.equal(first.size, second.size)
+    assert torch.equal(torch.get_rng_state(), state)
+    noise = [two_stage.samples(frozenset({"noise"}))[0]["noise"] for _ in range(2)]
+    assert torch.equal(*noise)
+
+
+def test_pulls_are_the_gradients_of_the_loss(dense):
+    """Of cross entropy over all anchors: |p - t| over the positives, each batch."""
+    pulls = dense.pulls(RECIPES["ce"]())
+    expected = []
+    for samples in dense.samples(frozenset({"logits", "labels"})):
+        target = samples["labels"].unsqueeze(-1) == torch.arange(samples["logits"].shape[-1])
+        size = (samples["logits"].sigmoid() - target.float()).abs().sum(-1)
+        expected.append(size[samples.assignment.is_valid] / samples.assignment.is_positive.sum().clamp_min(1))
+    torch.testing.assert_close(pulls.size, torch.cat(expected), rtol=1e-4, atol=1e-7)
+
+
+def test_only_what_is_kept_pulls_where_a_first_pass_looks_at_all(two_stage):
+    pulls = two_stage.pulls(RECIPES["ohem"](budget=5))
+    assert len(pulls.size) == 5 * 12
+    assert (pulls.size > 0).all()
+
+
+def test_recipes_that_need_what_is_not_there_are_refused(two_stage):
+    with pytest.raises(EvidenceError, match="softmax"):
+        two_stage.pulls(RECIPES["qfl"]())
+
+
+def test_another_split_is_looked_at(run_of, few):
+    assert "(train)" in open_run(run_of("retinanet")).source
+    other = open_run(run_of("retinanet"), split="val")
+    assert other.source == "4 images of scenes (val); retinanet of run retinanet"
+    assert len(other.pulls(Recipe("own")).size) > 0
+
+
+def test_no_run_and_no_data_are_refused(run_of, few, tmp_path):
+    with pytest.raises(RunError, match="not a run folder"):
+        open_run(tmp_path)
+    with pytest.raises(DataError, match="no split 'tset'"):
+        open_run(run_of("retinanet"), split="tset")
+    with pytest.raises(DataError, match="there is no file or folder"):
+        open_run(run_of("retinanet"), str(tmp_path / "none"))

@@ -1,0 +1,46 @@
+import sys
+
+import pytest
+from defusedxml.ElementTree import fromstring
+
+from hardmine.errors import ConfigError
+from hardmine.figures import Figure, Panel, Series
+from hardmine.figures.painting import _place_of_bars, _style, paint, require_matplotlib
+
+LINES = Panel("lines", "x", "y", [Series("a", [0, 1], [1, 2]), Series("b", [0, 1], [2, 3], is_own=True)], log_y=True)
+BARS = Panel("bars", "x", "y", [Series("a", [0, 1], [1, 2], "bars"), Series("b", [1], [2], "bars")], ticks=("l", "r"))
+OTHERS = Panel("<", "x", "y", [Series("a", [0, 1], [1, 2], "points"), Series("b", [0, 1, 3], [1, 2], "steps")], row=1)
+EVERYTHING = Figure("all < kinds & signs γ ∂ ℓ", [LINES, BARS, OTHERS], "a note")
+
+
+def test_png_and_svg_are_whole_and_the_same_every_time():
+    png, svg = paint(EVERYTHING, "png"), paint(EVERYTHING, "svg")
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    assert len(png) > 10_000
+    assert fromstring(svg.decode()).tag.endswith("svg")
+    assert b"<dc:date>" not in svg
+    assert svg == paint(EVERYTHING, "svg")
+
+
+def test_bars_at_the_same_place_stand_side_by_side():
+    first, second = (_place_of_bars(BARS, series) for series in BARS.series)
+    assert first == (-0.2, 0.4)
+    assert second == (0.2, 0.4)
+
+
+def test_every_series_of_a_panel_can_be_told_apart():
+    panel = Panel("", "", "", [Series(str(n), [0], [n]) for n in range(6)])
+    styles = [_style(panel, series) for series in panel.series]
+    assert len({style["color"] for style in styles}) == len({style["ls"] for style in styles}) == 6
+
+
+def test_no_state_is_left_behind():
+    paint(EVERYTHING, "png")
+    matplotlib = require_matplotlib()
+    assert matplotlib.rcParams["svg.hashsalt"] == matplotlib.rcParamsDefault["svg.hashsalt"]
+
+
+def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ConfigError, match=r'pip install "hardmine\[plot\]"'):
+        paint(EVERYTHING, "png")
