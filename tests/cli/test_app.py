@@ -184,3 +184,39 @@ def test_help_is_there_for_every_command_without_a_terminal(hardmine):
         done = hardmine(command, "--help")
         assert done.code == 0
         assert re.search(r"Usage: .*" + command, done.out)
+
+
+def test_explain_draws_what_it_explains(hardmine, few_scenes, tmp_path):
+    drawn = hardmine("explain", "focal:gamma=1", "--plot", str(tmp_path / "focal.html"))
+    assert (drawn.code, drawn.out, drawn.err) == (0, f"Figure: {tmp_path / 'focal.html'}\n", "")
+    assert "focal, positives" in (tmp_path / "focal.html").read_text()
+    run = str(tmp_path / "run")
+    assert hardmine("train", "--out", run, "--detector", "retinanet", *SMALL).code == 0
+    drawn = hardmine("explain", "hnm", "--plot", str(tmp_path / "hnm.png"), "--run", run, "--split", "val")
+    assert (drawn.code, drawn.err) == (0, "")
+    assert (tmp_path / "hnm.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ghm", "--plot", "{folder}/ghm.png"], "add --run FOLDER with a finished run"),
+        (["ohem", "--plot", "{folder}/ohem.png", "--run", "{folder}"], "{folder} is not a run folder"),
+        (["focal", "--plot", "{folder}/focal.pdf"], "ends in .png, .svg, .html"),
+        (["focal", "--plot", "{folder}/none/focal.png"], "there is no folder {folder}/none"),
+        (["focal", "--plot", "{folder}/focal.png", "--data", "scenes"], "give a finished run with --run"),
+        (["focal", "--run", "{folder}"], "add --plot FILE"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_clear_line(hardmine, tmp_path, arguments, message):
+    done = hardmine("explain", *(argument.format(folder=tmp_path) for argument in arguments))
+    assert (done.code, done.out) == (2, "")
+    assert message.format(folder=tmp_path) in one_line(done.err)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_drawing_library_the_remedy_is_named(hardmine, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = hardmine("explain", "focal", "--plot", str(tmp_path / "focal.png"))
+    assert done.code == 2
+    assert 'pip install "hardmine[plot]"' in one_line(done.err)

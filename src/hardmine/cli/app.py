@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from hardmine.cli.training_options import given_options, takes_training_options
-from hardmine.errors import HardmineError
+from hardmine.errors import ConfigError, HardmineError
 
 __all__ = ["app", "main"]
 
@@ -134,12 +134,30 @@ def recipes() -> None:
 @app.command()
 def explain(
     name: Annotated[str, typer.Argument(help="Name of a recipe, with options: ohem:budget=64", show_default=False)],
+    plot: Annotated[Path | None, typer.Option(help="Draw it instead, into a .png, .svg or .html file.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of a finished run: draw what the recipe does there.")] = None,
+    data: Annotated[str | None, typer.Option(help="Data set.", show_default="the run's own")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Split of the data set.", show_default="the run's training split")
+    ] = None,
 ) -> None:
-    """Explain a recipe: equation, slots, defaults, paper, published numbers, differences to the paper."""
+    """Explain a recipe: equation, slots, defaults, paper, published numbers, differences to the paper.
+
+    With --plot: a figure of what it does, drawn by running it; some recipes need a finished run for that.
+    """
     from hardmine.cli.recipe_arguments import parse_recipe
     from hardmine.cli.tables import explanation
+    from hardmine.figures import plot as draw
+    from hardmine.training.run import make_recipe
 
-    _show(*explanation(parse_recipe(name)))
+    choice = parse_recipe(name)
+    if plot is not None:
+        draw(make_recipe(choice.name, choice.options), plot, run, data, split)
+        _show(f"Figure: {plot}")
+    elif run or data or split:
+        raise ConfigError("--run, --data and --split say what to draw; add --plot FILE, or leave them out")
+    else:
+        _show(*explanation(choice))
 
 
 @app.command()
