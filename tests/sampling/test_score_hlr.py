@@ -5,6 +5,7 @@ import torch
 
 from hardmine import Assignment, Combined, Random, Samples, ScoreHLR
 from hardmine.errors import ConfigError
+from hardmine.sampling import score_hlr
 
 NEAR, FAR = [0.0, 0, 10, 10], [50.0, 50, 60, 60]
 
@@ -70,6 +71,14 @@ def test_low_scores_fill_the_places_left_with_the_smallest_weight():
     assert (weights > 0).sum() == 4
     torch.testing.assert_close(weights / weights.max(), torch.where(weights > 0, 0.75, 0.0).double().index_fill(
         1, torch.tensor([0]), 1.0))  # fmt: skip
+
+
+def test_clusters_do_not_depend_on_how_many_leaders_are_compared_at_once(monkeypatch):
+    corner = torch.rand(1, 60, 2, dtype=torch.float64) * 40
+    samples = samples_of(torch.rand(60).tolist(), torch.cat([corner, corner + 20], -1)[0].tolist())
+    at_once = ScoreHLR(60, activation="sigmoid")(samples)
+    monkeypatch.setattr(score_hlr, "CHUNK", 7)
+    assert torch.equal(ScoreHLR(60, activation="sigmoid")(samples), at_once)
 
 
 def test_an_empty_box_is_a_cluster_of_its_own():

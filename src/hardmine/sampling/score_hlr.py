@@ -4,7 +4,6 @@ import math
 from typing import get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hardmine.boxes import at_least_float32, pairwise_iou, survives_nms
@@ -14,6 +13,8 @@ from hardmine.samples import Activation, Evidence, Samples
 from hardmine.sampling.base import QuotaSampling
 
 __all__ = ["ScoreHLR"]
+
+CHUNK = 128  # leaders compared with all others at once: bounds the memory, and is faster than all with all
 
 
 class ScoreHLR(QuotaSampling):
@@ -99,9 +100,12 @@ def _leaders(boxes: Tensor, score: Tensor, iou: float) -> Tensor:
     labels = torch.zeros_like(score, dtype=torch.long)
     leads = survives_nms(boxes, score, labels, math.nextafter(iou, 0))  # suppresses at iou, not only above it
     place = torch.arange(score.shape[1], dtype=torch.int32, device=score.device)
-    follows = leads.unsqueeze(-1) & (pairwise_iou(boxes, boxes) >= iou)  # (B, leader, follower)
-    first = F.pad(torch.where(follows, place.unsqueeze(-1), len(place)), (0, 0, 0, 1), value=len(place)).amin(dim=1)
-    return torch.minimum(first, place).long()  # an empty box overlaps nothing, not even itself
+    first = place.expand_as(score)  # an empty box overlaps nothing, not even itself
+    for start in range(0, score.shape[1], CHUNK):
+        some = slice(start, start + CHUNK)
+        follows = leads[:, some, None] & (pairwise_iou(boxes[:, some], boxes) >= iou)  # (B, leader, follower)
+        first = torch.minimum(first, torch.where(follows, place[some, None], score.shape[1]).amin(dim=1))
+    return first.long()
 
 
 def _keeping_the_sum(weights: Tensor, loss: Tensor) -> Tensor:
