@@ -5,21 +5,28 @@ import torch
 from torch import Tensor
 
 from hardmine import (
+    ATSS,
+    DFL,
+    GHMR,
     All,
+    APLoss,
     Chain,
     CrossEntropy,
     Focal,
+    GIoU,
     HardNegative,
     RandomBalanced,
     Recipe,
     Samples,
     Sampling,
+    SimOTA,
     Slot,
     SmoothL1,
     recipes,
     wrap,
 )
 from hardmine.errors import ConfigError, EvidenceError
+from hardmine.losses import EqualTasks
 from hardmine.normalize import PerSampled, PerValid, PerWeight
 
 
@@ -133,3 +140,94 @@ def test_each_step_draws_its_own_noise(make_model, make_batch):
         detector(*batch)
     assert torch.equal(kept[0], kept[1])
     assert not torch.equal(kept[0], kept[2])
+
+
+def test_a_recipe_chooses_the_assigner(make_model, make_batch):
+    model = make_model("retinanet")
+    recipe = Recipe("mine", assign=lambda head: ATSS(k=5))
+    detector = wrap(model, recipe).train()
+    seen = {}
+    detector.head.assigner.register_forward_hook(lambda _, args, kwargs, out: seen.update(kwargs), with_kwargs=True)
+    detector(*make_batch(0))
+    assert isinstance(detector.head.assigner, ATSS)
+    levels = seen["levels"]
+    assert levels.strides == (4.0, 8.0, 16.0, 32.0)
+    assert set(levels.per_location) == {9}
+    assert levels.num_samples[0] == 9 * (128 // 4) * (96 // 4)  # the batch is padded to multiples of 32 pixels
+
+
+def test_an_assigner_that_needs_what_a_head_lacks_is_named(make_model):
+    with pytest.raises(EvidenceError, match="recipe 'mine' in slot 'assign' of fasterrcnn's roi head: SimOTA needs"):
+        wrap(make_model("fasterrcnn"), Recipe("mine", assign=lambda head: SimOTA() if head.name == "roi" else None))
+
+
+@pytest.mark.parametrize("detector", ["retinanet", "fasterrcnn"])
+def test_a_number_scales_a_sum(detector, make_model, make_batch, loss_and_gradients):
+    model = make_model(detector)
+    tripled = Recipe("mine", lambda head: {"classify": Slot(scale=3.0), "regress": Slot(scale=0.5)})
+    head = wrap(model, tripled).train()
+    batch = make_batch(head.label_offset)
+    losses = []
+    for each in (head, wrap(model, recipes.random()).train()):
+        torch.manual_seed(0)
+        losses.append(loss_and_gradients(each, model, *batch)[0])
+    for name, loss in losses[0].items():
+        factor = 0.5 if "reg" in name else 3.0
+        torch.testing.assert_close(loss, losses[1][name] * factor)
+
+
+def test_a_balance_sees_both_sums(make_model, make_batch):
+    model = make_model("retinanet")
+    detector = wrap(model, Recipe("mine", lambda head: {"regress": Slot(scale=EqualTasks())})).train()
+    losses = detector(*make_batch(0))
+    torch.testing.assert_close(losses["bbox_regression"], losses["classification"])
+
+
+def test_a_listwise_loss_is_added(make_model, make_batch):
+    model, batch = make_model("retinanet"), make_batch(0)
+    alone, both = (
+        wrap(model, recipe).train()(*batch) for recipe in (recipes.random(), recipes.correlation(weight=0.5))
+    )
+    added = both["classification"] - alone["classification"]
+    assert 0 < added <= 1  # .5 · (1 - ρ)
+    torch.testing.assert_close(both["bbox_regression"], alone["bbox_regression"])
+
+
+@pytest.mark.parametrize(
+    ("slots", "message"),
+    [
+        ({"classify": Slot(Half(), APLoss())}, "takes no weights; put the sampling into the slot 'select'"),
+        ({"classify": Slot(also=Focal())}, "got also=Focal, expected a listwise loss, in 'classify'"),
+        ({"regress": Slot(also=APLoss())}, "got also=APLoss, expected a listwise loss, in 'classify'"),
+    ],
+)
+def test_listwise_losses_have_their_place(slots, message, make_model):
+    with pytest.raises(ConfigError, match=message):
+        wrap(make_model("retinanet"), Recipe("mine", lambda head: slots))
+
+
+@pytest.mark.parametrize(
+    ("slots", "missing"),
+    [
+        ({"select": Slot(HardNegative()), "classify": Slot(All(), APLoss())}, "'select'.*needs classification_loss"),
+        ({"regress": Slot(GHMR(), GIoU())}, "'regress'.*GHMR needs code_error"),
+        ({"regress": Slot(loss=DFL())}, "'regress'.*DFL needs a distribution"),
+    ],
+)
+def test_evidence_that_the_slots_rule_out_is_named(slots, missing, make_model):
+    with pytest.raises(EvidenceError, match=missing):
+        wrap(make_model("retinanet"), Recipe("mine", lambda head: slots))
+
+
+def test_the_quality_of_a_positive_is_the_iou_of_its_predicted_box(make_model, make_batch):
+    detector = wrap(make_model("retinanet"), recipes.qfl()).train()
+    seen = {}
+    loss = detector.head.classify.loss
+    loss.register_forward_hook(lambda _, args, kwargs, out: seen.update(labels=args[1], **kwargs), with_kwargs=True)
+    detector.head.regress.loss.register_forward_hook(lambda _, args, out: seen.update(giou_loss=out))
+    detector(*make_batch(0))
+    positive = seen["labels"] >= 0
+    assert positive.any()
+    assert (seen["quality"][~positive] == 0).all()
+    assert ((seen["quality"] >= 1 - seen["giou_loss"] - 1e-5) | ~positive).all()  # IoU is at least GIoU
+    assert (seen["quality"][positive] > 0).any()

@@ -252,6 +252,7 @@ class _Place:
             )
         self._check_listwise(slot)
         filled = LossSlot(self.sampling(slot), slot.loss, slot.normalize, slot)
+        self._check_space(slot.loss)
         for part in (slot.loss, slot.normalize, slot.also):
             self._check_needs(part, getattr(part, "needs", frozenset()), self.evidence)
             self._check_activation(part)
@@ -266,6 +267,13 @@ class _Place:
             )
         if slot.also is not None and not (_is_listwise(slot.also) and self.slot == "classify"):
             raise ConfigError(f"{self}: got also={type(slot.also).__name__}, expected a listwise loss, in 'classify'")
+
+    def _check_space(self, loss: nn.Module) -> None:
+        if getattr(loss, "space", "code") == "distribution":
+            raise EvidenceError(
+                f"{self}: {type(loss).__name__} needs a distribution of each side of a box, but this head predicts four "
+                f"numbers; choose a loss of these"
+            )
 
     def _check_needs(self, part: nn.Module | None, needs: frozenset[str], has: frozenset[str]) -> None:
         if missing := sorted(needs - has):

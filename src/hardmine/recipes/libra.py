@@ -20,7 +20,7 @@ def libra(budget: int | None = None, bins: int = 3, positive_fraction: float = 0
             return {}
         if head.name == "dense":
             return {"regress": Slot(loss=BalancedL1())}
-        sampling = Combined(InstanceBalanced(), IoUBalanced(bins), budget or head.budget or 512, positive_fraction)
+        sampling = Combined(InstanceBalanced(), IoUBalanced(bins=bins), budget or head.budget or 512, positive_fraction)
         return {"select": Slot(sampling), "regress": Slot(loss=BalancedL1())}
 
     return Recipe(
