@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hardmine.boxes import at_least_float32
 from hardmine.errors import ConfigError, check_name
 from hardmine.samples import Activation, Evidence, Samples
 from hardmine.sampling.base import Sampling
@@ -48,12 +49,11 @@ class CARL(Sampling):
 
     def weigh(self, samples: Samples) -> Tensor:
         logits, positive = samples["logits"], samples.assignment.is_positive
-        dtype = logits.dtype
-        logits = logits.to(torch.promote_types(dtype, torch.float32))
-        log_v = self._log_v(torch.where(positive.unsqueeze(-1), logits, 0), samples["labels"])
+        safe = torch.where(positive.unsqueeze(-1), at_least_float32(logits), 0)
+        log_v = self._log_v(safe, samples["labels"])
         among = torch.where(positive, log_v, torch.finfo(log_v.dtype).min)
         relative = positive.sum() * among.flatten().softmax(dim=0).view_as(among)
-        return torch.where(positive, self.base + relative, 0).to(dtype)
+        return torch.where(positive, self.base + relative, 0).to(logits.dtype)
 
     def _log_v(self, logits: Tensor, labels: Tensor) -> Tensor:
         if self.activation == "softmax":

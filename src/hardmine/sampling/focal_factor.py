@@ -87,9 +87,7 @@ def put_label_right(
     if logits.shape[-1] == 0:
         return as_negative
     label = labels.clamp_min(0).unsqueeze(-1)
-    own = torch.where(
-        labels.unsqueeze(-1) >= 0, as_positive(logits.gather(-1, label)), as_negative.gather(-1, label)
-    )
+    own = torch.where(labels.unsqueeze(-1) >= 0, as_positive(logits.gather(-1, label)), as_negative.gather(-1, label))
     return as_negative.scatter(-1, label, own)
 
 

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from hardmine.boxes import at_least_float32
 from hardmine.errors import ConfigError, check_name
 from hardmine.ranks import sum_over_ranks
 from hardmine.samples import Activation, Evidence, Samples
@@ -109,7 +110,7 @@ class GHMC(_Harmonized):
     def weigh(self, samples: Samples) -> Tensor:
         logits, labels, valid = samples["logits"], samples["labels"], samples.assignment.is_valid
         dtype = logits.dtype
-        logits = torch.where(valid.unsqueeze(-1), _at_least_float32(logits), 0)
+        logits = torch.where(valid.unsqueeze(-1), at_least_float32(logits), 0)
         if self.activation == "softmax":
             return self.harmonize(-torch.expm1(log_probability_of_label(logits, labels)), valid, dtype)
         norm = of_each_class(torch.sigmoid, logits, labels)
@@ -148,7 +149,7 @@ class GHMR(_Harmonized):
 
     def weigh(self, samples: Samples) -> Tensor:
         error, positive = samples["code_error"], samples.assignment.is_positive.unsqueeze(-1)
-        distance = torch.where(positive, _at_least_float32(error), 0).abs()
+        distance = torch.where(positive, at_least_float32(error), 0).abs()
         norm = distance / torch.hypot(distance, torch.full_like(distance, self.mu))
         return self.harmonize(norm, positive.expand_as(norm), error.dtype)
 
@@ -160,10 +161,6 @@ def _by_neighbours(norm: Tensor, counted: Tensor, bins: int) -> Tensor:
     neighbours = torch.searchsorted(norms, norm + half) - torch.searchsorted(norms, norm - half)
     length = (norm + half).clamp_max(1) - (norm - half).clamp_min(0)
     return counted.sum() * length / neighbours.clamp_min(1)
-
-
-def _at_least_float32(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def _check(method: str, bins: int, momentum: float, over: str, density: str) -> None:

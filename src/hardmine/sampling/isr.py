@@ -5,6 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from hardmine.boxes import at_least_float32
 from hardmine.errors import ConfigError, check_name
 from hardmine.ranking import hierarchical_local_rank, rank_in_groups
 from hardmine.samples import Evidence, Samples
@@ -58,11 +59,10 @@ class ISR(Sampling):
         return weights.view_as(loss).to(loss.dtype)
 
     def _of_rows(self, object_of: Tensor, positive: Tensor, labels: Tensor, iou: Tensor, loss: Tensor) -> Tensor:
-        dtype = torch.promote_types(loss.dtype, torch.float32)
-        loss = torch.where(positive, loss.to(dtype), 0)
+        loss = torch.where(positive, at_least_float32(loss), 0)
         rank = hierarchical_local_rank(torch.where(positive, iou, 0), object_of, labels)
         num = self._class_size(rank, labels, positive)
-        u = torch.where(positive, (num - rank).to(dtype) / num, 0)
+        u = torch.where(positive, (num - rank).to(loss.dtype) / num, 0)
         weights = ((1 - self.bias) * u + self.bias) ** self.k
         before, after = loss.sum(-1, keepdim=True), (weights * loss).sum(-1, keepdim=True)
         return torch.where(positive, torch.where(after > 0, before / after, 1) * weights, 1)
@@ -70,7 +70,7 @@ class ISR(Sampling):
     def _class_size(self, rank: Tensor, labels: Tensor, positive: Tensor) -> Tensor:
         """n_max or n_j, of each sample; a class with n samples has ranks 0..n-1."""
         if self.relative_to == "own":
-            return rank + rank_in_groups(-rank, labels) + 1
+            return rank + rank_in_groups(rank, labels) + 1  # those before it, those after it, and itself
         return torch.where(positive, rank, 0).amax(dim=-1, keepdim=True) + 1
 
 
