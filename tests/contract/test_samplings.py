@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hardmine import OHEM, Sampling
+from hardmine import CARL, GHMR, OHEM, ALRPWeight, Sampling
 from hardmine.errors import EvidenceError
 from hardmine.samples import Evidence, Samples
 
@@ -16,6 +16,7 @@ DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 ORDINARY = torch.randint(-2, 3, (2, 14), generator=torch.Generator().manual_seed(5))
 EVIDENCE = get_args(Evidence)
 POISONED = set(EVIDENCE) - {"labels", "quality"}
+OF_THE_BOX = (ALRPWeight, CARL, GHMR)  # they weigh box losses, which only positives have
 
 
 def weigh(sampling: Sampling, samples: Samples) -> Tensor:
@@ -68,7 +69,8 @@ def test_near_copies_are_set_aside_in_these_tests(make_samples):
 
 def test_something_is_kept_where_there_is_anything(sampling, make_samples, matched_gt):
     samples = make_samples(matched_gt)
-    if samples.assignment.is_valid.any():
+    assignment = samples.assignment
+    if (assignment.is_positive if isinstance(sampling, OF_THE_BOX) else assignment.is_valid).any():
         assert (sampling(samples) > 0).any()
 
 
@@ -140,6 +142,18 @@ def test_gradcheck_of_weights_that_carry_gradient(sampling, make_samples, ties):
     samples = make_samples(ORDINARY[:, :5], torch.float64, ties=ties)
     logits = samples.logits.clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda z: weigh(sampling, replace(samples, logits=z)), (logits,))
+
+
+@pytest.mark.parametrize("poison", [torch.nan, torch.inf])
+def test_weights_give_ignored_samples_no_gradient(sampling, make_samples, matched_gt, poison):
+    if not sampling.through_grad:
+        pytest.skip("no gradient flows through these weights")
+    samples = make_samples(matched_gt)
+    ignored = ~samples.assignment.is_valid
+    logits = samples.logits.masked_fill(ignored.unsqueeze(-1), poison).requires_grad_()
+    (gradient,) = torch.autograd.grad(weigh(sampling, replace(samples, logits=logits)).sum(), logits)
+    assert torch.isfinite(gradient).all()
+    assert (gradient[ignored] == 0).all()
 
 
 @pytest.mark.parametrize("size", [50.0, 1e4])
