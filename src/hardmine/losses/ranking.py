@@ -7,7 +7,8 @@ All three look at every pair of a positive i and a score j through one step, and
 A positive is a sample with its label's class, a negative every other class of a valid sample; all images and classes of
 a batch are pooled. The loss is a mean over positives of an error. The gradient is the error-driven update of the
 papers: a positive is pushed up by its own error, and the scores that cause it are pushed down by the same amount in
-all, each in proportion to H. So the gradients of a batch sum to 0.
+all, each in proportion to H. So the gradients of a batch sum to 0. In data-parallel training each process ranks its own
+part of the batch, as in the authors' codes.
 
 Differs from the authors' codes, which loop over the positives: the same numbers, exactly and for any δ, come from sums
 over the intervals between the bounds s_i ± δ (`hardmine.ranking.SoftOrder`), computed in float64. Without positives,
@@ -29,8 +30,6 @@ __all__ = ["ALRP", "APLoss", "RankSort"]
 
 NOBODY = 1e-5
 """aLRP's positives with at most so many false positives above them have no error."""
-ROUNDING = 1e-9
-"""A smaller number of positives to sort is what rounding leaves of none."""
 
 
 class _RankingLoss(ClassificationLoss):
@@ -189,15 +188,15 @@ def _sort(
     values = torch.stack([torch.ones_like(quality), 1 - quality], dim=-1) * pool.is_positive.unsqueeze(-1)
     worse, not_quality_worse = sum_above_of_smaller_key(pool.positives, quality, values, delta).unbind(-1)
     error = (not_quality_worse - worse * (not_quality_above - not_quality_worse) / (rank - worse)) / rank
-    error = torch.where(pool.is_positive & (worse > ROUNDING), error, 0) / pool.num_positives
+    error = torch.where(pool.is_positive, error.clamp_min(0), 0) / pool.num_positives  # below 0 only by rounding
     # seen from the other side, who is scored above becomes who is scored below, and a smaller y a larger one
     mirrored = (-pool.positives.flip(0), -quality.flip(0), _ratio(error, worse).flip(0).unsqueeze(-1))
     return error, sum_above_of_smaller_key(*mirrored, delta).squeeze(-1).flip(0)
 
 
 def _ratio(error: Tensor, number: Tensor) -> Tensor:
-    """What each of so many is given of an error; nothing where there is none."""
-    return torch.where(error > 0, error / number, 0)
+    """What each of so many is given of an error; nothing where there is nobody."""
+    return torch.where(number > 0, error / number, 0)
 
 
 def _error_driven(logits: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
