@@ -12,6 +12,7 @@ from hardmine.ranking import (
     sum_above_of_smaller_key,
     top_among,
     top_balanced,
+    top_indices,
     top_preferred,
 )
 from hardmine.samples import BACKGROUND, IGNORE, Assignment
@@ -53,6 +54,14 @@ def test_top_preferred_takes_the_preferred_first(row, quota):
     first = top_among(key, candidates & preferred, quota)
     rest = top_among(key, candidates & ~preferred, quota - first.sum(-1, keepdim=True))
     assert torch.equal(top_preferred(key, candidates, preferred, quota), first | rest)
+
+
+@given(ROWS, st.integers(1, 14))
+@settings(max_examples=200, deadline=None)
+def test_top_indices_is_the_start_of_a_stable_sort(row, num):
+    key = torch.tensor([[-torch.inf if key == -3 else key / 2 for key, _ in row]], dtype=torch.float64).view(1, -1)
+    expected = sorted(range(len(row)), key=lambda i: (-key[0, i], i))[:num]
+    assert top_indices(key, num)[0].tolist() == expected
 
 
 def test_rows_do_not_see_each_other():

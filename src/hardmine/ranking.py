@@ -8,6 +8,8 @@
 | IoU-balanced    | noise | image, IoU bin  | num/K, then random top-up |
 | instance-balanced | noise | object        | num/G, then random top-up |
 | pixel OHEM      | loss  | batch           | B · min_kept  |
+| ATSS            | -distance | object, level | k         |
+| TAL, SimOTA     | fit of the prediction | object | k     |
 | IoU-HLR         | IoU   | object, then class | all: the rank becomes a weight |
 
 No loop over images or groups, no boolean gather, no host synchronisation: shapes are static throughout.
@@ -85,7 +87,7 @@ def top_preferred(key: Tensor, candidates: Tensor, preferred: Tensor, quota: int
 
 
 def top_indices(key: Tensor, num: int) -> Tensor:
-    """Places of the ``num`` largest keys, largest first, or of all where there are fewer: (..., N) -> (..., K) int64.
+    """Places of the ``num`` > 0 largest keys, largest first, or of all if there are fewer: (..., N) -> (..., K) int64.
 
     Ties keep their order. `torch.topk` leaves open which of equal keys it takes, and devices differ in it; so it finds
     the least key that gets in, and then all above it and the first that equal it. No sort of all N.

@@ -124,6 +124,7 @@ ASSIGNERS: dict[str, Callable[[], nn.Module]] = {
     "ATSS, in chunks": lambda: ATSS(chunk=1),
     "TaskAligned": lambda: TaskAligned(4),
     "TaskAligned, in chunks": lambda: TaskAligned(chunk=1),
+    "TaskAligned, over all": lambda: TaskAligned(4, rank_over="all"),
     "SimOTA": SimOTA,
     "SimOTA, in chunks": lambda: SimOTA(chunk=1),
     "Hungarian": Hungarian,

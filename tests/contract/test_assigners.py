@@ -22,21 +22,50 @@ def test_shapes_dtypes_and_values(assigner, anchors, ground_truth, levels, predi
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16], ids=str)
 def test_works_in_every_precision(assigner, anchors, ground_truth, levels, predictions, dtype):
-    assignment = assigner(anchors.to(dtype), ground_truth, levels=levels, predictions=predictions)
-    assert assignment.iou.dtype == dtype
-    assert torch.isfinite(assignment.iou).all()
+    for said in (predictions, Predictions(predictions.boxes.to(dtype), predictions.scores.to(dtype))):
+        assignment = assigner(anchors.to(dtype), ground_truth, levels=levels, predictions=said)
+        assert assignment.iou.dtype == dtype
+        assert torch.isfinite(assignment.iou).all()
+        assert assignment.quality is None or assignment.quality.dtype == dtype
+
+
+def test_quality_is_a_share_and_of_positives_only(assigner, anchors, ground_truth, levels, predictions):
+    assignment = assigner(anchors, ground_truth, levels=levels, predictions=predictions)
+    if assignment.quality is not None:
+        assert ((assignment.quality > 0) == assignment.is_positive).all()
+        assert (assignment.quality <= 1 + 1e-6).all()
+
+
+@pytest.mark.parametrize("score", [0.0, 1e-30, 1.0])
+def test_saturated_scores_are_survived(assigner, anchors, ground_truth, levels, predictions, score):
+    certain = Predictions(predictions.boxes, torch.full_like(predictions.scores, score))
+    assignment = assigner(anchors, ground_truth, levels=levels, predictions=certain)
+    for values in (assignment.iou, assignment.quality):
+        assert values is None or torch.isfinite(values).all()
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 7])
+def test_parts_of_any_size_give_the_same(assigner, anchors, ground_truth, levels, predictions, chunk):
+    expected = assigner(anchors, ground_truth, levels=levels, predictions=predictions)
+    assigner.chunk = chunk
+    assignment = assigner(anchors, ground_truth, levels=levels, predictions=predictions)
+    assert torch.equal(assignment.matched_gt, expected.matched_gt)
+    assert torch.equal(assignment.iou, expected.iou)
 
 
 @pytest.mark.parametrize("poison", [torch.nan, torch.inf])
 def test_padded_samples_are_ignored_and_change_nothing(assigner, anchors, ground_truth, levels, predictions, poison):
     is_padding = torch.rand(anchors.shape[:2]) < 0.3
     poisoned = anchors.masked_fill(is_padding.unsqueeze(-1), poison)
-    assignment = assigner(poisoned, ground_truth, is_padding=is_padding, levels=levels, predictions=predictions)
+    said = (each.masked_fill(is_padding.unsqueeze(-1), poison) for each in (predictions.boxes, predictions.scores))
+    said = Predictions(*said)
+    assignment = assigner(poisoned, ground_truth, is_padding=is_padding, levels=levels, predictions=said)
     assert (assignment.matched_gt[is_padding] == IGNORE).all()
     assert (assignment.iou[is_padding] == 0).all()
     clean = assigner(anchors, ground_truth, is_padding=is_padding, levels=levels, predictions=predictions)
     assert torch.equal(assignment.matched_gt, clean.matched_gt)
     assert torch.equal(assignment.iou, clean.iou)
+    assert clean.quality is None or torch.equal(assignment.quality, clean.quality)
 
 
 @pytest.mark.parametrize("poison", [torch.nan, torch.inf])
@@ -63,6 +92,8 @@ def test_a_batch_equals_its_images_one_by_one(assigner, anchors, ground_truth, l
         alone = assigner(anchors[b : b + 1], own, levels=levels, predictions=said)
         assert torch.equal(alone.matched_gt[0], together.matched_gt[b])
         assert torch.equal(alone.iou[0], together.iou[b])
+        if together.quality is not None:  # powers are rounded otherwise at the end of a vector
+            torch.testing.assert_close(alone.quality[0], together.quality[b])
 
 
 def test_permuting_samples_of_a_level_permutes_the_assignment(assigner, anchors, ground_truth, levels, predictions):

@@ -91,7 +91,7 @@ class TaskAligned(Assigner):
 def _quality(index: Tensor, fit: Tensor, iou: Tensor, matched: Tensor) -> Tensor:
     """The fit of each positive, rescaled so that an object's largest is its largest IoU; (B, G, K) -> (B, N)."""
     owner = matched.gather(1, index.flatten(1)).view_as(index)
-    own = (fit > 0) & (owner == torch.arange(index.shape[1], device=index.device)[:, None])
+    own = owner == torch.arange(index.shape[1], device=index.device)[:, None]
     fit, iou = torch.where(own, fit, 0), torch.where(own, iou, 0)
     best = largest(fit)
     scaled = fit / torch.where(best > 0, best, 1) * largest(iou)
