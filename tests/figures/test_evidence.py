@@ -17,11 +17,14 @@ def test_all_samples_of_the_head_that_detects_are_seen(dense, two_stage):
 
 
 def test_every_look_sees_the_same_and_leaves_the_random_stream_alone(two_stage):
-    state = torch.get_rng_state()
-    first, second = (two_stage.pulls(RECIPES["random"]()) for _ in range(2))
-    assert torch.equal(first.size, second.size)
-    assert torch.equal(torch.get_rng_state(), state)
-    noise = [two_stage.samples(frozenset({"noise"}))[0]["noise"] for _ in range(2)]
+    sizes, noise = [], []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        state = torch.get_rng_state()
+        sizes.append(two_stage.pulls(RECIPES["random"]()).size)
+        noise.append(two_stage.samples(frozenset({"noise"}))[0]["noise"])
+        assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(*sizes)
     assert torch.equal(*noise)
 
 

@@ -8,6 +8,7 @@ def test_figures_stand_beside_and_above_each_other():
     assert [len(row) for row in one.beside(two).rows] == [3]
     stacked = one.beside(one).above(two)
     assert [len(row) for row in stacked.rows] == [2, 2]
+    assert [len(row) for row in stacked.above(one).rows] == [2, 2, 1]
     assert (stacked.title, stacked.note) == ("one", "first first second")
 
 

@@ -25,5 +25,10 @@ def test_cross_entropy_drowns_in_negatives_and_three_to_one_mining_does_not(dens
     assert of_negatives["ce"] > of_negatives["hnm"]
 
 
+def test_only_negatives_are_told_apart_by_their_iou(two_stage):
+    _, ious, _ = draw_gradients(RECIPES["ohem"](), two_stage).panels
+    assert [series.y[-1] for series in ious.series] == [0, 0], "positives are those with IoU from .5 on"
+
+
 def test_the_note_says_where_the_samples_are_from(two_stage):
     assert "12 images of scenes (train); fasterrcnn of run" in draw_gradients(RECIPES["ohem"](), two_stage).note

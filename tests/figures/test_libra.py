@@ -19,6 +19,7 @@ def test_balanced_sampling_keeps_more_negatives_of_higher_iou(two_stage):
     random, ohem, libra, _ = panel.series
     assert [series.name.split(":")[0] for series in panel.series] == ["random", "OHEM", "libra", "all mistaken ones"]
     assert all(sum(series.y) == pytest.approx(1) for series in (random, ohem, libra))
+    assert all(series.y[-1] == 0 for series in panel.series), "positives, with IoU from .5 on, are not among them"
     assert 1 - libra.y[0] > 1.2 * (1 - random.y[0])
     assert all(series.name.endswith("above 0.05") for series in panel.series)
 
