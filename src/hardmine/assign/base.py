@@ -60,7 +60,7 @@ class Assigner(nn.Module, ABC):
         """
 
     def chunks(self, num_objects: int, num_samples: int) -> Iterator[slice]:
-        """Parts of the ground truths to compare at a time with so many samples of the whole batch."""
+        """Parts of the ground truths, or classes, to take at a time with so many samples of the whole batch."""
         step = self.chunk or max(1, CHUNK_PAIRS // max(1, num_samples))
         return (slice(start, min(start + step, num_objects)) for start in range(0, num_objects, step))
 

@@ -84,7 +84,7 @@ class SimOTA(Assigner):
         pairing = Pairing.of(boxes, ground_truth, is_padding)
         reach = stride_of(pairing.boxes, fitting(levels, boxes)) * self.center_radius  # (N,)
         said, is_candidate = pairing.predicted(predictions), self._is_candidate(pairing, reach)
-        nothing = _minus_log(1 - said.scores).sum(dim=-1)  # (B, N), what it costs to name no class
+        nothing = self._cost_of_nothing(said.scores)  # (B, N)
         highest = torch.full_like(nothing, -torch.inf)
         favourite, taken = torch.full_like(is_candidate, BACKGROUND, dtype=torch.int64), []
         for part in self._parts(pairing):
@@ -99,6 +99,13 @@ class SimOTA(Assigner):
 
     def _parts(self, pairing: Pairing) -> Iterator[slice]:
         return self.chunks(pairing.objects.shape[1], pairing.is_padding.numel())
+
+    def _cost_of_nothing(self, scores: Tensor) -> Tensor:
+        """What it costs each sample to name no class, (B, N, C) -> (B, N); so each pair only costs what it adds."""
+        cost = torch.zeros_like(scores[..., 0])
+        for part in self.chunks(scores.shape[-1], cost.numel()):
+            cost = cost + _minus_log(1 - scores[..., part]).sum(dim=-1)
+        return cost
 
     def _is_candidate(self, pairing: Pairing, reach: Tensor) -> Tensor:
         """Samples inside or near any object, (B, N)."""
