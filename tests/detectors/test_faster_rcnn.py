@@ -132,3 +132,14 @@ def test_ohem_trains_on_the_samples_of_largest_loss(make_model, make_batch, watc
         valid = samples.assignment.is_valid[b]
         assert kept[b].sum() == 8
         assert loss[b][kept[b] > 0].min() >= loss[b][valid & (kept[b] == 0)].max()
+
+
+def test_carl_without_preference_is_the_box_loss_twice(make_model, make_batch):
+    """With bias 1 every positive weighs 1 + 1, over as many samples as the framework divides by."""
+    model, batch = make_model("fasterrcnn"), make_batch(1)
+    losses = []
+    for recipe in (recipes.random(), recipes.carl(bias=1.0)):
+        torch.manual_seed(0)
+        losses.append(wrap(model, recipe).train()(*batch))
+    torch.testing.assert_close(losses[1]["loss_box_reg"], 2 * losses[0]["loss_box_reg"])
+    torch.testing.assert_close(losses[1]["loss_classifier"], losses[0]["loss_classifier"])

@@ -19,6 +19,7 @@ from hardmine.errors import ConfigError, HardmineError
 __all__ = ["app", "main"]
 
 USAGE_ERROR, INTERRUPTED = 2, 130
+ALL = "all"
 UsageError: Any = typer.BadParameter.__base__  # of click, or of typer's own copy of it: that depends on its version
 
 app = typer.Typer(
@@ -51,7 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @app.command()
 @takes_training_options
 def compare(
-    recipes: Annotated[str, typer.Option(help="All are compared to the first.")] = "random,ohem,hnm",
+    recipes: Annotated[
+        str, typer.Option(help="Compared to the first; or: all, for all that the detector takes.")
+    ] = "random,ohem,hnm",
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds: each recipe is trained once per seed.")] = 1,
     out: Out = Path("runs/compare"),
     resume: Resume = False,
@@ -66,10 +69,11 @@ def compare(
 
     from hardmine.cli.recipe_arguments import parse_recipes
     from hardmine.cli.tables import comparison_table
-    from hardmine.training.compare import compare as run_comparison
+    from hardmine.training.compare import compare as run_comparison, every_recipe
 
     config = given_options(training)
-    comparison = run_comparison(config, parse_recipes(recipes), range(seeds), out, resume=resume)
+    choices = every_recipe(config) if recipes == ALL else parse_recipes(recipes)
+    comparison = run_comparison(config, choices, range(seeds), out, resume=resume)
     if PartialState().is_main_process:
         _show(comparison_table(comparison), *comparison.notes, f"Results: compare.json, compare.csv and runs in {out}")
 

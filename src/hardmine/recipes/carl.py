@@ -1,5 +1,6 @@
 """Classification-aware regression loss, the second half of prime sample attention."""
 
+from hardmine.normalize import PerValid
 from hardmine.recipes.isr import PISA_PAPER
 from hardmine.recipes.recipe import HeadTraits, Recipe, Slot, Slots
 from hardmine.sampling import CARL
@@ -11,7 +12,9 @@ def classification_aware(head: HeadTraits, k: float, bias: float) -> dict[str, S
     """The box loss and, added to it, the box loss weighted by the score of the label."""
     if head.name == "rpn":
         return {}
-    return {"regress": Slot(CARL(k, bias, base=1.0, activation=head.activation))}
+    # a RoI head's box loss is divided by all samples, of which CARL weighs the positives only
+    normalize = PerValid() if head.name == "roi" else None
+    return {"regress": Slot(CARL(k, bias, base=1.0, activation=head.activation), normalize=normalize)}
 
 
 def carl(k: float = 1.0, bias: float = 0.2) -> Recipe:
