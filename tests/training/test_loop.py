@@ -125,8 +125,11 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(reference, small, tmp_path)
     assert folder.metrics.read_text().startswith(first_epoch)  # with its seconds: it was not trained again
 
 
-def test_averaged_weights_and_recipes_with_noise_go_on_exactly_too(small, tmp_path, monkeypatch):
-    config = small(detector="fasterrcnn", recipe="random", ema=0.9, eval_every=1)
+@pytest.mark.parametrize(("detector", "recipe"), [("fasterrcnn", "random"), ("fcos", "ghm"), ("fasterrcnn", "seesaw")])
+def test_averaged_weights_and_recipes_with_noise_or_memory_go_on_exactly_too(
+    detector, recipe, small, tmp_path, monkeypatch
+):
+    config = small(detector=detector, recipe=recipe, ema=0.9, eval_every=1)
     whole = train(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
         interrupt_at(patch, 12 + 6, InterruptedError())

@@ -28,6 +28,7 @@ def on_two_processes(folder: Path, configs: Sequence[TrainingConfig]) -> None:
 
 def test_two_processes_train_as_one_does(small, tmp_path, monkeypatch):
     choices = [{"detector": "retinanet", "recipe": "focal"}, {"detector": "fasterrcnn", "recipe": "random"}]
+    choices += [{"detector": "fcos", "recipe": recipe} for recipe in ("ghm", "efl", "tood")]  # statistics over ranks
     configs = {size: [small(batch_size=size, **choice) for choice in choices] for size in (2, 4)}
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()

@@ -29,7 +29,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         unfinished.unlink(missing_ok=True)
         raise RunError(
             f"cannot write {path} ({error.strerror or error}); what was there before is kept. "
-            "Make room, or check the folder's permissions, then continue with --resume"
+            "Make room, or check the folder's permissions, and start again; a training goes on with --resume"
         ) from error
 
 
