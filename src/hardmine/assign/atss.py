@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from hardmine.assign.base import Assigner, AssignerEvidence, Pairing, centre_of, first_claim, fitting, largest, margin
+from hardmine.assign.base import Assigner, AssignerEvidence, Pairing, centre_of, first_claim, largest, margin
 from hardmine.boxes import paired_iou
 from hardmine.errors import ConfigError
 from hardmine.ranking import top_indices
-from hardmine.samples import Assignment, GroundTruth, Levels, Predictions
+from hardmine.samples import Assignment
 
 __all__ = ["ATSS"]
 
@@ -40,18 +40,8 @@ class ATSS(Assigner):
             raise ConfigError(f"ATSS needs k >= 1, got {k}")
         self.k = k
 
-    @torch.no_grad()
-    def forward(
-        self,
-        boxes: Tensor,
-        ground_truth: GroundTruth,
-        *,
-        is_padding: Tensor | None = None,
-        levels: Levels | None = None,
-        predictions: Predictions | None = None,
-    ) -> Assignment:
-        pairing = Pairing.of(boxes, ground_truth, is_padding)
-        candidates = self._candidates(pairing, fitting(levels, boxes))  # (B, G, K)
+    def match(self, pairing: Pairing) -> Assignment:
+        candidates = self._candidates(pairing)  # (B, G, K)
         shape, flat = candidates.shape, candidates.flatten(1)
         objects = pairing.objects.unsqueeze(2)
         near = pairing.boxes.gather(1, flat.unsqueeze(-1).expand(-1, -1, 4)).view(*shape, 4)
@@ -59,11 +49,11 @@ class ATSS(Assigner):
         is_sample = ~pairing.is_padding.gather(1, flat).view(shape)
         positive = is_sample & pairing.is_object.unsqueeze(-1)
         positive &= (iou >= _threshold(iou, is_sample)) & (margin(*centre_of(near), objects) > 0)
-        return self.settle(pairing, first_claim(candidates, positive, iou, boxes.shape[1]))
+        return self.settle(pairing, first_claim(candidates, positive, iou, pairing.boxes.shape[1]))
 
-    def _candidates(self, pairing: Pairing, levels: Levels) -> Tensor:
+    def _candidates(self, pairing: Pairing) -> Tensor:
         """The nearest samples of every level to each object, (B, G, K)."""
-        nearest, start = [], 0
+        levels, nearest, start = pairing.levels, [], 0
         centres = torch.stack(centre_of(pairing.boxes), dim=1).unsqueeze(2)  # (B, 2, 1, N)
         centres = centres.masked_fill(pairing.is_padding[:, None, None], torch.inf)
         for num, per_location in zip(levels.num_samples, levels.per_location, strict=True):

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from hardmine.boxes import pairwise_iou, pairwise_overlap_of_second
+from hardmine.boxes import at_least_float32, pairwise_iou, pairwise_overlap_of_second
 from hardmine.errors import ConfigError, ShapeError
 from hardmine.samples import BACKGROUND, IGNORE, Assignment, GroundTruth, Levels, Predictions
 
@@ -16,6 +16,7 @@ __all__ = ["Assigner", "AssignerEvidence"]
 
 AssignerEvidence = Literal["levels", "predictions"]
 """What an assigner may need to know beside the boxes and the ground truth."""
+NO_LEVELS = Levels((), (), ())
 CHUNK_PAIRS = 1 << 21
 """Pairs of an object and a sample, over the batch, that are compared at a time where no ``chunk`` is given."""
 
@@ -43,6 +44,10 @@ class Assigner(nn.Module, ABC):
         self.ignore_overlap, self.chunk = ignore_overlap, chunk
 
     @abstractmethod
+    def match(self, pairing: "Pairing") -> Assignment:
+        """Which object each sample belongs to; called without gradient."""
+
+    @torch.no_grad()
     def forward(
         self,
         boxes: Tensor,
@@ -58,6 +63,11 @@ class Assigner(nn.Module, ABC):
         levels, predictions: assigners that do not name them in `needs` take no notice of them.
         Raises: ShapeError: something needed is absent or does not fit.
         """
+        levels = _fitting(levels, boxes) if "levels" in self.needs else NO_LEVELS
+        said = (
+            _predicted(predictions, boxes) if "predictions" in self.needs else Predictions(boxes[:, :0], boxes[:, :0])
+        )
+        return self.match(Pairing.of(boxes, ground_truth, is_padding, levels, said))
 
     def chunks(self, num_objects: int, num_samples: int) -> Iterator[slice]:
         """Parts of the ground truths, or classes, to take at a time with so many samples of the whole batch."""
@@ -91,7 +101,8 @@ class Pairing:
     """Samples and objects to be paired, in float32 at least, whatever padding holds made an empty box at the origin.
 
     boxes: (B, N, 4).  objects: (B, G, 4).  labels, is_object: (B, G).  is_padding: (B, N).  ignore_regions: (B, R, 4).
-    dtype: of the boxes as they came.
+    levels, predictions: empty where the method does not need them; padding stays what it is in predictions, since
+    copies of all scores would be dear.  dtype: of the boxes as they came.
     """
 
     boxes: Tensor
@@ -100,50 +111,43 @@ class Pairing:
     is_object: Tensor
     is_padding: Tensor
     ignore_regions: Tensor
+    levels: Levels
+    predictions: Predictions
     dtype: torch.dtype
 
     @classmethod
-    def of(cls, boxes: Tensor, ground_truth: GroundTruth, is_padding: Tensor | None) -> "Pairing":
+    def of(
+        cls, boxes: Tensor, ground_truth: GroundTruth, is_padding: Tensor | None, levels: Levels, said: Predictions
+    ) -> "Pairing":
         if is_padding is None:
             is_padding = torch.zeros(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
-        safe = precise(boxes).masked_fill(is_padding.unsqueeze(-1), 0)
+        safe = at_least_float32(boxes).masked_fill(is_padding.unsqueeze(-1), 0)
         objects = ground_truth.boxes.to(safe.dtype).masked_fill(~ground_truth.is_object.unsqueeze(-1), 0)
         regions = ground_truth.ignore_regions.to(safe.dtype)
-        return cls(safe, objects, ground_truth.labels, ground_truth.is_object, is_padding, regions, boxes.dtype)
+        labels, is_object = ground_truth.labels, ground_truth.is_object
+        return cls(safe, objects, labels, is_object, is_padding, regions, levels, said, boxes.dtype)
 
-    def predicted(self, predictions: Predictions | None) -> Predictions:
-        """The predictions in float32 at least; padding stays what it is, copies of all scores would be dear.
-
-        Raises: ShapeError: there are none, or not one for each sample.
-        """
-        B, N = self.is_padding.shape
-        if predictions is None:
-            raise ShapeError("expected predictions, got None")
-        shapes = tuple(predictions.boxes.shape), tuple(predictions.scores.shape)
-        if shapes[0] != (B, N, 4) or shapes[1][:2] != (B, N):
-            raise ShapeError(f"expected predictions of boxes ({B}, {N}, 4) and scores ({B}, {N}, C), got {shapes}")
-        return Predictions(precise(predictions.boxes), precise(predictions.scores))
+    @property
+    def stride(self) -> Tensor:
+        """The stride of each sample's level, (N,)."""
+        per_level = zip(self.levels.num_samples, self.levels.strides, strict=True)
+        return torch.cat([self.boxes.new_full((count,), stride) for count, stride in per_level])
 
 
-def precise(values: Tensor) -> Tensor:
-    """The values in float32 at least: half precision cannot hold an area, nor tell apart what is to be ranked."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
-
-
-def fitting(levels: Levels | None, boxes: Tensor) -> Levels:
-    """The levels, if they are those of these boxes.
-
-    Raises: ShapeError: they are not, or there are none.
-    """
+def _fitting(levels: Levels | None, boxes: Tensor) -> Levels:
     if levels is None or sum(levels.num_samples) != boxes.shape[1] or len(levels.strides) != len(levels.num_samples):
         raise ShapeError(f"expected levels with a stride each and {boxes.shape[1]} samples in all, got {levels}")
     return levels
 
 
-def stride_of(boxes: Tensor, levels: Levels) -> Tensor:
-    """The stride of each sample's level, (N,)."""
-    per_level = zip(levels.num_samples, levels.strides, strict=True)
-    return torch.cat([boxes.new_full((count,), stride) for count, stride in per_level])
+def _predicted(predictions: Predictions | None, boxes: Tensor) -> Predictions:
+    B, N = boxes.shape[:2]
+    if predictions is None:
+        raise ShapeError("expected predictions, got None")
+    shapes = tuple(predictions.boxes.shape), tuple(predictions.scores.shape)
+    if shapes[0] != (B, N, 4) or shapes[1][:2] != (B, N):
+        raise ShapeError(f"expected predictions of boxes ({B}, {N}, 4) and scores ({B}, {N}, C), got {shapes}")
+    return Predictions(at_least_float32(predictions.boxes), at_least_float32(predictions.scores))
 
 
 def centre_of(boxes: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from hardmine.assign.base import Assigner, AssignerEvidence, Pairing, centre_of, fitting, margin, off_centre, stride_of
+from hardmine.assign.base import Assigner, AssignerEvidence, Pairing, centre_of, margin, off_centre
 from hardmine.boxes import area
 from hardmine.errors import ConfigError
-from hardmine.samples import BACKGROUND, Assignment, GroundTruth, Levels, Predictions
+from hardmine.samples import BACKGROUND, Assignment, Levels
 
 __all__ = ["FCOSPoints"]
 
@@ -33,21 +33,11 @@ class FCOSPoints(Assigner):
             raise ConfigError(f"FCOSPoints needs radius > 0, got {radius}")
         self.radius = radius
 
-    @torch.no_grad()
-    def forward(
-        self,
-        boxes: Tensor,
-        ground_truth: GroundTruth,
-        *,
-        is_padding: Tensor | None = None,
-        levels: Levels | None = None,
-        predictions: Predictions | None = None,
-    ) -> Assignment:
-        levels, pairing = fitting(levels, boxes), Pairing.of(boxes, ground_truth, is_padding)
-        stride = stride_of(pairing.boxes, levels)  # (N,)
-        points, size_range = centre_of(pairing.boxes), _size_range(stride, levels)
+    def match(self, pairing: Pairing) -> Assignment:
+        stride = pairing.stride  # (N,)
+        points, size_range = centre_of(pairing.boxes), _size_range(stride, pairing.levels)
         smallest = torch.full_like(points[0], torch.inf)
-        matched = torch.full(smallest.shape, BACKGROUND, device=boxes.device)
+        matched = torch.full(smallest.shape, BACKGROUND, device=smallest.device)
         for part in self.chunks(pairing.objects.shape[1], smallest.numel()):
             gt = pairing.objects[:, part]
             fits = self._fits(points, gt, stride, size_range) & pairing.is_object[:, part, None]  # (B, chunk, N)

@@ -9,7 +9,7 @@ from torch import Tensor
 from hardmine.assign.base import Assigner, AssignerEvidence, Pairing, scores_of
 from hardmine.boxes import generalized_iou
 from hardmine.errors import ConfigError
-from hardmine.samples import BACKGROUND, Assignment, GroundTruth, Levels, Predictions
+from hardmine.samples import BACKGROUND, Assignment
 
 __all__ = ["Hungarian"]
 
@@ -69,25 +69,15 @@ class Hungarian(Assigner):
         self.cls_weight, self.l1_weight, self.iou_weight = weights
         self.class_cost, self.alpha, self.gamma, self.unit_px = class_cost, alpha, gamma, unit_px
 
-    @torch.no_grad()
-    def forward(
-        self,
-        boxes: Tensor,
-        ground_truth: GroundTruth,
-        *,
-        is_padding: Tensor | None = None,
-        levels: Levels | None = None,
-        predictions: Predictions | None = None,
-    ) -> Assignment:
-        pairing = Pairing.of(boxes, ground_truth, is_padding)
-        said = pairing.predicted(predictions)
+    def match(self, pairing: Pairing) -> Assignment:
         parts = self.chunks(pairing.objects.shape[1], pairing.is_padding.numel())
-        cost = torch.cat([self._cost(pairing, said, part) for part in parts], dim=1)
+        cost = torch.cat([self._cost(pairing, part) for part in parts], dim=1)
         matched = _match_on_host(cost, pairing.is_object, ~pairing.is_padding)  # pyright: ignore[reportCallIssue]
-        return self.settle(pairing, matched.to(boxes.device))
+        return self.settle(pairing, matched.to(pairing.boxes.device))
 
-    def _cost(self, pairing: Pairing, said: Predictions, part: slice) -> Tensor:
+    def _cost(self, pairing: Pairing, part: slice) -> Tensor:
         """Of giving each sample to some of the objects, (B, chunk, N)."""
+        said = pairing.predictions
         objects, predicted = pairing.objects[:, part].unsqueeze(2), said.boxes.unsqueeze(1)
         left, top, right, bottom = (a - b for a, b in zip(predicted.unbind(-1), objects.unbind(-1), strict=True))
         distance = ((left + right).abs() + (top + bottom).abs()) / 2 + (right - left).abs() + (bottom - top).abs()

@@ -8,7 +8,7 @@ from torch import Tensor
 from hardmine.assign.base import Assigner, Pairing
 from hardmine.boxes import pairwise_iou
 from hardmine.errors import ConfigError
-from hardmine.samples import BACKGROUND, IGNORE, Assignment, GroundTruth, Levels, Predictions
+from hardmine.samples import BACKGROUND, IGNORE, Assignment
 
 __all__ = ["MaxIoU"]
 
@@ -58,17 +58,7 @@ class MaxIoU(Assigner):
         self.positive_iou, self.negative_iou, self.min_positive_iou = positive_iou, negative_iou, min_positive_iou
         self.force_match = force_match
 
-    @torch.no_grad()
-    def forward(
-        self,
-        boxes: Tensor,
-        ground_truth: GroundTruth,
-        *,
-        is_padding: Tensor | None = None,
-        levels: Levels | None = None,
-        predictions: Predictions | None = None,
-    ) -> Assignment:
-        pairing = Pairing.of(boxes, ground_truth, is_padding)
+    def match(self, pairing: Pairing) -> Assignment:
         iou, best_gt, forced_gt = self._best_matches(pairing)
         matched = torch.where(iou < self.negative_iou, BACKGROUND, IGNORE)
         matched = torch.where((iou >= self.positive_iou) & (best_gt >= 0), best_gt, matched)

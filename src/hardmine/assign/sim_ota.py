@@ -11,16 +11,14 @@ from hardmine.assign.base import (
     Pairing,
     centre_of,
     first_claim,
-    fitting,
     margin,
     off_centre,
     scores_of,
-    stride_of,
 )
 from hardmine.boxes import pairwise_iou
 from hardmine.errors import ConfigError
 from hardmine.ranking import top_indices
-from hardmine.samples import BACKGROUND, Assignment, GroundTruth, Levels, Predictions
+from hardmine.samples import BACKGROUND, Assignment
 
 __all__ = ["SimOTA"]
 
@@ -71,25 +69,15 @@ class SimOTA(Assigner):
         self.center_radius, self.candidates = center_radius, candidates
         self.iou_weight, self.cls_weight = iou_weight, cls_weight
 
-    @torch.no_grad()
-    def forward(
-        self,
-        boxes: Tensor,
-        ground_truth: GroundTruth,
-        *,
-        is_padding: Tensor | None = None,
-        levels: Levels | None = None,
-        predictions: Predictions | None = None,
-    ) -> Assignment:
-        pairing = Pairing.of(boxes, ground_truth, is_padding)
-        reach = stride_of(pairing.boxes, fitting(levels, boxes)) * self.center_radius  # (N,)
-        said, is_candidate = pairing.predicted(predictions), self._is_candidate(pairing, reach)
+    def match(self, pairing: Pairing) -> Assignment:
+        said, reach = pairing.predictions, pairing.stride * self.center_radius  # (N,)
+        is_candidate = self._is_candidate(pairing, reach)
         nothing = self._cost_of_nothing(said.scores)  # (B, N)
         highest = torch.full_like(nothing, -torch.inf)
         favourite, taken = torch.full_like(is_candidate, BACKGROUND, dtype=torch.int64), []
         for part in self._parts(pairing):
             iou = pairwise_iou(pairing.objects[:, part], said.boxes)  # (B, chunk, N)
-            preference = self._preference(pairing, said, nothing, reach, iou, part)
+            preference = self._preference(pairing, nothing, reach, iou, part)
             taken.append(self._take(preference, torch.where(is_candidate.unsqueeze(1), iou, 0)))
             most, gt = preference.max(dim=1)
             favourite = torch.where(most > highest, gt + part.start, favourite)
@@ -115,14 +103,12 @@ class SimOTA(Assigner):
             found = found | (inside | near).any(dim=1)
         return found
 
-    def _preference(
-        self, pairing: Pairing, said: Predictions, nothing: Tensor, reach: Tensor, iou: Tensor, part: slice
-    ) -> Tensor:
+    def _preference(self, pairing: Pairing, nothing: Tensor, reach: Tensor, iou: Tensor, part: slice) -> Tensor:
         """The larger, the rather an object takes a sample, (B, chunk, N); it falls with the cost.
 
         In (0, 1] where the sample is inside and near, not above 0 where it is one of them, -inf where it is neither.
         """
-        score = scores_of(pairing.labels[:, part], said.scores)
+        score = scores_of(pairing.labels[:, part], pairing.predictions.scores)
         named = nothing.unsqueeze(1) + _minus_log(score) - _minus_log(1 - score)
         cost = (self.cls_weight * named - self.iou_weight * (iou + 1e-7).log()).clamp_min(0)
         inside, near = _places(pairing, reach, part)

@@ -10,7 +10,7 @@ from hardmine.assign.base import Assigner, AssignerEvidence, Pairing, centre_of,
 from hardmine.boxes import pairwise_iou
 from hardmine.errors import ConfigError
 from hardmine.ranking import top_indices
-from hardmine.samples import Assignment, GroundTruth, Levels, Predictions
+from hardmine.samples import Assignment
 
 __all__ = ["TaskAligned"]
 
@@ -56,28 +56,17 @@ class TaskAligned(Assigner):
             raise ConfigError(f"TaskAligned rank_over must be one of {get_args(RankOver)}, got {rank_over!r}")
         self.k, self.alpha, self.beta, self.rank_over = k, alpha, beta, rank_over
 
-    @torch.no_grad()
-    def forward(
-        self,
-        boxes: Tensor,
-        ground_truth: GroundTruth,
-        *,
-        is_padding: Tensor | None = None,
-        levels: Levels | None = None,
-        predictions: Predictions | None = None,
-    ) -> Assignment:
-        pairing = Pairing.of(boxes, ground_truth, is_padding)
-        said = pairing.predicted(predictions)
+    def match(self, pairing: Pairing) -> Assignment:
         parts = self.chunks(pairing.objects.shape[1], pairing.is_padding.numel())
-        best = [self._best(pairing, said, part) for part in parts]
+        best = [self._best(pairing, part) for part in parts]
         index, fit, iou = (torch.cat(pieces, dim=1) for pieces in zip(*best, strict=True))  # (B, G, K)
-        matched = first_claim(index, fit > 0, iou, boxes.shape[1])
+        matched = first_claim(index, fit > 0, iou, pairing.boxes.shape[1])
         quality = _quality(index, fit, iou, matched)
-        return replace(self.settle(pairing, matched), quality=quality.to(boxes.dtype))
+        return replace(self.settle(pairing, matched), quality=quality.to(pairing.dtype))
 
-    def _best(self, pairing: Pairing, said: Predictions, part: slice) -> tuple[Tensor, Tensor, Tensor]:
+    def _best(self, pairing: Pairing, part: slice) -> tuple[Tensor, Tensor, Tensor]:
         """The best samples of some objects, how well each fits, 0 for none, and IoU of the prediction, (B, G, K)."""
-        objects = pairing.objects[:, part]
+        objects, said = pairing.objects[:, part], pairing.predictions
         iou = pairwise_iou(objects, said.boxes)  # (B, chunk, N)
         fit = iou.pow(self.beta) * scores_of(pairing.labels[:, part], said.scores).pow(self.alpha)
         fit = fit.masked_fill(pairing.is_padding.unsqueeze(1), 0)
