@@ -1,7 +1,8 @@
 """GIoU against torchvision's (the same formula) and mmdetection's.
 
-mmdetection bounds both denominators from below by 1e-6 where torchvision and we add 1e-7, and clamps the sides of the
-overlap but not of the areas; the two agree on all boxes of positive area, and on empty boxes differ by what 0/0 is.
+torchvision adds 1e-7 to both denominators and mmdetection bounds them from below by 1e-6; ours are as they are,
+but that 0 becomes 1. mmdetection clamps the sides of the overlap but not of the areas. All agree on boxes of positive
+area, and differ on empty boxes by what 0/0 is.
 """
 
 import torch
