@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "hardmine"
 MODULES = sorted(SOURCE.rglob("*.py"))
 ORDER = (
-    "errors", "boxes", "samples", "ranking", "ranks", "assign", "sampling", "losses", "normalize",
+    "errors", "boxes", "samples", "ranking", "score_order", "ranks", "assign", "sampling", "losses", "normalize",
     "recipes", "detectors", "data", "evaluation", "training", "figures", "cli",
 )  # fmt: skip
 RECIPES = [path for path in (SOURCE / "recipes").glob("*.py") if path.name not in ("__init__.py", "recipe.py")]

@@ -5,17 +5,13 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from hardmine.ranking import (
-    ScorePool,
-    SoftOrder,
     rank_in_groups,
-    step_at_zero,
-    sum_above_of_smaller_key,
     top_among,
     top_balanced,
     top_indices,
     top_preferred,
 )
-from hardmine.samples import BACKGROUND, IGNORE, Assignment
+from hardmine.samples import Assignment
 
 ROWS = st.lists(st.tuples(st.integers(-3, 3), st.integers(-2, 3)), min_size=0, max_size=12)
 
@@ -89,58 +85,3 @@ def test_top_balanced(matched, num, fraction, kept):
     key = torch.arange(6, 0, -1.0)[None]
     assignment = Assignment(torch.tensor([matched]), torch.zeros(1, 6))
     assert top_balanced(key, assignment, num, fraction).int()[0].tolist() == kept
-
-
-def step(difference: torch.Tensor, delta: float) -> torch.Tensor:
-    return (difference >= 0).double() if delta == 0 else (difference / (2 * delta) + 0.5).clamp(0, 1)
-
-
-@pytest.mark.parametrize("delta", [0, 0.3, 2.0])
-@pytest.mark.parametrize("scale", [0, 1, 1e4], ids="scores times {}".format)
-@pytest.mark.parametrize(("num_centres", "num_scores"), [(7, 40), (1, 1), (0, 5), (5, 0)])
-def test_soft_order_is_that_of_all_pairs(num_centres, num_scores, scale, delta):
-    """Also where some of both are no scores: centres at +inf, scores at -inf."""
-    centres, scores = torch.randn(num_centres).double() * scale, torch.randn(num_scores).double() * scale
-    scores[: num_centres // 2] = centres[:num_scores][: num_centres // 2]  # some are equal
-    centres, _ = torch.cat([centres, torch.full((2,), torch.inf)]).sort()
-    scores = torch.cat([scores, torch.full((3,), -torch.inf)])
-    pairs = step(scores - centres[:, None], delta)
-    weights, shares = torch.rand(len(scores)).double(), torch.rand(len(centres)).double() * (centres < torch.inf)
-    order = SoftOrder(centres, scores, delta)
-    torch.testing.assert_close(order.above(), pairs.sum(dim=1), rtol=1e-11, atol=1e-11)
-    torch.testing.assert_close(order.above(weights), pairs @ weights, rtol=1e-11, atol=1e-11)
-    torch.testing.assert_close(order.spread(shares), shares @ pairs, rtol=1e-11, atol=1e-11)
-
-
-@pytest.mark.parametrize("delta", [0, 0.3, 2.0])
-@pytest.mark.parametrize("scale", [0, 1, 1e4], ids="scores times {}".format)
-@pytest.mark.parametrize("num_keys", [1, 3, 1000])
-@pytest.mark.parametrize("num", [0, 1, 2, 31, 64])
-def test_sums_above_of_smaller_key_are_those_of_all_pairs(num, num_keys, scale, delta):
-    centres, key = (torch.randn(num).double() * scale).sort().values, torch.randint(num_keys, (num,)).double()
-    weights = torch.rand(num, 2).double()
-    pairs = step(centres - centres[:, None], delta) * (key < key[:, None])
-    sums = sum_above_of_smaller_key(centres, key, weights, delta)
-    torch.testing.assert_close(sums, pairs @ weights, rtol=1e-11, atol=1e-11)
-
-
-@pytest.mark.parametrize("delta", [0, 0.3])
-def test_a_score_is_above_an_equal_one_by_so_much(delta):
-    here = torch.zeros(1).double()
-    assert SoftOrder(here, here, delta).above() == step_at_zero(delta)
-
-
-@pytest.mark.parametrize("is_compiling", [False, True], ids=["what matters", "all in their places"])
-def test_pooled_scores_find_their_way_back(is_compiling, monkeypatch):
-    monkeypatch.setattr("torch.compiler.is_compiling", lambda: is_compiling)
-    labels = torch.tensor([[1, BACKGROUND, IGNORE], [0, IGNORE, BACKGROUND]])
-    logits = torch.arange(12.0).view(2, 3, 2)
-    pool = ScorePool(logits, labels, 20.0)
-    assert pool.positives[pool.is_positive].tolist() == [1, 6]
-    assert pool.negatives[pool.negatives > -torch.inf].tolist() == [0, 2, 3, 7, 10, 11]
-    assert pool.num_positives == 2
-    assert pool.of_positives(labels)[pool.is_positive].tolist() == [1, 0]
-    assert pool.to_samples(pool.positives).tolist() == [[1, 0, 0], [6, 0, 0]]
-    negatives = torch.where(pool.negatives > -torch.inf, pool.negatives, 0)
-    scores = pool.to_scores(pool.positives, negatives)
-    assert torch.equal(scores, torch.where((labels != IGNORE).unsqueeze(-1), logits, 0).double())

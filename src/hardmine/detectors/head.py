@@ -271,8 +271,8 @@ class _Place:
     def _check_space(self, loss: nn.Module) -> None:
         if getattr(loss, "space", "code") == "distribution":
             raise EvidenceError(
-                f"{self}: {type(loss).__name__} needs a distribution of each side of a box, but this head predicts four "
-                f"numbers; choose a loss of these"
+                f"{self}: {type(loss).__name__} needs a distribution of each side of a box, which this head does not "
+                f"have (it predicts four numbers); choose a loss of these"
             )
 
     def _check_needs(self, part: nn.Module | None, needs: frozenset[str], has: frozenset[str]) -> None:

@@ -23,8 +23,8 @@ from torch import Tensor
 
 from hardmine.errors import ConfigError
 from hardmine.losses.classification import ClassificationLoss
-from hardmine.ranking import ScorePool, SoftOrder, step_at_zero, sum_above_of_smaller_key
 from hardmine.samples import Evidence
+from hardmine.score_order import ScorePool, SoftOrder, step_at_zero, sum_above_of_smaller_key
 
 __all__ = ["ALRP", "APLoss", "RankSort"]
 

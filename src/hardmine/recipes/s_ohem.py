@@ -30,9 +30,7 @@ def s_ohem(budget: int = 64) -> Recipe:
             "1705.02233",
         ),
         gain="+.3 % to +.5 % mAP (relative) on VOC07 over OHEM",
-        published=(
-            "mAP relative to OHEM: VOC07 +.3 % and +.5 %, KITTI +1 % and +.5 %, of the size of a seed's noise",
-        ),
+        published=("mAP relative to OHEM: VOC07 +.3 % and +.5 %, KITTI +1 % and +.5 %, of the size of a seed's noise",),
         differences=(
             "The text that we have defines four strata by the ratio of the two losses, no more: edges and equal shares "
             "are ours, and they stay, where the paper changes its quotas during training.",

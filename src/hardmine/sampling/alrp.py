@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from hardmine.errors import ConfigError
-from hardmine.ranking import ScorePool, SoftOrder, step_at_zero
 from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import Sampling
+from hardmine.score_order import ScorePool, SoftOrder, step_at_zero
 
 __all__ = ["ALRPWeight"]
 

@@ -174,7 +174,7 @@ def compare(
 
 
 def every_recipe(config: TrainingConfig) -> list[RecipeChoice]:
-    """All recipes that the configuration's detector takes, with their defaults; logs why it does not take the others."""
+    """All recipes that the configuration's detector takes, with their defaults; logs why it does not the others."""
     taken = []
     for name in RECIPES:
         choice = RecipeChoice(name)
