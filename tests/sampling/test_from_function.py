@@ -76,7 +76,7 @@ def test_it_is_captured_copied_and_chained(samples):
         ((easy, {"los"}), {}, "unknown evidence 'los'"),
         ((easy,), {"budget": 0}, "needs budget >= 1 or None, got 0"),
     ],
-    ids=str,
+    ids=["number", "class", "evidence", "budget"],
 )
 def test_arguments_out_of_range_are_refused(arguments, options, message):
     with pytest.raises(ConfigError, match=message):
