@@ -37,6 +37,14 @@ def test_quality_is_asked_for_and_matters_only_to_positives(loss):
 
 
 @pytest.mark.parametrize("loss", ALL, ids=NAMES)
+def test_whatever_is_known_of_a_negative_its_gradient_is_finite(loss):
+    logits, labels = torch.randn(1, 3, 4, requires_grad=True), torch.tensor([[2, BACKGROUND, IGNORE]])
+    values = loss(logits, labels, quality=torch.tensor([[0.4, torch.nan, torch.inf]]))
+    (gradient,) = torch.autograd.grad(values.sum(), logits)
+    assert torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("loss", ALL, ids=NAMES)
 def test_a_head_without_classes_has_no_loss(loss):
     labels = torch.tensor([[BACKGROUND, IGNORE]])
     assert loss(torch.zeros(1, 2, 0), labels, quality=torch.zeros(1, 2)).shape == (1, 2, 0)
