@@ -13,9 +13,23 @@ class NearMisses(hm.Sampling):
         return (near | samples.assignment.is_positive).float()
 
 
-recipe = hm.Recipe(
-    name="near_misses", slots=lambda head: {} if head.name == "rpn" else {"select": hm.Slot(NearMisses())}
-)
+def unsure(samples: hm.Samples) -> torch.Tensor:
+    """The nearer a score is to one half, the more its class counts."""
+    probability = samples["logits"].sigmoid()
+    return 4 * probability * (1 - probability)
+
+
+def slots(head: hm.recipes.HeadTraits) -> dict[str, hm.Slot]:
+    """Near misses on every head but the RPN, and on a sigmoid head the unsure scores."""
+    if head.name == "rpn":
+        return {}
+    chosen = {"select": hm.Slot(NearMisses())}
+    if head.activation == "sigmoid":
+        chosen["classify"] = hm.Slot(hm.sampling.from_function(unsure, needs={"logits"}))
+    return chosen
+
+
+recipe = hm.Recipe(name="near_misses", slots=slots)
 
 torch.manual_seed(0)
 images = [torch.rand(3, 128, 128)]
