@@ -60,11 +60,13 @@ class FCOSDetector(DenseDetector):
 
 
 def centerness(sides: Tensor) -> Tensor:
-    """How central a point lies in its box, (..., 4) distances l, t, r, b > 0 -> (...) in (0, 1].
+    """How central a point lies in its box, (..., 4) distances l, t, r, b -> (...) in [0, 1].
 
     sqrt( min(l, r) / max(l, r) · min(t, b) / max(t, b) )       (arXiv:1904.01355, eq. 3)
+
+    A point outside, which some assigners take for want of better ones, has 0.
     """
-    left, top, right, bottom = sides.unbind(-1)
+    left, top, right, bottom = sides.clamp_min(0).unbind(-1)
     horizontal = torch.minimum(left, right) / torch.maximum(left, right)
     vertical = torch.minimum(top, bottom) / torch.maximum(top, bottom)
     return (horizontal * vertical).sqrt()
