@@ -35,6 +35,11 @@ def test_a_folder_that_is_not_there_is_an_error_in_one_line(tmp_path):
         write_atomically(tmp_path / "missing" / "a", b"")
 
 
+def test_a_name_that_is_too_long_is_an_error_in_one_line(tmp_path):
+    with pytest.raises(RunError, match="File name too long"):
+        write_atomically(tmp_path / ("a" * 300), b"")
+
+
 def test_json_can_be_read_by_anyone(tmp_path):
     write_json(tmp_path / "a.json", {"ap": None, "loss": 0.5})
     assert json.loads((tmp_path / "a.json").read_text()) == {"ap": None, "loss": 0.5}

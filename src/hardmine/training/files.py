@@ -5,6 +5,7 @@ A run may be killed at any moment and a disk may be full at any write, so everyt
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from hardmine.errors import RunError
@@ -26,7 +27,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(stream.fileno())
         unfinished.replace(path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # a name that is too long cannot even be removed
+            unfinished.unlink()
         raise RunError(
             f"cannot write {path} ({error.strerror or error}); what was there before is kept. "
             "Make room, or check the folder's permissions, and start again; a training goes on with --resume"
