@@ -31,6 +31,10 @@ def test_options_have_the_types_of_the_recipe():
         ("ohem:budget=many", "recipe ohem, option budget: expected int, got 'many'"),
         ("ohem:budget", "recipe ohem, option budget: expected int, got ''"),
         ("ohem:nms_iou=x", r"recipe ohem, option nms_iou: expected float \| None, got 'x'"),
+        ("focal:gamma=nan", "recipe focal, option gamma: expected float, got 'nan'"),
+        ("focal:gamma=inf", "recipe focal, option gamma: expected float, got 'inf'"),
+        ("ghm:bins=99999999999999999999", "recipe ghm, option bins: expected int, got '99999999999999999999'"),
+        ("libra:bins=1,bins=2", "recipe libra: option bins is given more than once"),
     ],
 )
 def test_what_is_no_recipe_is_refused_with_the_remedy(text, message):

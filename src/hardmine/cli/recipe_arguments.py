@@ -6,6 +6,7 @@ function.
 """
 
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from hardmine.recipes import RECIPES
 from hardmine.training.compare import RecipeChoice
 
 __all__ = ["parse_recipe", "parse_recipes"]
+
+LARGEST = 2**31 - 1  # number of anything that is counted; tensors cannot hold much more
 
 
 def parse_recipes(text: str) -> list[RecipeChoice]:
@@ -38,6 +41,9 @@ def parse_recipe(text: str) -> RecipeChoice:
     name, _, options = text.strip().partition(":")
     check_name("recipe", name, RECIPES)
     pairs = [option.strip().partition("=") for option in options.split(",")] if options else []
+    keys = [key for key, _, _ in pairs]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise ConfigError(f"recipe {name}: option {twice} is given more than once")
     return RecipeChoice(name, {key: _option_value(name, key, value) for key, _, value in pairs})
 
 
@@ -58,11 +64,25 @@ def _kinds(hint: Any) -> tuple[Any, ...]:
     return tuple(sorted(members, key=lambda kind: kind is str))
 
 
+def _whole(text: str) -> int:
+    number = int(text)
+    if abs(number) > LARGEST:
+        raise ValueError
+    return number
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
 _READERS: dict[Any, Callable[[str], Any]] = {
     types.NoneType: lambda text: {"none": None}[text.lower()],
     bool: lambda text: {"true": True, "false": False}[text.lower()],
-    int: int,
-    float: float,
+    int: _whole,
+    float: _finite,
     str: str,
 }
 
