@@ -180,7 +180,7 @@ class Samples:
 
         Raises: EvidenceError: it is absent, or the method did not declare it in its ``needs``.
         """
-        value = getattr(self, name)
+        value = getattr(self, name, None)
         if value is None:
             raise EvidenceError(f"the samples have no {name}; they have {', '.join(self.available) or 'none'}")
         return value

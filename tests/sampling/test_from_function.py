@@ -1,6 +1,7 @@
 """A function under the contract of a sampling, and errors that bear its name."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -75,8 +76,9 @@ def test_it_is_captured_copied_and_chained(samples):
         ((OHEM,), {}, "needs a function of Samples"),
         ((easy, {"los"}), {}, "unknown evidence 'los'"),
         ((easy,), {"budget": 0}, "needs budget >= 1 or None, got 0"),
+        ((easy,), {"budget": 2.5}, "needs budget >= 1 or None, got 2.5"),
     ],
-    ids=["number", "class", "evidence", "budget"],
+    ids=["number", "class", "evidence", "budget", "half"],
 )
 def test_arguments_out_of_range_are_refused(arguments, options, message):
     with pytest.raises(ConfigError, match=message):
@@ -88,6 +90,8 @@ def test_missing_evidence_is_an_error_in_its_name(samples):
         from_function(easy, {"noise"})(samples)
     with pytest.raises(EvidenceError, match="the samples have no classification_loss"):
         from_function(easy)(samples)
+    with pytest.raises(EvidenceError, match="the samples have no los; they have noise"):
+        from_function(lambda given: given["los"], {"noise"})(replace(samples, noise=torch.zeros(1, 3)))
 
 
 @pytest.mark.parametrize(

@@ -29,15 +29,15 @@ def from_function(
     name. Type and shape are checked at each call; values are not, since to look at them would make a GPU wait.
 
     Args: the others are what the attributes of `Sampling` of the same name say.
-    Raises: ConfigError: not a function, unknown evidence, or a budget below 1.
+    Raises: ConfigError: not a function, unknown evidence, or a budget that is no whole number from 1.
     """
     if not callable(function) or isinstance(function, type):
         raise ConfigError(f"from_function needs a function of Samples, got {function!r}")
     needs = frozenset(needs)
     for name in needs:
         check_name("evidence", name, get_args(Evidence))
-    if budget is not None and budget < 1:
-        raise ConfigError(f"from_function needs budget >= 1 or None, got {budget}")
+    if budget is not None and (type(budget) is not int or budget < 1):
+        raise ConfigError(f"from_function needs budget >= 1 or None, got {budget!r}")
     traits = {
         "needs": needs,
         "budget": budget,
