@@ -8,7 +8,9 @@ from hardmine.errors import ConfigError, ShapeError
 from hardmine.samples import Levels
 
 
-@pytest.mark.parametrize("options", [{"radius": 0}, {"ignore_overlap": 1.5}, {"chunk": 0}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"radius": 0}, {"radius": float("nan")}, {"ignore_overlap": 1.5}, {"chunk": 0}], ids=str
+)
 def test_arguments_out_of_range_are_refused(options):
     with pytest.raises(ConfigError, match="FCOSPoints needs"):
         FCOSPoints(**options)

@@ -26,6 +26,7 @@ def matched(objects, boxes=None, scores=None, **options) -> list[int]:
     [
         {"center_radius": 0},
         {"candidates": 0},
+        {"center_radius": float("nan")},
         {"iou_weight": -1},
         {"cls_weight": -1},
         {"ignore_overlap": 2},

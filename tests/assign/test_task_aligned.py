@@ -20,7 +20,7 @@ def assigned(scores: list[float], boxes: torch.Tensor = ANCHORS, objects=(OBJECT
 
 @pytest.mark.parametrize(
     "options",
-    [{"k": 0}, {"alpha": -1}, {"beta": -0.5}, {"rank_over": "some"}, {"ignore_overlap": 2}, {"chunk": 0}],
+    [{"k": 0}, {"alpha": -1}, {"beta": float("nan")}, {"rank_over": "some"}, {"ignore_overlap": 2}, {"chunk": 0}],
     ids=str,
 )
 def test_arguments_out_of_range_are_refused(options):

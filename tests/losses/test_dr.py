@@ -8,10 +8,14 @@ from hardmine.errors import ConfigError
 
 
 @pytest.mark.parametrize(
-    "options", [{"L": 0.0}, {"tau": 0.0}, {"positive_lambda": 0.0}, {"negative_lambda": -1.0}], ids=str
+    "options",
+    [{"L": 0.0}, {"tau": 0.0}, {"positive_lambda": 0.0}, {"negative_lambda": -1.0}, {"margin": float("nan")}],
+    ids=str,
 )
 def test_arguments_out_of_range_are_refused(options):
-    with pytest.raises(ConfigError, match="DRLoss needs L, tau, positive_lambda, negative_lambda > 0, got"):
+    with pytest.raises(
+        ConfigError, match="DRLoss needs L, tau, positive_lambda, negative_lambda > 0 and a finite margin, got"
+    ):
         DRLoss(**options)
 
 

@@ -7,9 +7,11 @@ from hardmine import BACKGROUND, Assignment, EQLv2, Samples
 from hardmine.errors import ConfigError
 
 
-@pytest.mark.parametrize("options", [{"gamma": -1.0}, {"alpha": -1.0}, {"gamma": float("nan")}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"gamma": -1.0}, {"alpha": -1.0}, {"gamma": float("nan")}, {"mu": float("nan")}], ids=str
+)
 def test_arguments_out_of_range_are_refused(options):
-    with pytest.raises(ConfigError, match="EQLv2 needs gamma >= 0 and alpha >= 0, got"):
+    with pytest.raises(ConfigError, match="EQLv2 needs gamma >= 0, a finite mu and alpha >= 0, got"):
         EQLv2(3, **options)
 
 

@@ -13,7 +13,9 @@ def weights(matched: list[int], **options) -> list[float]:
     return HardNegative(**options)(samples)[0].tolist()
 
 
-@pytest.mark.parametrize("options", [{"ratio": -1}, {"min_negatives": -1}, {"budget": 0}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"ratio": -1}, {"ratio": float("nan")}, {"min_negatives": -1}, {"budget": 0}], ids=str
+)
 def test_arguments_out_of_range_are_refused(options):
     with pytest.raises(ConfigError, match="HardNegative needs"):
         HardNegative(**options)

@@ -29,7 +29,7 @@ class FCOSPoints(Assigner):
 
     def __init__(self, radius: float = 1.5, ignore_overlap: float = 0.5, chunk: int | None = None):
         super().__init__(ignore_overlap, chunk)
-        if radius <= 0:
+        if not radius > 0:
             raise ConfigError(f"FCOSPoints needs radius > 0, got {radius}")
         self.radius = radius
 

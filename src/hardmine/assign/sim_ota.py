@@ -61,7 +61,7 @@ class SimOTA(Assigner):
         chunk: int | None = None,
     ):
         super().__init__(ignore_overlap, chunk)
-        if center_radius <= 0 or candidates < 1 or iou_weight < 0 or cls_weight < 0:
+        if candidates < 1 or not (center_radius > 0 and iou_weight >= 0 and cls_weight >= 0):
             raise ConfigError(
                 f"SimOTA needs center_radius > 0, candidates >= 1, iou_weight >= 0 and cls_weight >= 0, "
                 f"got {center_radius}, {candidates}, {iou_weight}, {cls_weight}"

@@ -50,7 +50,7 @@ class TaskAligned(Assigner):
         chunk: int | None = None,
     ):
         super().__init__(ignore_overlap, chunk)
-        if k < 1 or alpha < 0 or beta < 0:
+        if k < 1 or not (alpha >= 0 and beta >= 0):
             raise ConfigError(f"TaskAligned needs k >= 1, alpha >= 0 and beta >= 0, got {k}, {alpha}, {beta}")
         if rank_over not in get_args(RankOver):
             raise ConfigError(f"TaskAligned rank_over must be one of {get_args(RankOver)}, got {rank_over!r}")

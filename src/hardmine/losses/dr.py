@@ -41,10 +41,10 @@ class DRLoss(ClassificationLoss):
         negative_lambda: float = 0.1 / math.log(3.5),
     ):
         super().__init__("sigmoid")
-        if not all(value > 0 for value in (L, tau, positive_lambda, negative_lambda)):
+        if not all(value > 0 for value in (L, tau, positive_lambda, negative_lambda)) or not math.isfinite(margin):
             raise ConfigError(
-                f"DRLoss needs L, tau, positive_lambda, negative_lambda > 0, "
-                f"got {L}, {tau}, {positive_lambda}, {negative_lambda}"
+                f"DRLoss needs L, tau, positive_lambda, negative_lambda > 0 and a finite margin, "
+                f"got {L}, {tau}, {positive_lambda}, {negative_lambda}, {margin}"
             )
         self.margin, self.L, self.tau = margin, L, tau
         self.positive_lambda, self.negative_lambda = positive_lambda, negative_lambda

@@ -1,5 +1,7 @@
 """Equalization loss v2: for each class, positives count the more and negatives the less, the rarer it is."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -29,8 +31,8 @@ class EQLv2(GradientBalanced):
 
     def __init__(self, num_classes: int, gamma: float = 12.0, mu: float = 0.8, alpha: float = 4.0):
         super().__init__(num_classes)
-        if not (gamma >= 0 and alpha >= 0):
-            raise ConfigError(f"EQLv2 needs gamma >= 0 and alpha >= 0, got {gamma}, {alpha}")
+        if not (gamma >= 0 and alpha >= 0 and math.isfinite(mu)):
+            raise ConfigError(f"EQLv2 needs gamma >= 0, a finite mu and alpha >= 0, got {gamma}, {mu}, {alpha}")
         self.gamma, self.mu, self.alpha = gamma, mu, alpha
 
     def balance(self, wrong: Tensor, is_own: Tensor) -> tuple[Tensor, Tensor]:

@@ -29,7 +29,7 @@ class HardNegative(Sampling):
 
     def __init__(self, ratio: float = 3.0, min_negatives: int = 3, budget: int | None = None):
         super().__init__()
-        if ratio < 0 or min_negatives < 0 or (budget is not None and budget < 1):
+        if not ratio >= 0 or min_negatives < 0 or (budget is not None and budget < 1):
             raise ConfigError(
                 f"HardNegative needs ratio >= 0, min_negatives >= 0 and budget >= 1 or None, "
                 f"got {ratio}, {min_negatives}, {budget}"

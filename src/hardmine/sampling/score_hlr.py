@@ -53,7 +53,7 @@ class ScoreHLR(QuotaSampling):
     ):
         super().__init__(num)
         check_name("activation", activation, get_args(Activation))
-        if k < 0 or not 0 <= bias <= 1 or not 0 <= min_score < 1 or not 0 < cluster_iou <= 1 or candidates < 1:
+        if not k >= 0 or not 0 <= bias <= 1 or not 0 <= min_score < 1 or not 0 < cluster_iou <= 1 or candidates < 1:
             raise ConfigError(
                 f"ScoreHLR needs k >= 0, bias in [0, 1], min_score in [0, 1), cluster_iou in (0, 1] and "
                 f"candidates >= 1, got {k}, {bias}, {min_score}, {cluster_iou}, {candidates}"
