@@ -5,6 +5,7 @@ Adding a method to the library costs one line in a table below; the tests of thi
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -193,7 +194,13 @@ def _of(table: dict[str, Callable[[], nn.Module]]) -> Callable:
     return pytest.fixture(params=list(table.values()), ids=list(table))(lambda request: request.param())
 
 
+def _such(table: dict[str, Callable[[], nn.Module]], keep: Callable[[Any], bool]) -> dict[str, Callable[[], nn.Module]]:
+    return {name: make for name, make in table.items() if keep(make())}
+
+
 sampling = _of(SAMPLINGS)
+differentiable_sampling = _of(_such(SAMPLINGS, lambda sampling: sampling.through_grad))
+imagewise_sampling = _of(_such(SAMPLINGS, lambda sampling: not sampling.pools_batch))
 assigner = _of(ASSIGNERS)
 classification_loss = _of(CLASSIFICATION_LOSSES)
 listwise_loss = _of(LISTWISE_LOSSES)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hardmine import CARL, GHMR, OHEM, ALRPWeight, Sampling
+from hardmine import CARL, GHMR, OHEM, ALRPWeight, QualityWeight, Sampling
 from hardmine.errors import EvidenceError
 from hardmine.samples import Evidence, Samples
 
@@ -16,7 +16,7 @@ DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 ORDINARY = torch.randint(-2, 3, (2, 14), generator=torch.Generator().manual_seed(5))
 EVIDENCE = get_args(Evidence)
 POISONED = set(EVIDENCE) - {"labels", "quality"}
-OF_THE_BOX = (ALRPWeight, CARL, GHMR)  # they weigh box losses, which only positives have
+OF_THE_BOX = (ALRPWeight, CARL, GHMR, QualityWeight)  # they weigh box losses, which only positives have
 
 
 def weigh(sampling: Sampling, samples: Samples) -> Tensor:
@@ -75,9 +75,8 @@ def test_something_is_kept_where_there_is_anything(sampling, make_samples, match
 
 
 @pytest.mark.parametrize("ties", [False, True], ids=["apart", "ties"])
-def test_a_batch_equals_its_images_one_by_one(sampling, make_samples, matched_gt, image_of, ties):
-    if sampling.pools_batch:
-        pytest.skip("compares the images of a batch with each other, by its definition")
+def test_a_batch_equals_its_images_one_by_one(imagewise_sampling, make_samples, matched_gt, image_of, ties):
+    sampling = imagewise_sampling
     samples = make_samples(matched_gt, ties=ties)
     alone = [weigh(sampling, image_of(samples, b)) for b in range(len(matched_gt))]
     torch.testing.assert_close(weigh(sampling, samples), torch.cat(alone))
@@ -136,18 +135,16 @@ def test_is_captured_as_one_graph_once(sampling, make_samples, capture, change):
 
 
 @pytest.mark.parametrize("ties", [False, True], ids=["apart", "ties"])
-def test_gradcheck_of_weights_that_carry_gradient(sampling, make_samples, ties):
-    if not sampling.through_grad:
-        pytest.skip("no gradient flows through these weights")
+def test_gradcheck_of_weights_that_carry_gradient(differentiable_sampling, make_samples, ties):
+    sampling = differentiable_sampling
     samples = make_samples(ORDINARY[:, :5], torch.float64, ties=ties)
     logits = samples.logits.clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda z: weigh(sampling, replace(samples, logits=z)), (logits,))
 
 
 @pytest.mark.parametrize("poison", [torch.nan, torch.inf])
-def test_weights_give_ignored_samples_no_gradient(sampling, make_samples, matched_gt, poison):
-    if not sampling.through_grad:
-        pytest.skip("no gradient flows through these weights")
+def test_weights_give_ignored_samples_no_gradient(differentiable_sampling, make_samples, matched_gt, poison):
+    sampling = differentiable_sampling
     samples = make_samples(matched_gt)
     ignored = ~samples.assignment.is_valid
     logits = samples.logits.masked_fill(ignored.unsqueeze(-1), poison).requires_grad_()
