@@ -22,10 +22,11 @@ from hardmine import (
     SimOTA,
     Slot,
     SmoothL1,
+    from_function,
     recipes,
     wrap,
 )
-from hardmine.errors import ConfigError, EvidenceError
+from hardmine.errors import ConfigError, EvidenceError, ShapeError
 from hardmine.losses import EqualTasks
 from hardmine.normalize import PerSampled, PerValid, PerWeight
 
@@ -231,3 +232,16 @@ def test_the_quality_of_a_positive_is_the_iou_of_its_predicted_box(make_model, m
     assert (seen["quality"][~positive] == 0).all()
     assert ((seen["quality"] >= 1 - seen["giou_loss"] - 1e-5) | ~positive).all()  # IoU is at least GIoU
     assert (seen["quality"][positive] > 0).any()
+
+
+@pytest.mark.parametrize("slot", ["select", "classify", "regress"])
+def test_weights_that_do_not_fit_are_named_and_not_spread(slot, make_model, make_batch):
+    """For a batch of one, (1, N, 1) times (1, N) would be a sum over all pairs."""
+
+    def of_each_class(samples: Samples) -> Tensor:
+        return samples.assignment.iou.unsqueeze(-1)
+
+    model = make_model("ssd" if slot == "classify" else "retinanet")  # losses of one number a sample
+    detector = wrap(model, Recipe("mine", lambda head: {slot: Slot(from_function(of_each_class))})).train()
+    with pytest.raises(ShapeError, match=r"of_each_class gives weights \(1, \d+, 1\), but "):
+        detector(*make_batch(detector.label_offset, (2,)))

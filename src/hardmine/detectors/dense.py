@@ -77,7 +77,7 @@ class DenseDetector(Detector):
         pyramid = self._levels(images, levels) if "levels" in needs else None
         assignment = self.head.assign(anchors, ground_truth, levels=pyramid, predictions=predictions)
         unreduced, samples = self.head.look(head_output, ground_truth, assignment, anchors)
-        selected = self.head.select(samples)
+        selected = self.head.choose(samples)
         sums = self.head.reduce(unreduced, samples, selected)
         further = self.further_losses(outputs, head_output, ground_truth, samples.keep(selected > 0), selected)
         return {"classification": sums["classify"], "bbox_regression": sums["regress"], **further}

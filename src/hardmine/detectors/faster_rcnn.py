@@ -86,7 +86,7 @@ class FasterRCNNDetector(Detector):
         assignment = self.rpn_head.assign(anchors, any_object)
         output = HeadOutput(objectness, deltas, anchors).at_least_float32()
         losses, samples = self.rpn_head.look(output, any_object, assignment, anchors)
-        return proposals, self.rpn_head.reduce(losses, samples, self.rpn_head.select(samples))
+        return proposals, self.rpn_head.reduce(losses, samples, self.rpn_head.choose(samples))
 
     def _roi_losses(
         self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth, proposals: list[Tensor]
@@ -95,15 +95,15 @@ class FasterRCNNDetector(Detector):
         assignment = self.roi_head.assign(boxes, ground_truth, is_padding=is_padding)
         selected = None
         if self.roi_head.select.needs <= BEFORE_HEAD:
-            selected = self.roi_head.select(self.roi_head.before(assignment, ground_truth, boxes))
+            selected = self.roi_head.choose(self.roi_head.before(assignment, ground_truth, boxes))
         elif self.two_pass and self.roi_head.select.budget is not None:
             self._refuse_batch_statistics()
             with torch.no_grad():
-                selected = self.roi_head.select(self._roi_samples(images, features, ground_truth, boxes, assignment)[1])
+                selected = self.roi_head.choose(self._roi_samples(images, features, ground_truth, boxes, assignment)[1])
         if selected is not None:
             boxes, assignment, selected = _gather_kept(boxes, assignment, selected, self.roi_head.select.budget)
         losses, samples = self._roi_samples(images, features, ground_truth, boxes, assignment)
-        return self.roi_head.reduce(losses, samples, self.roi_head.select(samples) if selected is None else selected)
+        return self.roi_head.reduce(losses, samples, self.roi_head.choose(samples) if selected is None else selected)
 
     def _roi_samples(
         self,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hardmine.assign import Assigner
 from hardmine.boxes import BoxCoder, paired_iou
-from hardmine.errors import ConfigError, EvidenceError
+from hardmine.errors import ConfigError, EvidenceError, ShapeError
 from hardmine.losses import ClassificationLoss, RegressionLoss, TaskBalance
 from hardmine.normalize import Normalizer
 from hardmine.recipes.recipe import SLOTS, HeadTraits, Recipe, Slot, Slots
@@ -79,8 +79,16 @@ class LossSlot(nn.Module, Generic[Loss]):
         return frozenset().union(*(getattr(part, "needs", ()) for part in parts))
 
     def sum(self, loss: Tensor, kept: Samples, selected: Tensor) -> Tensor:
-        """The sum before scaling, over what the select slot kept with weight (B, N)."""
+        """The sum before scaling, over what the select slot kept with weight (B, N).
+
+        Raises: ShapeError: the sampling gives weights to numbers that the loss does not have.
+        """
         own = self.sampling(kept)
+        if own.ndim > 2 and own.shape != loss.shape:
+            raise ShapeError(
+                f"{type(self.sampling).__name__} gives weights {tuple(own.shape)}, but {type(self.loss).__name__} "
+                f"gives losses {tuple(loss.shape)}; expected the same shape, or one weight a sample"
+            )
         weights = own * (selected if own.ndim == selected.ndim else selected.unsqueeze(-1))
         return weighted_sum(loss, weights, self.normalize(kept.assignment, weights))
 
@@ -117,6 +125,19 @@ class Head(nn.Module):
     def needs(self) -> frozenset[Evidence]:
         """Evidence that any part of the head reads."""
         return self.select.needs | self.classify.needs | self.regress.needs
+
+    def choose(self, samples: Samples) -> Tensor:
+        """How much each sample counts for both losses, (B, N).
+
+        Raises: ShapeError: the sampling of the select slot has weights of its own for each class.
+        """
+        weights = self.select(samples)
+        if weights.ndim > 2:
+            raise ShapeError(
+                f"{type(self.select).__name__} gives weights {tuple(weights.shape)}, but the slot 'select' needs one a "
+                f"sample, {tuple(weights.shape[:2])}; put it into 'classify' or 'regress'"
+            )
+        return weights
 
     def assign(self, boxes: Tensor, ground_truth: GroundTruth, **evidence: Any) -> Assignment:
         """Which object each of the boxes (B, N, 4) belongs to; see `Assigner.forward`."""
