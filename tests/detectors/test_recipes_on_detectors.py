@@ -55,6 +55,26 @@ def test_every_trainable_parameter_gets_a_finite_gradient(name, kind, model, mak
         assert torch.isfinite(gradient).all(), parameter
 
 
+RANKINGS = {"ap_loss", "alrp", "rs_loss"}  # without a positive there is nothing to rank
+OF_SSD_ITSELF = {  # SSD's own three negatives a positive, which these recipes leave as they are
+    *("random", "class_balanced", "libra", "isr", "carl", "pisa", "seesaw", "correlation", "atss", "fcos", "simota"),
+}
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_images_without_objects_teach_the_background(name, model, make_batch):
+    """Others leave such batches out; here only those do whose method says so."""
+    kind = kind_of(model)
+    if kind in REFUSED.get(name, ()):
+        return  # see above
+    detector = wrap(model, RECIPES[name]()).train()
+    losses = detector(*make_batch(detector.label_offset, (0, 0)))
+    losses["loss_classifier" if kind == "fasterrcnn" else "classification"].backward()
+    gradient = sum(parameter.grad.abs().sum() for parameter in model.parameters() if parameter.grad is not None)
+    teaches = name not in RANKINGS and not (kind == "ssd" and name in OF_SSD_ITSELF)
+    assert (gradient > 0) == teaches
+
+
 @pytest.mark.parametrize("name", ["random", "ohem_mmdet"])
 def test_bfloat16_autocast_gives_float32_losses_near_those_without(name, model, make_batch):
     detector = wrap(model, RECIPES[name]()).train()
