@@ -183,7 +183,13 @@ def _signed_area(boxes: Tensor) -> Tensor:
 
 
 class BoxCoder(Protocol):
-    """Writes boxes relative to the anchors they are predicted from."""
+    """Writes boxes relative to the anchors they are predicted from.
+
+    scale: what the numbers are multiplied by, so that a network's outputs are of the size of 1.
+    """
+
+    @property
+    def scale(self) -> float: ...
 
     def encode(self, boxes: Tensor, anchors: Tensor) -> Tensor:
         """Code of each box relative to its anchor, (..., 4), (..., 4) -> (..., 4)."""
@@ -205,6 +211,10 @@ class DeltaCoder:
     """
 
     weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+
+    @property
+    def scale(self) -> float:
+        return self.weights[0]
 
     def encode(self, boxes: Tensor, anchors: Tensor) -> Tensor:
         (x, y, w, h), (xa, ya, wa, ha) = _centre_size(boxes), _centre_size(anchors)
@@ -228,6 +238,10 @@ class DistanceCoder:
     """
 
     normalize: bool = True
+
+    @property
+    def scale(self) -> float:
+        return 1.0
 
     def encode(self, boxes: Tensor, anchors: Tensor) -> Tensor:
         xa, ya, wa, ha = _centre_size(anchors)

@@ -32,10 +32,10 @@ class DenseDetector(Detector):
 
     def __init__(self, model: Any, recipe: Recipe):
         super().__init__(model)
-        traits = HeadTraits(
-            self.name, "dense", self.activation, self.num_classes, self.evidence, assign_evidence=ASSIGN_EVIDENCE
-        )
-        self.head = Head(traits, self.default_slots(), self.default_assigner(), self.coder(), recipe)
+        coder = self.coder()
+        about = (self.name, "dense", self.activation, self.num_classes, self.evidence, coder.scale)
+        traits = HeadTraits(*about, assign_evidence=ASSIGN_EVIDENCE)
+        self.head = Head(traits, self.default_slots(), self.default_assigner(), coder, recipe)
 
     @abstractmethod
     def default_assigner(self) -> Assigner: ...

@@ -7,7 +7,7 @@ gradient, the losses of the others zeroed), at a fraction of its memory.
 """
 
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from hardmine.errors import ConfigError
 from hardmine.losses import CrossEntropy, SmoothL1
 from hardmine.normalize import PerSampled
 from hardmine.recipes.recipe import HeadTraits, Recipe, Slot, Slots
-from hardmine.samples import Assignment, Evidence, GroundTruth, Samples
+from hardmine.samples import Activation, Assignment, Evidence, GroundTruth, Samples
 from hardmine.sampling import All, RandomBalanced
 
 __all__ = ["FasterRCNNDetector"]
@@ -49,13 +49,8 @@ class FasterRCNNDetector(Detector):
             )
         self.two_pass = two_pass
         rpn, roi = model.rpn, model.roi_heads
-        rpn_traits = HeadTraits("fasterrcnn", "rpn", "sigmoid", 1, AFTER_HEAD, _budget(rpn))
-        roi_traits = HeadTraits("fasterrcnn", "roi", "softmax", self.num_classes, AFTER_HEAD, _budget(roi))
-        rpn_slots = _slots(rpn.fg_bg_sampler, CrossEntropy("sigmoid"))
-        roi_slots = _slots(roi.fg_bg_sampler, CrossEntropy("softmax"))
-        rpn_assigner, roi_assigner = _assigner(rpn.proposal_matcher), _assigner(roi.proposal_matcher)
-        self.rpn_head = Head(rpn_traits, rpn_slots, rpn_assigner, DeltaCoder(rpn.box_coder.weights), recipe)
-        self.roi_head = Head(roi_traits, roi_slots, roi_assigner, DeltaCoder(roi.box_coder.weights), recipe)
+        self.rpn_head = _head(rpn, "rpn", "sigmoid", 1, recipe)
+        self.roi_head = _head(roi, "roi", "softmax", self.num_classes, recipe)
 
     @property
     def num_classes(self) -> int:
@@ -141,8 +136,12 @@ def _assigner(matcher: Any) -> MaxIoU:
     return MaxIoU(matcher.high_threshold, matcher.low_threshold, force_match=force)
 
 
-def _budget(part: Any) -> int:
-    return part.fg_bg_sampler.batch_size_per_image
+def _head(part: Any, name: Literal["rpn", "roi"], activation: Activation, num_classes: int, recipe: Recipe) -> Head:
+    """A head of torchvision's, by its sampler, matcher and box coder."""
+    coder, budget = DeltaCoder(part.box_coder.weights), part.fg_bg_sampler.batch_size_per_image
+    traits = HeadTraits("fasterrcnn", name, activation, num_classes, AFTER_HEAD, coder.scale, budget)
+    slots = _slots(part.fg_bg_sampler, CrossEntropy(activation))
+    return Head(traits, slots, _assigner(part.proposal_matcher), coder, recipe)
 
 
 def _slots(sampler: Any, classification: CrossEntropy) -> Slots:

@@ -14,7 +14,12 @@ from hardmine.samples import Evidence, Samples
 __all__ = ["evaluate", "gradient", "part_of"]
 
 PLAIN_HEAD = HeadTraits(
-    "retinanet", "dense", "sigmoid", 1, frozenset(get_args(Evidence)), None, frozenset(get_args(AssignerEvidence))
+    "retinanet",
+    "dense",
+    "sigmoid",
+    1,
+    frozenset(get_args(Evidence)),
+    assign_evidence=frozenset(get_args(AssignerEvidence)),
 )
 Part = TypeVar("Part", bound=nn.Module)
 

@@ -7,7 +7,8 @@ from hardmine.sampling import GHMC, GHMR
 
 __all__ = ["ghm"]
 
-BOX_LOSS_WEIGHT = 10  # the authors', of a mean over the four numbers of a code; we sum over them
+MU = 0.02  # of codes as RetinaNet has them
+BOX_LOSS_WEIGHT = 10 / 4  # the authors' 10 is of a mean over the four numbers of a code; we sum over them
 
 
 def ghm(bins: int = 30, momentum: float = 0.75, box_bins: int = 10, box_momentum: float = 0.7) -> Recipe:
@@ -18,9 +19,12 @@ def ghm(bins: int = 30, momentum: float = 0.75, box_bins: int = 10, box_momentum
     """
 
     def slots(head: HeadTraits) -> Slots:
-        harmonised = Slot(GHMR(bins=box_bins, momentum=box_momentum), ASL1(), PerPositive(), scale=BOX_LOSS_WEIGHT / 4)
-        if head.name != "dense":
-            return {"regress": harmonised} if head.name == "roi" else {}
+        if head.name == "rpn":
+            return {}
+        mu, scale = MU * head.code_scale, BOX_LOSS_WEIGHT if head.name == "dense" else 1 / 4
+        harmonised = Slot(GHMR(mu, box_bins, box_momentum), ASL1(mu), PerPositive(), scale=scale)
+        if head.name == "roi":
+            return {"regress": harmonised}
         density = GHMC(bins=bins, momentum=momentum, activation=head.activation)
         return over_all_samples(head, Slot(density, CrossEntropy(head.activation), PerValid()), harmonised)
 
@@ -43,7 +47,9 @@ def ghm(bins: int = 30, momentum: float = 0.75, box_bins: int = 10, box_momentum
             "summed over ranks; the authors' code does none of these.",
             "Divided by all M regions as in the paper; the authors' code divides by those that are not empty.",
             "Softmax heads (SSD): one gradient norm a sample, 1 - p of its label.",
-            "On a two-stage detector only the RoI head's box loss changes.",
+            "On a two-stage detector only the RoI head's box loss changes, divided by four times the positives, as "
+            "many samples as a framework draws.",
+            "Where box codes are multiplied by a factor (RoI heads, SSD: 10), μ is as well.",
         ),
         parameters={"bins": bins, "momentum": momentum, "box_bins": box_bins, "box_momentum": box_momentum},
         prior=0.01,

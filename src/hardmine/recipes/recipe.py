@@ -33,6 +33,7 @@ class HeadTraits:
 
     name: "dense" (one-stage), "rpn" or "roi".  num_classes: C, without background; 1 of an RPN.
     evidence: names of the fields of `Samples` the head can provide.
+    code_scale: what its box codes are multiplied by, see `BoxCoder`.
     budget: samples of an image that the framework itself trains this head on; None where it takes all.
     assign_evidence: what it can tell an assigner beside boxes and objects.
     """
@@ -42,6 +43,7 @@ class HeadTraits:
     activation: Activation
     num_classes: int
     evidence: frozenset[Evidence]
+    code_scale: float = 1.0
     budget: int | None = None
     assign_evidence: frozenset[AssignerEvidence] = frozenset()
 
