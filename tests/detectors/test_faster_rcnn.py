@@ -143,3 +143,12 @@ def test_carl_without_preference_is_the_box_loss_twice(make_model, make_batch):
         losses.append(wrap(model, recipe).train()(*batch))
     torch.testing.assert_close(losses[1]["loss_box_reg"], 2 * losses[0]["loss_box_reg"])
     torch.testing.assert_close(losses[1]["loss_classifier"], losses[0]["loss_classifier"])
+
+
+def test_random_takes_its_share_of_positives_without_a_number(make_model):
+    """Either option alone is heard."""
+    model = make_model("fasterrcnn")
+    select = wrap(model, recipes.random(positive_fraction=0.5)).roi_head.select
+    assert (select.budget, select.positive_fraction) == (model.roi_heads.fg_bg_sampler.batch_size_per_image, 0.5)
+    with pytest.raises(ConfigError, match=r"positive_fraction in \[0, 1\], got 64, -1"):
+        wrap(model, recipes.random(positive_fraction=-1))

@@ -112,3 +112,7 @@ def test_what_are_no_weights_is_an_error_in_its_name(samples, weights, got):
 
     with pytest.raises(ShapeError, match=rf"careless must return floating weights \(1, 3\), .*; got {got}"):
         from_function(careless)(samples)
+
+
+def test_one_piece_of_evidence_needs_no_set():
+    assert from_function(easy, "noise").needs == {"noise"}

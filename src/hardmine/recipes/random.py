@@ -6,17 +6,19 @@ from hardmine.sampling import RandomBalanced
 __all__ = ["random"]
 
 
-def random(num: int | None = None, positive_fraction: float = 0.25) -> Recipe:
+def random(num: int | None = None, positive_fraction: float | None = None) -> Recipe:
     """The detector as its framework trains it; a two-stage detector samples its proposals at random.
 
-    Args: num: where given, the head of a two-stage detector keeps this many proposals an image instead of its own
-        number, ``positive_fraction`` of them positive at most. Use it to compare at the budget of another method.
+    Args: num: proposals that the head of a two-stage detector keeps of an image; None: as many as its framework does.
+            Use it to compare at the budget of another method.
+        positive_fraction: the most positives among them, as a share; None: the framework's own, or .25 with ``num``.
     """
 
     def slots(head: HeadTraits) -> Slots:
-        if num is None or head.name != "roi":
+        if head.name != "roi" or (num is None and positive_fraction is None):
             return {}
-        return {"select": Slot(RandomBalanced(num, positive_fraction))}
+        fraction = 0.25 if positive_fraction is None else positive_fraction
+        return {"select": Slot(RandomBalanced(num or head.budget or 512, fraction))}
 
     return Recipe(
         name="random",

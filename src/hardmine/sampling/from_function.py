@@ -33,7 +33,7 @@ def from_function(
     """
     if not callable(function) or isinstance(function, type):
         raise ConfigError(f"from_function needs a function of Samples, got {function!r}")
-    needs = frozenset(needs)
+    needs = frozenset([needs] if isinstance(needs, str) else needs)
     for name in needs:
         check_name("evidence", name, get_args(Evidence))
     if budget is not None and (type(budget) is not int or budget < 1):
