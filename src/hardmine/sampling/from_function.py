@@ -14,7 +14,7 @@ __all__ = ["from_function"]
 
 def from_function(
     function: Callable[[Samples], Tensor],
-    needs: Iterable[Evidence] = (),
+    needs: Evidence | Iterable[Evidence] = (),
     *,
     budget: int | None = None,
     through_grad: bool = False,
@@ -33,13 +33,13 @@ def from_function(
     """
     if not callable(function) or isinstance(function, type):
         raise ConfigError(f"from_function needs a function of Samples, got {function!r}")
-    needs = frozenset([needs] if isinstance(needs, str) else needs)
-    for name in needs:
+    names: frozenset[Evidence] = frozenset({needs} if needs in get_args(Evidence) else needs)  # pyright: ignore
+    for name in names:
         check_name("evidence", name, get_args(Evidence))
     if budget is not None and (type(budget) is not int or budget < 1):
         raise ConfigError(f"from_function needs budget >= 1 or None, got {budget!r}")
     traits = {
-        "needs": needs,
+        "needs": names,
         "budget": budget,
         "through_grad": through_grad,
         "pools_batch": pools_batch,
