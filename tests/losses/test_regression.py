@@ -13,6 +13,7 @@ from hardmine.errors import ConfigError
     ("make", "message"),
     [
         (lambda: SmoothL1(-1), "SmoothL1 needs beta >= 0, got -1"),
+        (lambda: SmoothL1(math.nan), "SmoothL1 needs beta >= 0, got nan"),
         (lambda: ASL1(0), "ASL1 needs mu > 0, got 0"),
         (lambda: BalancedL1(alpha=0), "BalancedL1 needs alpha > 0, .* got 0, 1.0 and 1.5"),
         (lambda: BalancedL1(beta=0), "BalancedL1 needs .* beta > 0 .* got 0.5, 0 and 1.5"),

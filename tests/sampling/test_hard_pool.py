@@ -7,7 +7,9 @@ from hardmine import Assignment, HardPool, Samples
 from hardmine.errors import ConfigError
 
 
-@pytest.mark.parametrize("options", [{"num": 0}, {"pool": 0.5}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"num": 0}, {"pool": 0.5}, {"pool": float("nan")}, {"pool": float("inf")}], ids=str
+)
 def test_arguments_out_of_range_are_refused(options):
     with pytest.raises(ConfigError, match="HardPool needs"):
         HardPool(**options)

@@ -17,6 +17,7 @@ from hardmine.errors import ConfigError
         {"shares": (0.5, 0.5)},
         {"shares": (0.5, 0.6, 0.0, 0.0)},
         {"shares": (0.5, -0.1, 0.5, 0.1)},
+        {"shares": (float("nan"), 0.2, 0.2, 0.2)},
     ],
     ids=str,
 )

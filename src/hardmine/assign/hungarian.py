@@ -58,9 +58,9 @@ class Hungarian(Assigner):
     ):
         super().__init__(ignore_overlap, chunk)
         weights = (cls_weight, l1_weight, iou_weight)
-        if min(weights) < 0 or max(weights) == 0:
+        if not all(weight >= 0 for weight in weights) or max(weights) == 0:
             raise ConfigError(f"Hungarian needs weights >= 0, and one of them > 0, got {weights}")
-        if not 0 <= alpha <= 1 or gamma < 0 or unit_px <= 0:
+        if not (0 <= alpha <= 1 and gamma >= 0 and unit_px > 0):
             raise ConfigError(
                 f"Hungarian needs alpha in [0, 1], gamma >= 0 and unit_px > 0, got {alpha}, {gamma}, {unit_px}"
             )

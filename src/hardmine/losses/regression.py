@@ -46,7 +46,7 @@ class SmoothL1(RegressionLoss):
 
     def __init__(self, beta: float = 1.0):
         super().__init__()
-        if beta < 0:
+        if not beta >= 0:
             raise ConfigError(f"SmoothL1 needs beta >= 0, got {beta}")
         self.beta = beta
 

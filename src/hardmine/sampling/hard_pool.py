@@ -1,5 +1,7 @@
 """Random samples out of a pool of hard ones, as in MONAI: hard mining that does not see the same few every time."""
 
+import math
+
 from torch import Tensor
 
 from hardmine.errors import ConfigError
@@ -20,15 +22,15 @@ class HardPool(QuotaSampling):
     unless two classes compete; and there negatives keep their ratio to the positives that an image has, where
     `Combined` fills all places with them (so that its ``min_neg`` has nothing to do).
 
-    Raises: ConfigError: num or pool below 1.
+    Raises: ConfigError: num or pool below 1, or no finite pool.
     """
 
     needs: frozenset[Evidence] = frozenset({"classification_loss", "noise"})
 
     def __init__(self, num: int = 512, pool: float = 10):
         super().__init__(num)
-        if pool < 1:
-            raise ConfigError(f"HardPool needs pool >= 1, got {pool}")
+        if not 1 <= pool < math.inf:
+            raise ConfigError(f"HardPool needs a finite pool >= 1, got {pool}")
         self.pool = pool
 
     def choose(self, samples: Samples, candidates: Tensor, quota: Tensor) -> Tensor:

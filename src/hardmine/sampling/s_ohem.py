@@ -44,7 +44,7 @@ class SOHEM(QuotaSampling):
         super().__init__(num)
         if not all(first < second for first, second in pairwise((0, *edges, 1))):
             raise ConfigError(f"SOHEM needs ascending edges in (0, 1), got {tuple(edges)}")
-        if len(shares) != len(edges) + 1 or min(shares) < 0 or sum(shares) > 1 + 1e-9:
+        if len(shares) != len(edges) + 1 or not (min(shares) >= 0 and sum(shares) <= 1 + 1e-9):
             raise ConfigError(
                 f"SOHEM needs one share more than edges, each >= 0 and with sum at most 1, "
                 f"got {tuple(shares)} for {len(edges)} edges"
