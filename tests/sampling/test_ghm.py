@@ -1,5 +1,7 @@
 """Arguments, edges of the bins, and what is remembered; values are compared in oracle/ and golden/."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -147,3 +149,14 @@ def test_weights_of_boxes_are_those_of_positives_only():
     matched = torch.tensor([[0, -1, -2]])
     samples = Samples(Assignment(matched, torch.zeros(1, 3)), code_error=torch.zeros(1, 3, 4))
     assert (GHMR(bins=1)(samples) == torch.tensor([[[1.0], [0.0], [0.0]]])).all()
+
+
+@pytest.mark.parametrize("kind", [GHMC, GHMR])
+def test_a_diverged_prediction_leaves_the_loss_to_say_so(kind):
+    """NaN has no bin: as an index it is an error on a CPU, and on a GPU one that ends the process."""
+    batch = negatives(0.1, 0.5, 0.9) if kind is GHMC else positives(0.001, 0.02, 1.0)
+    name = "logits" if kind is GHMC else "code_error"
+    diverged = batch[name].clone()
+    diverged[0, 1] = torch.nan
+    weights = kind()(replace(batch, **{name: diverged}))
+    assert (weights > 0).all()  # so that the loss there is not hidden

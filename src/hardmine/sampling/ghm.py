@@ -48,7 +48,7 @@ class _Harmonized(Sampling):
         return torch.where(counted, beta, 0).clamp_max(torch.finfo(dtype).max).to(dtype)
 
     def _by_regions(self, norm: Tensor, counted: Tensor) -> Tensor:
-        place = (norm * self.bins).long().clamp_max(self.bins - 1)  # the last bin includes g = 1
+        place = (norm * self.bins).long().clamp(0, self.bins - 1)  # the last bin includes g = 1; some bin has NaN
         counts = torch.zeros(self.bins, dtype=torch.int64, device=norm.device)
         counts = sum_over_ranks(counts.scatter_add_(0, place.flatten(), counted.flatten().long()))
         regions = self.bins if self.over == "all" else (counts > 0).sum()
