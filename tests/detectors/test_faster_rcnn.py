@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
-from hardmine import OHEM, Recipe, Slot, recipes, wrap
+from hardmine import OHEM, HardNegative, Recipe, Seesaw, Slot, recipes, wrap
 from hardmine.errors import ConfigError
 
 MINED = {
@@ -152,3 +152,14 @@ def test_random_takes_its_share_of_positives_without_a_number(make_model):
     assert (select.budget, select.positive_fraction) == (model.roi_heads.fg_bg_sampler.batch_size_per_image, 0.5)
     with pytest.raises(ConfigError, match=r"positive_fraction in \[0, 1\], got 64, -1"):
         wrap(model, recipes.random(positive_fraction=-1))
+
+
+def test_a_loss_with_memory_counts_only_what_is_kept(make_model, make_batch):
+    """3:1 negatives fill few of their places; what else lies there must not count as seen."""
+    model = make_model("fasterrcnn")
+    slots = {"select": Slot(HardNegative(budget=32)), "classify": Slot(loss=Seesaw(3))}
+    detector = wrap(model, Recipe("mine", lambda head: slots if head.name == "roi" else {})).train()
+    kept = []
+    detector.roi_head.select.register_forward_hook(lambda _, args, out: kept.append((out > 0).sum()))
+    detector(*make_batch(1))
+    assert detector.roi_head.classify.loss.counts.sum() == kept[0] < 3 * 32

@@ -164,7 +164,7 @@ def _with_objects(proposals: list[Tensor], ground_truth: GroundTruth) -> tuple[T
 def _gather_kept(
     boxes: Tensor, assignment: Assignment, selected: Tensor, budget: int | None
 ) -> tuple[Tensor, Assignment, Tensor]:
-    """The ``budget`` proposals of each image with the largest weight; unused places have weight 0."""
+    """The ``budget`` proposals of each image with the largest weight; unused places are ignored, with weight 0."""
     keep = min(budget or selected.shape[1], selected.shape[1])
     weights, index = selected.topk(keep, dim=1, sorted=False)
-    return boxes.gather(1, index.unsqueeze(-1).expand(-1, -1, 4)), assignment.gather(index), weights
+    return boxes.gather(1, index.unsqueeze(-1).expand(-1, -1, 4)), assignment.gather(index).only(weights > 0), weights
