@@ -16,7 +16,11 @@ def matched(boxes: list[list[float]], levels: Levels = ONE_LEVEL, anchors: torch
     return ATSS(**options)(anchors, ground_truth, levels=levels).matched_gt[0].tolist()
 
 
-@pytest.mark.parametrize("options", [{"k": 0}, {"ignore_overlap": 1.5}, {"chunk": 0}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{"k": 0}, {"box_strides": 0}, {"box_strides": float("nan")}, {"ignore_overlap": 1.5}, {"chunk": 0}],
+    ids=str,
+)
 def test_arguments_out_of_range_are_refused(options):
     with pytest.raises(ConfigError, match="ATSS needs"):
         ATSS(**options)
@@ -80,3 +84,19 @@ def test_padding_is_no_candidate():
     assigned = ATSS(2)(ROW - 16, ground_truth, is_padding=is_padding, levels=ONE_LEVEL)
     alone = ATSS(2)(ROW[:, 2:] - 16, ground_truth, levels=Levels((2,), (8.0,), (1,)))
     assert assigned.matched_gt[0, 2:].tolist() == alone.matched_gt[0].tolist()
+
+
+def test_points_are_compared_as_squares_of_so_many_strides():
+    """Boxes of no size overlap nothing; as squares of 8 strides they are what the anchors are."""
+    anchors = torch.tensor([[[0.0, 0, 64, 64], [8, 0, 72, 64], [16, 0, 80, 64], [0, 0, 128, 128]]])
+    centres = (anchors[..., :2] + anchors[..., 2:]) / 2
+    points, levels = torch.cat([centres, centres], dim=-1), Levels((3, 1), (8.0, 16.0), (1, 1))
+    boxes = [[0.0, 0, 64, 64], [0.0, 0, 130, 120]]
+    as_anchors = matched(boxes, levels, anchors, k=3)
+    assert as_anchors == matched(boxes, levels, points, k=3, box_strides=8) == [0, -1, -1, 1]
+
+
+def test_the_iou_that_is_told_is_that_of_the_boxes_as_they_are():
+    ground_truth = GroundTruth.from_lists([torch.tensor([[0.0, 0, 8, 8]])], [torch.zeros(1, dtype=torch.int64)])
+    plain, squares = (ATSS(box_strides=size)(ROW, ground_truth, levels=ONE_LEVEL).iou for size in (None, 8))
+    assert torch.equal(plain, squares)

@@ -123,6 +123,7 @@ ASSIGNERS: dict[str, Callable[[], nn.Module]] = {
     "FCOSPoints, in chunks": lambda: FCOSPoints(chunk=1),
     "ATSS": lambda: ATSS(3),
     "ATSS, in chunks": lambda: ATSS(chunk=1),
+    "ATSS, of points": lambda: ATSS(3, box_strides=2.0),
     "TaskAligned": lambda: TaskAligned(4),
     "TaskAligned, in chunks": lambda: TaskAligned(chunk=1),
     "TaskAligned, over all": lambda: TaskAligned(4, rank_over="all"),

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from hardmine import recipes, wrap
+from hardmine import GroundTruth, recipes, wrap
 from hardmine.detectors.fcos import centerness
 from hardmine.errors import EvidenceError
+from hardmine.samples import Levels
 
 
 def test_ohem_with_nms_is_refused_because_points_have_no_boxes(make_model):
@@ -38,3 +39,19 @@ def test_objects_smaller_than_a_stride_leave_simota_finite(make_model, loss_and_
     losses, gradients = loss_and_gradients(detector, model, [torch.rand(3, 96, 96)], [target])
     assert torch.isfinite(torch.stack(list(losses.values()))).all()
     assert all(torch.isfinite(gradient).all() for gradient in gradients.values() if gradient is not None)
+
+
+def test_atss_gives_objects_points_of_the_level_of_their_size(make_model):
+    """Compared by the size of their stride, the coarsest points overlap an object most whatever its size."""
+    strides, levels, points = (8.0, 16.0, 32.0), [], []
+    for stride in strides:
+        at = torch.arange(0, 256, stride)
+        centre = torch.cartesian_prod(at, at)
+        points.append(torch.cat([centre - stride / 2, centre + stride / 2], dim=-1))
+        levels.append(torch.full((len(centre),), stride))
+    pyramid = Levels(tuple(map(len, levels)), strides, (1, 1, 1))
+    objects = torch.tensor([[90.0, 90, 154, 154], [1, 1, 255, 255]])  # 8 strides of the first level, and of the last
+    ground_truth = GroundTruth.from_lists([objects], [torch.zeros(2, dtype=torch.int64)])
+    assigner = wrap(make_model("fcos"), recipes.atss()).head.assigner
+    matched = assigner(torch.cat(points)[None], ground_truth, levels=pyramid).matched_gt[0]
+    assert [set(torch.cat(levels)[matched == gt].tolist()) for gt in (0, 1)] == [{8.0}, {32.0}]

@@ -28,28 +28,40 @@ class ATSS(Assigner):
     that with A anchors at each there are k · A candidates a level, as in the authors' code; a positive inside an
     ignore region stays one.
 
-    Args: k: candidates of an object on each level, at least 1.  ignore_overlap, chunk: see `Assigner`.
+    Args: k: candidates of an object on each level, at least 1.
+        box_strides: where given, samples are compared as squares of so many strides around their centre: for points,
+        which have no boxes (the paper's anchors have 8).  ignore_overlap, chunk: see `Assigner`.
     Raises: ConfigError: an argument out of range.  ShapeError: without fitting levels.
     """
 
     needs: frozenset[AssignerEvidence] = frozenset({"levels"})
 
-    def __init__(self, k: int = 9, ignore_overlap: float = 0.5, chunk: int | None = None):
+    def __init__(
+        self, k: int = 9, box_strides: float | None = None, ignore_overlap: float = 0.5, chunk: int | None = None
+    ):
         super().__init__(ignore_overlap, chunk)
-        if k < 1:
-            raise ConfigError(f"ATSS needs k >= 1, got {k}")
-        self.k = k
+        if k < 1 or (box_strides is not None and not box_strides > 0):
+            raise ConfigError(f"ATSS needs k >= 1 and box_strides > 0 or None, got {k}, {box_strides}")
+        self.k, self.box_strides = k, box_strides
 
     def match(self, pairing: Pairing) -> Assignment:
         candidates = self._candidates(pairing)  # (B, G, K)
         shape, flat = candidates.shape, candidates.flatten(1)
         objects = pairing.objects.unsqueeze(2)
-        near = pairing.boxes.gather(1, flat.unsqueeze(-1).expand(-1, -1, 4)).view(*shape, 4)
+        near = self._compared(pairing).gather(1, flat.unsqueeze(-1).expand(-1, -1, 4)).view(*shape, 4)
         iou = paired_iou(objects.expand_as(near), near)
         is_sample = ~pairing.is_padding.gather(1, flat).view(shape)
         positive = is_sample & pairing.is_object.unsqueeze(-1)
         positive &= (iou >= _threshold(iou, is_sample)) & (margin(*centre_of(near), objects) > 0)
         return self.settle(pairing, first_claim(candidates, positive, iou, pairing.boxes.shape[1]))
+
+    def _compared(self, pairing: Pairing) -> Tensor:
+        """The boxes that stand for the samples, (B, N, 4)."""
+        if self.box_strides is None:
+            return pairing.boxes
+        centre = torch.stack(centre_of(pairing.boxes), dim=-1)
+        half = (pairing.stride * (self.box_strides / 2)).unsqueeze(-1)
+        return torch.cat([centre - half, centre + half], dim=-1)
 
     def _candidates(self, pairing: Pairing) -> Tensor:
         """The nearest samples of every level to each object, (B, G, K)."""
