@@ -33,6 +33,7 @@ def gfl(beta: float = 2.0, box_weight: float = 2.0) -> Recipe:
             "Without the distribution focal loss: torchvision's heads predict four numbers a box, not a distribution "
             "of each. `hardmine.losses.DFL` is there for a head that does.",
             "Boxes weigh by their IoU; the authors' code takes the largest score.",
+            "Boxes are divided by the sum of their weights, as in the authors' code; in the paper by the positives.",
         ),
         parameters={"beta": beta, "box_weight": box_weight},
         prior=0.01,
