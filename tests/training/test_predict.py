@@ -7,6 +7,7 @@ from torch import nn
 
 from hardmine.data import open_dataset
 from hardmine.training.predict import coco_results, predict
+from hardmine.training.run import make_detector
 
 
 def test_results_are_in_the_words_of_the_data_set():
@@ -61,3 +62,17 @@ def test_processes_share_the_images_without_overlap(small_data):
     shares = [predict(OneBox(0), dataset, ProcessOf(rank, 2), batch_size=2) for rank in (0, 1)]
     seen = [result["image_id"] for share in shares for result in share]
     assert sorted(seen) == sorted(record.image_id for record in dataset.records)
+
+
+@pytest.mark.parametrize("detector", ["retinanet", "fasterrcnn", "fcos", "ssd"])
+def test_detections_of_any_score_count(detector, small, small_data):
+    """A method may leave all scores low; a threshold would then judge their level instead of their order."""
+    dataset = open_dataset(small_data, "val")
+    fresh = make_detector(small(detector=detector), len(dataset.classes))
+    limits = [module.score_thresh for module in fresh.modules() if hasattr(module, "score_thresh")]
+    assert limits, "the framework has a threshold to be lifted"
+    for module in fresh.modules():
+        if hasattr(module, "score_thresh"):
+            module.score_thresh = 0.999
+    assert predict(fresh, dataset, Accelerator())
+    assert all(module.score_thresh == 0.999 for module in fresh.modules() if hasattr(module, "score_thresh"))

@@ -1,6 +1,7 @@
 """What a detector finds in a data set, in COCO's results format."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -28,21 +29,40 @@ def predict(
 ) -> list[dict[str, Any]]:
     """Runs the detector over a data set in float32 and returns the results of all processes, each image once, in order.
 
-    `watch` sees the batches of this process go by, for a progress bar. The detector is left in evaluation mode.
+    Detections of any score are among them, as many as the model gives of an image. `watch` sees the batches of this
+    process go by, for a progress bar. The detector is left in evaluation mode.
     """
     share = range(accelerator.process_index, len(dataset), accelerator.num_processes)
     loader = DataLoader(Subset(dataset, share), batch_size, num_workers=workers, collate_fn=collate)
     detector.eval()
     found: list[list[dict[str, Any]]] = []
-    for images, targets in watch(loader):
-        outputs = detector(send_to_device(images, accelerator.device))
-        for output, target in zip(outputs, targets, strict=True):
-            labels = output["labels"] - detector.label_offset
-            found.append(
-                coco_results(int(target["image_id"]), output["boxes"], labels, output["scores"], dataset.category_ids)
-            )
+    with _any_score(detector):
+        for images, targets in watch(loader):
+            outputs = detector(send_to_device(images, accelerator.device))
+            for output, target in zip(outputs, targets, strict=True):
+                of_image = output["boxes"], output["labels"] - detector.label_offset, output["scores"]
+                found.append(coco_results(int(target["image_id"]), *of_image, dataset.category_ids))
     by_index = sorted(gather_object(list(zip(share, found, strict=True))), key=lambda pair: pair[0])
     return [result for _, results in by_index for result in results]
+
+
+@contextmanager
+def _any_score(detector: Detector) -> Iterator[None]:
+    """No detection is left out for its score alone.
+
+    Average precision looks at the order of scores, and methods differ in their level: a ranking loss trains no level at
+    all. With the framework's threshold (.05) such a method would lose recall that its ranking has.
+    """
+    limited: dict[Any, float] = {
+        module: module.score_thresh for module in detector.modules() if hasattr(module, "score_thresh")
+    }
+    try:
+        for module in limited:
+            module.score_thresh = 0.0
+        yield
+    finally:
+        for module, threshold in limited.items():
+            module.score_thresh = threshold
 
 
 def coco_results(
