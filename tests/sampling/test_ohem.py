@@ -64,3 +64,12 @@ def test_only_candidates_enter_the_nms():
     box = [0.0, 0.0, 10.0, 10.0]
     few = OHEM(3, candidates=2)(samples([box, [50.0, 0, 60, 10], [90.0, 0, 99, 10]], [0, 0, 0], [3.0, 2.0, 1.0]))
     assert few.tolist() == [[1, 1, 0]]
+
+
+def test_of_equal_losses_the_first_are_kept():
+    """torch.topk leaves open which of equal losses it takes, and devices differ in it."""
+    apart = [[20.0 * n, 0.0, 20.0 * n + 10, 10.0] for n in range(200)]
+    for options in ({}, {"candidates": 50}, {"nms_iou": None}):
+        assert OHEM(8, **options)(samples(apart, [0] * 200, [1.0] * 200))[0].nonzero().flatten().tolist() == [*range(8)]
+    copies = samples([[0.0, 0.0, 10.0, 10.0]] * 30, [0] * 30, [1.0] * 30)
+    assert OHEM(8)(copies)[0].nonzero().flatten().tolist() == [0]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hardmine.boxes import survives_nms
 from hardmine.errors import ConfigError
-from hardmine.ranking import top_among, top_balanced
+from hardmine.ranking import top_among, top_balanced, top_indices
 from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import Sampling
 
@@ -31,7 +31,8 @@ class OHEM(Sampling):
     arXiv:1604.03540. The NMS is there because neighbouring proposals have nearly the same loss, so that without it one
     mistake would be counted many times. Positives and negatives compete; there is no ratio between them.
 
-    Convention: ``budget`` is what one image keeps: the paper's B = 128 with N = 2 images a batch is 64.
+    Convention: ``budget`` is what one image keeps: the paper's B = 128 with N = 2 images a batch is 64. Of equal losses
+    the first are the largest.
     Gradient: none through the selection.
 
     mmdetection's form is ``OHEM(512, nms_iou=None, positive_fraction=.25, rank_by="classification")``: positives and
@@ -83,7 +84,8 @@ def _survivors(loss: Tensor, samples: Samples, iou: float, candidates: int) -> T
     """Mask (B, N) of the samples that no harder one of the same image and label overlaps too much."""
     valid = samples.assignment.is_valid
     hardness = loss.masked_fill(~valid, -torch.inf)
-    score, index = hardness.topk(min(candidates, loss.shape[1]), dim=1)  # (B, K)
+    index = top_indices(hardness, candidates)  # (B, K)
+    score = hardness.gather(1, index)
     boxes = samples["boxes"].masked_fill(~valid.unsqueeze(-1), 0).gather(1, index.unsqueeze(-1).expand(-1, -1, 4))
     survives = survives_nms(boxes, score, samples["labels"].gather(1, index), iou)
     return torch.zeros_like(valid).scatter_(1, index, survives)
