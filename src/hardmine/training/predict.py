@@ -53,7 +53,7 @@ def _any_score(detector: Detector) -> Iterator[None]:
     Average precision looks at the order of scores, and methods differ in their level: a ranking loss trains no level at
     all. With the framework's threshold (.05) such a method would lose recall that its ranking has.
     """
-    limited: dict[Any, float] = {
+    limited: dict[Any, Any] = {
         module: module.score_thresh for module in detector.modules() if hasattr(module, "score_thresh")
     }
     try:
