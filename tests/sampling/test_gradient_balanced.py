@@ -102,3 +102,14 @@ def test_the_graph_of_a_call_does_not_hold_what_the_next_call_changes(method):
     logits = samples.logits.requires_grad_()
     losses = [(sampling(samples) * logits**2).sum() for _ in range(2)]
     assert torch.isfinite(torch.autograd.grad(sum(losses), logits)[0]).all()
+
+
+@METHODS
+def test_a_diverged_score_does_not_spoil_the_sums(method):
+    """Mixed precision overflows now and then, and skips that step; what the method remembers must outlive it."""
+    sampling, samples = method(2), batch([0, 1, BACKGROUND])
+    samples.logits[0, 1] = torch.nan
+    sampling(samples)
+    assert torch.isfinite(sampling.positive).all()
+    assert torch.isfinite(sampling.negative).all()
+    assert (sampling.negative > 0).all()

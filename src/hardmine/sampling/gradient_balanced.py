@@ -62,7 +62,8 @@ class GradientBalanced(Sampling):
         safe = torch.where(valid, logits, 0).to(torch.promote_types(logits.dtype, torch.float32))
         weights, gradient = self.balance(torch.where(is_own, -safe, safe), is_own)
         if self.training:
-            self._collect(torch.where(valid, gradient, 0), is_own)
+            # a diverged score, as mixed precision has them now and then, must not spoil the sums for good
+            self._collect(torch.where(valid & gradient.isfinite(), gradient, 0), is_own)
         return weights.to(logits.dtype)
 
     @torch.no_grad()
