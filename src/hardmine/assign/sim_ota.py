@@ -38,8 +38,8 @@ class SimOTA(Assigner):
     least, which may be one that has enough others (as in the authors' code). Ties: the first sample, the first object.
     ``scores`` are the probabilities compared; a head with objectness gives sqrt(class · objectness). The largest u
     are looked for among the samples that lie inside or near any object. The radius is that of mmdetection and of the
-    authors' older code; their newer one has 1.5, and asks only for "near". No ignore band. ``Assignment.iou`` is that of
-    the boxes before regression, as for every assigner.
+    authors' older code; their newer one has 1.5, and asks only for "near". No ignore band. ``Assignment.iou`` is that
+    of the boxes before regression, as for every assigner.
     Gradient: none.
     Differs from mmdetection and the authors: an object never takes a sample that is neither inside nor near it, where
     one without any (outside of the image, say) takes another object's; and the samples that are only one of the two
