@@ -247,7 +247,7 @@ def test_weights_that_do_not_fit_are_named_and_not_spread(slot, make_model, make
         detector(*make_batch(detector.label_offset, (2,)))
 
 
-@pytest.mark.parametrize(("detector", "scale"), [("retinanet", 1), ("fcos", 1), ("ssd", 10), ("fasterrcnn", 10)])
+@pytest.mark.parametrize(("detector", "scale"), [("retinanet", 1), ("ssd", 10), ("fasterrcnn", 10)])
 def test_a_recipe_knows_the_scale_of_the_codes(detector, scale, make_model):
     """So μ of GHM-R, which is a length in codes, is the same length in pixels on every detector."""
     harmonised = [m for m in wrap(make_model(detector), recipes.ghm()).modules() if isinstance(m, GHMR)]

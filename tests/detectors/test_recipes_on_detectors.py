@@ -15,6 +15,7 @@ REFUSED = {
     **dict.fromkeys(["atss", "fcos", "simota"], TWO_STAGE),  # a proposal lies on no level of the pyramid
     "seesaw": SIGMOID,
     "ohem": {"fcos"},  # points have no boxes to suppress
+    "libra": {"fcos"},  # its codes are distances, not corrections of an anchor
 }
 
 

@@ -17,7 +17,7 @@ def test_the_classes_part_its_gradient_and_the_counts_agree(case):
     num_columns = logits.shape[-1]
     labels = torch.where(case.given["labels"] == num_columns, IGNORE, case.given["labels"])
     ours = torch.where(labels == num_columns - 1, BACKGROUND, labels)
-    loss = Seesaw(num_columns - 1, 0.8, 2.0, 0.01)
+    loss = Seesaw(num_columns - 1, 0.8, 2.0, 0.01, background_is_class=True)
     loss.counts.copy_(case.given["cum0"][:-1])
     total = (loss(logits[None], ours[None])[0] * case.given["weight"].double()).sum() / max(len(labels), 1)
     (gradient,) = torch.autograd.grad(total, logits)

@@ -14,7 +14,7 @@ LABELS = torch.tensor([[0, 0, 0, BACKGROUND, IGNORE]])
 def lose(kind: str, logits: torch.Tensor, iou: torch.Tensor, labels: torch.Tensor = LABELS) -> torch.Tensor:
     """Also looks whether the gradient is there, and finite."""
     leaf = logits.clone().requires_grad_()
-    loss = Correlation(kind)(leaf, labels, predicted_iou=iou)
+    loss = Correlation(kind, 1.0)(leaf, labels, predicted_iou=iou)
     assert torch.isfinite(torch.autograd.grad(loss, leaf)[0]).all()
     return loss.detach()
 

@@ -1,10 +1,12 @@
 """Arguments, what is counted and when."""
 
+import math
+
 import pytest
 import torch
 
 from hardmine import BACKGROUND, IGNORE, Seesaw
-from hardmine.errors import ConfigError
+from hardmine.errors import ConfigError, ShapeError
 from hardmine.sampling import class_balanced
 
 LABELS = torch.tensor([[0, 0, 1, BACKGROUND, IGNORE]])
@@ -54,3 +56,20 @@ def test_a_frequent_class_pushes_a_rare_one_down_less():
 def test_a_rare_class_that_is_scored_above_the_true_one_is_pushed_down_again():
     logits = torch.tensor([[[0.0, 3.0, 0.0]]])
     assert Seesaw(2)(logits, torch.tensor([[0]])) > Seesaw(2, q=0.0)(logits, torch.tensor([[0]]))
+
+
+def test_the_background_presses_on_all_classes_alike():
+    """It is by far the most frequent; were it a class, a rare one would hardly learn to be silent."""
+    logits, labels = torch.zeros(1, 1, 3), torch.tensor([[BACKGROUND]])
+    loss, as_class = Seesaw(2).eval(), Seesaw(2, background_is_class=True).eval()
+    for method in (loss, as_class):
+        method.counts.copy_(torch.tensor([100, 2, 8000]))
+    assert loss(logits, labels).item() == pytest.approx(math.log(3))
+    assert as_class(logits, labels).item() < 0.1
+    rare = torch.tensor([[1]])
+    assert loss(logits, rare).item() == pytest.approx(as_class(logits, rare).item())
+
+
+def test_another_number_of_classes_is_refused():
+    with pytest.raises(ShapeError, match=r"Seesaw of 3 classes got logits \(1, 5, 3\)"):
+        Seesaw(3)(torch.randn(1, 5, 3), LABELS)

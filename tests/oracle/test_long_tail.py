@@ -133,7 +133,7 @@ def test_class_balanced_near_one_is_the_inverse_frequency():
 @pytest.mark.parametrize(("p", "q"), [(0.8, 2.0), (0.0, 2.0), (0.8, 0.0), (1.0, 1.0)])
 def test_seesaw(batches, p, q):
     """Softmax whose denominator has S_ij = M_ij C_ij before each other class; counts are accumulated first."""
-    loss, counts = Seesaw(C, p, q), [0] * (C + 1)
+    loss, counts = Seesaw(C, p, q, background_is_class=True), [0] * (C + 1)
     for samples in batches:
         logits = samples.logits.clone().requires_grad_()
         values = loss(logits, samples.labels)
@@ -202,7 +202,7 @@ def test_limits_of_dr():
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
 def test_correlation(batches, kind, activation):
     """1 - ρ(score of the label, IoU) over the positives of the batch; nothing without two of them."""
-    loss = Correlation(kind, activation=activation)
+    loss = Correlation(kind, 1.0, activation)
     for samples in batches:
         scores, ious = [], []
         for b, row in enumerate(samples.labels.tolist()):

@@ -20,12 +20,13 @@ __all__ = ["FCOSDetector"]
 class FCOSDetector(DenseDetector):
     """FCOS under a recipe; by default focal loss, GIoU, and the mean centre-ness loss of the positives.
 
-    Its samples are points: they have no boxes of their own to compare.
+    Its samples are points: they have no boxes of their own to compare, and its box codes are distances, many strides
+    long, not small corrections of an anchor that losses of codes are made for.
     """
 
     name = "fcos"
     activation = "sigmoid"
-    evidence = EVIDENCE - {"boxes"}
+    evidence = EVIDENCE - {"boxes", "code_error"}
     label_offset = 0
 
     @property

@@ -290,7 +290,9 @@ class _Place:
             raise ConfigError(f"{self}: got also={type(slot.also).__name__}, expected a listwise loss, in 'classify'")
 
     def _check_space(self, loss: nn.Module) -> None:
-        if getattr(loss, "space", "code") == "distribution":
+        if isinstance(loss, RegressionLoss) and loss.space == "code":
+            self._check_needs(loss, frozenset({"code_error"}), self.evidence)
+        if isinstance(loss, RegressionLoss) and loss.space == "distribution":
             raise EvidenceError(
                 f"{self}: {type(loss).__name__} needs a distribution of each side of a box, which this head does not "
                 f"have (it predicts four numbers); choose a loss of these"

@@ -24,7 +24,7 @@ class EqualTasks(TaskBalance):
     Oksuz, Cam, Akbas, Kalkan, Rank & Sort Loss for Object Detection and Instance Segmentation, ICCV 2021,
     arXiv:2107.11669, section 3.3.
 
-    Convention: the factor is 0 where there is no box loss.
+    Convention: the factor is 0 where there is no box loss. Each process looks at its own two losses.
     """
 
     @torch.no_grad()

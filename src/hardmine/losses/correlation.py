@@ -29,14 +29,14 @@ class Correlation(ClassificationLoss):
     Differs from the authors' code: it also has Spearman's coefficient by a relaxed sorting of another library, a loop
     of data-dependent length. Spearman's own coefficient has no gradient, so it is not offered.
 
-    Args: weight: λ; the paper's is 0.2.
+    Args: weight: λ, the paper's by default.
     Raises: ConfigError: an argument out of range.
     """
 
     listwise = True
     needs: frozenset[Evidence] = frozenset({"predicted_iou"})
 
-    def __init__(self, kind: Kind = "concordance", weight: float = 1.0, activation: Activation = "sigmoid"):
+    def __init__(self, kind: Kind = "concordance", weight: float = 0.2, activation: Activation = "sigmoid"):
         super().__init__(activation)
         if kind not in get_args(Kind) or not weight >= 0:
             raise ConfigError(f"Correlation needs kind in {get_args(Kind)} and weight >= 0, got {kind!r}, {weight}")

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hardmine.errors import ConfigError
+from hardmine.errors import ConfigError, ShapeError
 from hardmine.losses.classification import ClassificationLoss
 from hardmine.samples import IGNORE
 from hardmine.sampling.class_balanced import count_labels
@@ -22,7 +22,8 @@ class Seesaw(ClassificationLoss):
     with N the samples of each class so far and s = softmax(z). M spares rare classes, C takes that back where j is
     scored above t. Wang et al., Seesaw Loss for Long-Tailed Instance Segmentation, CVPR 2021, arXiv:2008.10032.
 
-    Convention: for softmax heads; the background is one more class. Counts of the call itself are included.
+    Convention: for softmax heads, background last. Counts of the call itself are included. The background is nobody's
+    rival: M = 1 where t or j is the background, or else its many samples would hardly teach a rare class to be silent.
     Gradient: M and C are held fixed, as in the paper.
     State: ``counts`` (C + 1) of the samples given in training, over all ranks; a pass without gradient (which only
     looks for hard samples, or validates) counts nothing.
@@ -30,22 +31,27 @@ class Seesaw(ClassificationLoss):
     softmax head will do. Ignored samples are not counted.
 
     Args: p: strength of M.  q: strength of C.  eps: least s_t in C.
+        background_is_class: whether the last column is a class like the others for M.
     Raises: ConfigError: an argument out of range.
     """
 
     through_grad = False
     counts: Tensor
 
-    def __init__(self, num_classes: int, p: float = 0.8, q: float = 2.0, eps: float = 0.01):
+    def __init__(
+        self, num_classes: int, p: float = 0.8, q: float = 2.0, eps: float = 0.01, background_is_class: bool = False
+    ):
         super().__init__("softmax")
         if not (num_classes >= 1 and p >= 0 and q >= 0 and 0 < eps <= 1):
             raise ConfigError(
                 f"Seesaw needs num_classes >= 1, p >= 0, q >= 0 and eps in (0, 1], got {num_classes}, {p}, {q}, {eps}"
             )
-        self.p, self.q, self.eps = p, q, eps
+        self.p, self.q, self.eps, self.background_is_class = p, q, eps, background_is_class
         self.register_buffer("counts", torch.zeros(num_classes + 1, dtype=torch.int64))
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if logits.shape[-1] != len(self.counts):
+            raise ShapeError(f"Seesaw of {len(self.counts) - 1} classes got logits {tuple(logits.shape)}")
         valid = labels != IGNORE
         target = torch.where(labels >= 0, labels, len(self.counts) - 1)
         if self.training and torch.is_grad_enabled():
@@ -59,8 +65,12 @@ class Seesaw(ClassificationLoss):
 
     def _log_mitigation(self, target: Tensor, dtype: torch.dtype) -> Tensor:
         """ln M, (B, N, C + 1)."""
-        log_counts = self.counts.clamp_min(1).to(dtype).log()
-        return self.p * (log_counts - log_counts[target]).clamp_max(0)
+        log_counts, background = self.counts.clamp_min(1).to(dtype).log(), len(self.counts) - 1
+        log_m = self.p * (log_counts - log_counts[target]).clamp_max(0)
+        if self.background_is_class:
+            return log_m
+        column = torch.arange(len(self.counts), device=target.device)
+        return torch.where((column == background) | (target == background), 0, log_m)
 
     def _log_compensation(self, logits: Tensor, target: Tensor) -> Tensor:
         """ln C, (B, N, C + 1)."""

@@ -1,6 +1,6 @@
 """Classification-aware regression loss, the second half of prime sample attention."""
 
-from hardmine.normalize import PerValid
+from hardmine.normalize import PerPositive, PerValid
 from hardmine.recipes.isr import PISA_PAPER
 from hardmine.recipes.recipe import HeadTraits, Recipe, Slot, Slots
 from hardmine.sampling import CARL
@@ -13,7 +13,7 @@ def classification_aware(head: HeadTraits, k: float, bias: float) -> dict[str, S
     if head.name == "rpn":
         return {}
     # a RoI head's box loss is divided by all samples, of which CARL weighs the positives only
-    normalize = PerValid() if head.name == "roi" else None
+    normalize = PerValid() if head.name == "roi" else PerPositive()
     return {"regress": Slot(CARL(k, bias, base=1.0, activation=head.activation), normalize=normalize)}
 
 

@@ -35,8 +35,8 @@ def focal(gamma: float = 2.0, alpha: float = 0.25) -> Recipe:
         differences=(
             "The number of positives is counted over the whole batch and all ranks; torchvision divides image by "
             "image, which gives a background image far more weight per anchor.",
-            "On a two-stage detector it replaces the RoI head's loss over the proposals its framework sampled; "
-            "little gain is reported there.",
+            "On a two-stage detector it replaces the RoI head's loss over the proposals its framework sampled, divided "
+            "by the positives among them; little gain is reported there.",
         ),
         parameters={"gamma": gamma, "alpha": alpha},
         prior=0.01,

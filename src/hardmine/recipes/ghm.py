@@ -21,12 +21,13 @@ def ghm(bins: int = 30, momentum: float = 0.75, box_bins: int = 10, box_momentum
     def slots(head: HeadTraits) -> Slots:
         if head.name == "rpn":
             return {}
-        mu, scale = MU * head.code_scale, BOX_LOSS_WEIGHT if head.name == "dense" else 1 / 4
+        mu, scale = MU * head.code_scale, BOX_LOSS_WEIGHT / head.code_scale if head.name == "dense" else 1 / 4
         harmonised = Slot(GHMR(mu, box_bins, box_momentum), ASL1(mu), PerPositive(), scale=scale)
         if head.name == "roi":
             return {"regress": harmonised}
         density = GHMC(bins=bins, momentum=momentum, activation=head.activation)
-        return over_all_samples(head, Slot(density, CrossEntropy(head.activation), PerValid()), harmonised)
+        classify = Slot(density, CrossEntropy(head.activation), PerValid())
+        return over_all_samples(head, classify, harmonised if "code_error" in head.evidence else None)
 
     return Recipe(
         name="ghm",
@@ -50,6 +51,7 @@ def ghm(bins: int = 30, momentum: float = 0.75, box_bins: int = 10, box_momentum
             "On a two-stage detector only the RoI head's box loss changes, divided by four times the positives, as "
             "many samples as a framework draws.",
             "Where box codes are multiplied by a factor (RoI heads, SSD: 10), μ is as well.",
+            "On FCOS the box loss stays its own: its codes are distances, not corrections of an anchor.",
         ),
         parameters={"bins": bins, "momentum": momentum, "box_bins": box_bins, "box_momentum": box_momentum},
         prior=0.01,

@@ -1,5 +1,6 @@
 """Importance-based sample reweighting, the first half of prime sample attention."""
 
+from hardmine.normalize import PerPositive
 from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots
 from hardmine.sampling import ISR, Combined, Random, ScoreHLR
 
@@ -12,11 +13,11 @@ def reweighted(head: HeadTraits, k: float, bias: float, negative_k: float) -> di
     """Positives by the rank of their IoU; of a RoI head also negatives by the rank of their score."""
     if head.name == "rpn":
         return {}
-    classify = {"classify": Slot(ISR(k, bias))}
-    if head.name == "dense":
-        return classify
+    if head.name == "dense":  # one Z for the batch, over which the ranks and the sum of losses are taken
+        return {"classify": Slot(ISR(k, bias), normalize=PerPositive())}
     negatives = ScoreHLR(k=negative_k, activation=head.activation)
-    return {"select": Slot(Combined(Random(), negatives, head.budget or 512, 0.25)), **classify}
+    select = Slot(Combined(Random(), negatives, head.budget or 512, 0.25))
+    return {"select": select, "classify": Slot(ISR(k, bias))}
 
 
 def isr(k: float = 2.0, bias: float = 0.0, negative_k: float = 0.5) -> Recipe:

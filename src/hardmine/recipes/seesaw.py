@@ -29,7 +29,7 @@ def seesaw(p: float = 0.8, q: float = 2.0) -> Recipe:
             "2008.10032",
         ),
         differences=(
-            "Background is one more class; the authors' head has separate objectness scores.",
+            "Background presses on all classes alike; the authors' head has separate objectness scores instead.",
             "Classes are counted over all ranks.",
         ),
         parameters={"p": p, "q": q},

@@ -31,5 +31,4 @@ def simota(center_radius: float = 2.5, candidates: int = 10, iou_weight: float =
             "The class cost takes the class score as it is; YOLOX multiplies it by objectness.",
         ),
         parameters={"center_radius": center_radius, "candidates": candidates, "iou_weight": iou_weight},
-        prior=0.01,
     )
