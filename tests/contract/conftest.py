@@ -204,8 +204,10 @@ differentiable_sampling = _of(_such(SAMPLINGS, lambda sampling: sampling.through
 imagewise_sampling = _of(_such(SAMPLINGS, lambda sampling: not sampling.pools_batch))
 assigner = _of(ASSIGNERS)
 classification_loss = _of(CLASSIFICATION_LOSSES)
+differentiable_classification_loss = _of(_such(CLASSIFICATION_LOSSES, lambda loss: loss.through_grad))
 listwise_loss = _of(LISTWISE_LOSSES)
 regression_loss = _of(REGRESSION_LOSSES)
+differentiable_regression_loss = _of(_such(REGRESSION_LOSSES, lambda loss: loss.through_grad))
 normalizer = _of(NORMALIZERS)
 
 
@@ -382,6 +384,12 @@ def label_cases() -> dict[str, Tensor]:
 
 @pytest.fixture(params=list(label_cases()))
 def labels(request) -> Tensor:
+    return label_cases()[request.param]
+
+
+@pytest.fixture(params=[name for name, labels in label_cases().items() if labels.numel()])
+def some_labels(request) -> Tensor:
+    """Labels where there is something to differentiate."""
     return label_cases()[request.param]
 
 

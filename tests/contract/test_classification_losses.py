@@ -100,14 +100,12 @@ def test_a_better_score_of_the_label_has_a_smaller_loss(classification_loss, mak
     assert losses[0] < losses[1]
 
 
-def test_gradcheck(classification_loss, make_logits, make_evidence, labels):
-    if labels.numel() == 0:
-        pytest.skip("there is nothing to differentiate")
-    if not classification_loss.through_grad:
-        pytest.skip("holds a factor fixed, by its definition; its gradient is compared in oracle/")
-    logits = make_logits(classification_loss, labels, torch.float64).requires_grad_()
-    evidence = make_evidence(classification_loss, labels, torch.float64)
-    assert torch.autograd.gradcheck(lambda z: lose(classification_loss, z, labels, evidence), (logits,))
+def test_gradcheck(differentiable_classification_loss, make_logits, make_evidence, some_labels):
+    """Of those whose gradient is that of the whole loss; where a factor is held fixed, oracle/ compares it."""
+    loss, labels = differentiable_classification_loss, some_labels
+    logits = make_logits(loss, labels, torch.float64).requires_grad_()
+    evidence = make_evidence(loss, labels, torch.float64)
+    assert torch.autograd.gradcheck(lambda z: lose(loss, z, labels, evidence), (logits,))
 
 
 def test_evidence_gets_no_gradient(classification_loss, make_logits, make_evidence, labels):

@@ -98,7 +98,11 @@ class Hungarian(Assigner):
 def _match_on_host(cost: Tensor, is_object: Tensor, is_sample: Tensor) -> Tensor:
     """The object of each sample in the cheapest matching, (B, N), given cost (B, G, N)."""
     matched = torch.full(is_sample.shape, BACKGROUND)
-    for own, *image in zip(matched, is_object.cpu(), is_sample.cpu(), cost.cpu(), strict=True):
+    # scipy solves one image at a time and on the host, which is why `on_device` is False: the device is waited for here,
+    # once a batch, and nowhere else
+    on_host = is_object.cpu(), is_sample.cpu(), cost.cpu()
+    for own, *image in zip(matched, *on_host, strict=True):
+        # of tensors on the host already: no further wait
         gt, sample, of_image = image[0].nonzero().flatten(), image[1].nonzero().flatten(), image[2]
         row, column = map(torch.from_numpy, linear_sum_assignment(of_image[gt][:, sample]))
         own[sample[column]] = gt[row]
