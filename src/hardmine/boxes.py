@@ -96,9 +96,9 @@ def _apart(boxes: Tensor, labels: Tensor) -> Tensor:
     return (boxes + (group * (boxes.max() + 1)).unsqueeze(-1)).flatten(0, 1)
 
 
-def at_least_float32(boxes: Tensor) -> Tensor:
-    """The same numbers where no area overflows and little is rounded away."""
-    return boxes.to(torch.promote_types(boxes.dtype, torch.float32))
+def at_least_float32(values: Tensor) -> Tensor:
+    """The same numbers where no area or sum overflows and little is rounded away."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def paired_iou(first: Tensor, second: Tensor) -> Tensor:

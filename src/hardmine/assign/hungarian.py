@@ -98,8 +98,8 @@ class Hungarian(Assigner):
 def _match_on_host(cost: Tensor, is_object: Tensor, is_sample: Tensor) -> Tensor:
     """The object of each sample in the cheapest matching, (B, N), given cost (B, G, N)."""
     matched = torch.full(is_sample.shape, BACKGROUND)
-    # scipy solves one image at a time and on the host, which is why `on_device` is False: the device is waited for here,
-    # once a batch, and nowhere else
+    # scipy solves one image at a time, on the host: the device is waited for here, once a batch, and nowhere else.
+    # `on_device` says so.
     on_host = is_object.cpu(), is_sample.cpu(), cost.cpu()
     for own, *image in zip(matched, *on_host, strict=True):
         # of tensors on the host already: no further wait

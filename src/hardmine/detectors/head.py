@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hardmine.assign import Assigner
-from hardmine.boxes import BoxCoder, paired_iou
+from hardmine.boxes import BoxCoder, at_least_float32, paired_iou
 from hardmine.errors import ConfigError, EvidenceError, ShapeError
 from hardmine.losses import ClassificationLoss, RegressionLoss, TaskBalance
 from hardmine.normalize import Normalizer
@@ -42,8 +42,7 @@ class HeadOutput:
 
     def at_least_float32(self) -> "HeadOutput":
         """Losses of a mixed-precision model are computed in float32."""
-        lift = torch.promote_types(self.logits.dtype, torch.float32)
-        return HeadOutput(self.logits.to(lift), self.codes.to(lift), self.anchors.to(lift))
+        return HeadOutput(*map(at_least_float32, (self.logits, self.codes, self.anchors)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from hardmine.losses import ClassificationLoss, CrossEntropy, Focal
 from hardmine.recipes import Recipe, Slot
 from hardmine.samples import Samples
 from hardmine.sampling import GHMC
+from hardmine.scores import column_of_label
 
 __all__ = ["draw_ghm"]
 
@@ -63,7 +64,7 @@ def _norms(loss: ClassificationLoss, samples: Samples) -> Tensor:
     if loss.activation == "sigmoid":
         return size
     labels = samples["labels"]
-    column = torch.where(labels >= 0, labels, size.shape[-1] - 1)
+    column = column_of_label(labels, size.shape[-1])
     return size.gather(-1, column.unsqueeze(-1)).squeeze(-1)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from hardmine.errors import ConfigError
 from hardmine.samples import IGNORE, Activation, Evidence
-from hardmine.sampling.focal_factor import (
+from hardmine.scores import (
     balanced,
     check_alpha,
     check_gamma,
@@ -125,5 +125,5 @@ def _sigmoid_focal(logits: Tensor, labels: Tensor, gamma: float, alpha: float | 
 
 
 def _softmax_focal(logits: Tensor, labels: Tensor, gamma: float, alpha: float | None) -> Tensor:
-    log_p = log_probability_of_label(logits, labels)
+    log_p = log_probability_of_label(logits, labels, "softmax")
     return balanced(-log_p if gamma == 0 else softmax_power(log_p, gamma) * -log_p, labels, alpha)

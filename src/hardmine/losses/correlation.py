@@ -5,9 +5,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from hardmine.boxes import at_least_float32
 from hardmine.errors import ConfigError
 from hardmine.losses.classification import ClassificationLoss
 from hardmine.samples import Activation, Evidence
+from hardmine.scores import log_probability_of_label
 
 __all__ = ["Correlation"]
 
@@ -44,17 +46,11 @@ class Correlation(ClassificationLoss):
         self.weight = weight
 
     def forward(self, logits: Tensor, labels: Tensor, predicted_iou: Tensor) -> Tensor:
-        dtype = torch.promote_types(logits.dtype, torch.float32)
-        positive = labels >= 0
-        scores = self._own_scores(torch.where(positive.unsqueeze(-1), logits, 0).to(dtype), labels)
-        iou = torch.where(positive, predicted_iou.detach(), 0).to(dtype)
+        positive, lifted = labels >= 0, at_least_float32(logits)
+        safe = torch.where(positive.unsqueeze(-1), lifted, 0)
+        scores = log_probability_of_label(safe, labels, self.activation).exp()
+        iou = torch.where(positive, predicted_iou.detach(), 0).to(lifted.dtype)
         return (self.weight * _one_minus_correlation(scores, iou, positive, self.kind)).to(logits.dtype)
-
-    def _own_scores(self, logits: Tensor, labels: Tensor) -> Tensor:
-        label = labels.clamp_min(0).unsqueeze(-1)
-        if self.activation == "sigmoid":
-            return logits.gather(-1, label).squeeze(-1).sigmoid()
-        return logits.softmax(dim=-1).gather(-1, label).squeeze(-1)
 
 
 def _one_minus_correlation(a: Tensor, b: Tensor, mask: Tensor, kind: Kind) -> Tensor:

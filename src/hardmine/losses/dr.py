@@ -6,9 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hardmine.boxes import at_least_float32
 from hardmine.errors import ConfigError
 from hardmine.losses.classification import ClassificationLoss
 from hardmine.samples import IGNORE
+from hardmine.scores import is_label
 
 __all__ = ["DRLoss"]
 
@@ -50,10 +52,9 @@ class DRLoss(ClassificationLoss):
         self.positive_lambda, self.negative_lambda = positive_lambda, negative_lambda
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        lifted, labels = logits.to(torch.promote_types(logits.dtype, torch.float32)), labels.unsqueeze(-1)
-        valid = (labels != IGNORE).expand_as(logits)
-        scores = torch.where(valid, lifted, 0).sigmoid().flatten(1)  # (B, N · C)
-        is_own = labels == torch.arange(logits.shape[-1], device=labels.device)
+        valid = (labels != IGNORE).unsqueeze(-1).expand_as(logits)
+        scores = torch.where(valid, at_least_float32(logits), 0).sigmoid().flatten(1)  # (B, N · C)
+        is_own = is_label(labels, logits.shape[-1])
         is_positive, is_negative = is_own.flatten(1), (valid & ~is_own).flatten(1)
         positive = _mean_of_worst(scores, is_positive, -self.positive_lambda)
         positive = torch.where(is_positive.any(dim=1), positive, 1)

@@ -19,7 +19,7 @@ from torch import Tensor
 from hardmine.errors import ConfigError
 from hardmine.losses.classification import ClassificationLoss
 from hardmine.samples import IGNORE, Evidence
-from hardmine.sampling.focal_factor import check_gamma, put_label_right, sigmoid_power
+from hardmine.scores import check_gamma, put_label_right, sigmoid_power
 
 __all__ = ["MAL", "QFL", "VFL"]
 

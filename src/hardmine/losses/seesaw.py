@@ -6,10 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hardmine.boxes import at_least_float32
 from hardmine.errors import ConfigError, ShapeError
 from hardmine.losses.classification import ClassificationLoss
 from hardmine.samples import IGNORE
 from hardmine.sampling.class_balanced import count_labels
+from hardmine.scores import column_of_label
 
 __all__ = ["Seesaw"]
 
@@ -53,11 +55,10 @@ class Seesaw(ClassificationLoss):
         if logits.shape[-1] != len(self.counts):
             raise ShapeError(f"Seesaw of {len(self.counts) - 1} classes got logits {tuple(logits.shape)}")
         valid = labels != IGNORE
-        target = torch.where(labels >= 0, labels, len(self.counts) - 1)
+        target = column_of_label(labels, len(self.counts))
         if self.training and torch.is_grad_enabled():
             self.counts += count_labels(target.masked_fill(~valid, IGNORE), len(self.counts))
-        lifted = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        safe, target = torch.where(valid.unsqueeze(-1), lifted, 0), target.unsqueeze(-1)
+        safe, target = torch.where(valid.unsqueeze(-1), at_least_float32(logits), 0), target.unsqueeze(-1)
         # both logarithms are 0 for the label itself
         pushed = safe + self._log_mitigation(target, safe.dtype) + self._log_compensation(safe.detach(), target)
         loss = -F.log_softmax(pushed, dim=-1).gather(-1, target).squeeze(-1)

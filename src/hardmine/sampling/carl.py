@@ -4,14 +4,13 @@ import math
 from typing import get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hardmine.boxes import at_least_float32
 from hardmine.errors import ConfigError, check_name
 from hardmine.samples import Activation, Evidence, Samples
 from hardmine.sampling.base import Sampling
-from hardmine.sampling.focal_factor import log_probability_of_label
+from hardmine.scores import log_probability_of_label
 
 __all__ = ["CARL"]
 
@@ -39,6 +38,7 @@ class CARL(Sampling):
     needs: frozenset[Evidence] = frozenset({"logits", "labels"})
     through_grad = True
     pools_batch = True
+    activation: Activation  # pyright: ignore[reportIncompatibleVariableOverride]  # never None
 
     def __init__(self, k: float = 1.0, bias: float = 0.2, base: float = 0.0, activation: Activation = "softmax"):
         super().__init__()
@@ -56,10 +56,7 @@ class CARL(Sampling):
         return torch.where(positive, self.base + relative, 0).to(logits.dtype)
 
     def _log_v(self, logits: Tensor, labels: Tensor) -> Tensor:
-        if self.activation == "softmax":
-            log_p = log_probability_of_label(logits, labels)
-        else:
-            log_p = F.logsigmoid(logits.gather(-1, labels.clamp_min(0).unsqueeze(-1)).squeeze(-1))
+        log_p = log_probability_of_label(logits, labels, self.activation)
         if self.bias == 0:
             return self.k * log_p
         if self.bias == 1:

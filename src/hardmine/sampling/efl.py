@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hardmine.errors import ConfigError
-from hardmine.sampling.focal_factor import check_alpha, sigmoid_power
 from hardmine.sampling.gradient_balanced import GradientBalanced
+from hardmine.scores import check_alpha, sigmoid_power
 
 __all__ = ["EFL"]
 

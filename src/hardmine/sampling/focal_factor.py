@@ -1,31 +1,25 @@
-"""Focal loss as a soft sampling; what it shares with the focal loss itself and with other methods that read p_t.
+"""Focal loss as a soft sampling."""
 
-Numerics: 1 - p_t is sigmoid(x) with x the logit of what is wrong, or -expm1(log p_t); its power is exp(γ log(1 - p_t)),
-so that values and gradients stay finite at any logit and any γ >= 0.
-"""
-
-from collections.abc import Callable
 from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hardmine.errors import ConfigError, check_name
+from hardmine.errors import check_name
 from hardmine.samples import Activation, Evidence, Samples
 from hardmine.sampling.base import Sampling
+from hardmine.scores import (
+    balanced,
+    check_alpha,
+    check_gamma,
+    log_probability_of_label,
+    of_each_class,
+    sigmoid_power,
+    softmax_power,
+)
 
-__all__ = [
-    "FocalFactor",
-    "balanced",
-    "check_alpha",
-    "check_gamma",
-    "log_probability_of_label",
-    "of_each_class",
-    "put_label_right",
-    "sigmoid_power",
-    "softmax_power",
-]
+__all__ = ["FocalFactor"]
 
 
 class FocalFactor(Sampling):
@@ -59,66 +53,8 @@ class FocalFactor(Sampling):
         logits = torch.where(samples.assignment.is_valid.unsqueeze(-1), samples["logits"], 0)
         if self.activation == "sigmoid":
             return of_each_class(self._of_sigmoid, logits, labels, self.alpha)
-        return balanced(softmax_power(log_probability_of_label(logits, labels), self.gamma), labels, self.alpha)
+        log_p = log_probability_of_label(logits, labels, "softmax")
+        return balanced(softmax_power(log_p, self.gamma), labels, self.alpha)
 
     def _of_sigmoid(self, x: Tensor) -> Tensor:
         return sigmoid_power(x, F.softplus(x), self.gamma)
-
-
-def of_each_class(
-    function: Callable[[Tensor], Tensor], logits: Tensor, labels: Tensor, alpha: float | None = None
-) -> Tensor:
-    """α_t · function(x) of every class of sigmoid logits, (B, N, C), (B, N) -> (B, N, C); sigmoid(x) is 1 - p_t.
-
-    The labelled class has x = -z, every other class x = z.
-    """
-    positive_weight, negative_weight = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
-    as_negative = function(logits) * negative_weight
-    return put_label_right(as_negative, logits, labels, lambda own: function(-own) * positive_weight)
-
-
-def put_label_right(
-    as_negative: Tensor, logits: Tensor, labels: Tensor, as_positive: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """What holds of every class as a negative, (B, N, C), with the labelled one put right from its logit (B, N, 1).
-
-    It needs no one-hot copy of the labels.
-    """
-    if logits.shape[-1] == 0:
-        return as_negative
-    label = labels.clamp_min(0).unsqueeze(-1)
-    own = torch.where(labels.unsqueeze(-1) >= 0, as_positive(logits.gather(-1, label)), as_negative.gather(-1, label))
-    return as_negative.scatter(-1, label, own)
-
-
-def sigmoid_power(x: Tensor, softplus_x: Tensor, gamma: float | Tensor) -> Tensor:
-    """(1 - p_t)^γ where 1 - p_t = sigmoid(x) = exp(x - softplus(x))."""
-    return torch.exp(gamma * (x - softplus_x))
-
-
-def log_probability_of_label(logits: Tensor, labels: Tensor) -> Tensor:
-    """log p_t of softmax logits with background last, (B, N, C + 1), (B, N) -> (B, N)."""
-    target = torch.where(labels >= 0, labels, logits.shape[-1] - 1)
-    return F.log_softmax(logits, dim=-1).gather(-1, target.unsqueeze(-1)).squeeze(-1)
-
-
-def softmax_power(log_p: Tensor, gamma: float) -> Tensor:
-    """(1 - p_t)^γ, given log p_t."""
-    # the smallest normal number keeps the slope of u^γ finite at u = 0
-    wrong = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)
-    return torch.exp(gamma * wrong.log())
-
-
-def balanced(value: Tensor, labels: Tensor, alpha: float | None) -> Tensor:
-    """α_t · value, one a sample."""
-    return value if alpha is None else torch.where(labels >= 0, alpha * value, (1 - alpha) * value)
-
-
-def check_gamma(method: str, gamma: float) -> None:
-    if not gamma >= 0:
-        raise ConfigError(f"{method} needs gamma >= 0, got {gamma}")
-
-
-def check_alpha(alpha: float | None) -> None:
-    if alpha is not None and not 0 <= alpha <= 1:
-        raise ConfigError(f"alpha must be in [0, 1] or None, got {alpha}")

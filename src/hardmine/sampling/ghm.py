@@ -19,7 +19,7 @@ from hardmine.errors import ConfigError, check_name
 from hardmine.ranks import sum_over_ranks
 from hardmine.samples import Activation, Evidence, Samples
 from hardmine.sampling.base import Sampling
-from hardmine.sampling.focal_factor import log_probability_of_label, of_each_class
+from hardmine.scores import log_probability_of_label, of_each_class
 
 __all__ = ["GHMC", "GHMR"]
 
@@ -112,7 +112,7 @@ class GHMC(_Harmonized):
         dtype = logits.dtype
         logits = torch.where(valid.unsqueeze(-1), at_least_float32(logits), 0)
         if self.activation == "softmax":
-            return self.harmonize(-torch.expm1(log_probability_of_label(logits, labels)), valid, dtype)
+            return self.harmonize(-torch.expm1(log_probability_of_label(logits, labels, "softmax")), valid, dtype)
         norm = of_each_class(torch.sigmoid, logits, labels)
         return self.harmonize(norm, valid.unsqueeze(-1).expand_as(norm), dtype)
 

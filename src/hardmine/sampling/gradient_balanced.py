@@ -5,10 +5,12 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from hardmine.boxes import at_least_float32
 from hardmine.errors import ConfigError, ShapeError
 from hardmine.ranks import sum_over_ranks
 from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import Sampling
+from hardmine.scores import is_label
 
 __all__ = ["GradientBalanced"]
 
@@ -58,8 +60,7 @@ class GradientBalanced(Sampling):
             raise ShapeError(
                 f"{type(self).__name__} was made for {len(self.positive)} classes, got logits {tuple(logits.shape)}"
             )
-        is_own = labels.unsqueeze(-1) == torch.arange(logits.shape[-1], device=labels.device)
-        safe = torch.where(valid, logits, 0).to(torch.promote_types(logits.dtype, torch.float32))
+        is_own, safe = is_label(labels, logits.shape[-1]), torch.where(valid, at_least_float32(logits), 0)
         weights, gradient = self.balance(torch.where(is_own, -safe, safe), is_own)
         if self.training:
             # a diverged score, as mixed precision has them now and then, must not spoil the sums for good

@@ -1,0 +1,101 @@
+"""What the scores of a sample say of its label: p_t, its powers and logarithms, for sigmoid and for softmax heads.
+
+Numerics: 1 - p_t is sigmoid(x) with x the logit of what is wrong, or -expm1(log p_t); its power is exp(γ log(1 - p_t)),
+so that values and gradients stay finite at any logit and any γ >= 0.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hardmine.errors import ConfigError
+from hardmine.samples import Activation
+
+__all__ = [
+    "balanced",
+    "check_alpha",
+    "check_gamma",
+    "column_of_label",
+    "is_label",
+    "log_probability_of_label",
+    "of_each_class",
+    "put_label_right",
+    "sigmoid_power",
+    "softmax_power",
+]
+
+
+def of_each_class(
+    function: Callable[[Tensor], Tensor], logits: Tensor, labels: Tensor, alpha: float | None = None
+) -> Tensor:
+    """α_t · function(x) of every class of sigmoid logits, (B, N, C), (B, N) -> (B, N, C); sigmoid(x) is 1 - p_t.
+
+    The labelled class has x = -z, every other class x = z.
+    """
+    positive_weight, negative_weight = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+    as_negative = function(logits) * negative_weight
+    return put_label_right(as_negative, logits, labels, lambda own: function(-own) * positive_weight)
+
+
+def put_label_right(
+    as_negative: Tensor, logits: Tensor, labels: Tensor, as_positive: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """What holds of every class as a negative, (B, N, C), with the labelled one put right from its logit (B, N, 1).
+
+    It needs no one-hot copy of the labels.
+    """
+    if logits.shape[-1] == 0:
+        return as_negative
+    label = labels.clamp_min(0).unsqueeze(-1)
+    own = torch.where(labels.unsqueeze(-1) >= 0, as_positive(logits.gather(-1, label)), as_negative.gather(-1, label))
+    return as_negative.scatter(-1, label, own)
+
+
+def sigmoid_power(x: Tensor, softplus_x: Tensor, gamma: float | Tensor) -> Tensor:
+    """(1 - p_t)^γ where 1 - p_t = sigmoid(x) = exp(x - softplus(x))."""
+    return torch.exp(gamma * (x - softplus_x))
+
+
+def log_probability_of_label(logits: Tensor, labels: Tensor, activation: Activation) -> Tensor:
+    """ln of the probability of each sample's label, (B, N, C) or (B, N, C + 1), (B, N) -> (B, N).
+
+    Of softmax logits the background is a label as well; of sigmoid logits it has none, and the number means nothing.
+    """
+    if activation == "softmax":
+        column = column_of_label(labels, logits.shape[-1]).unsqueeze(-1)
+        return F.log_softmax(logits, dim=-1).gather(-1, column).squeeze(-1)
+    return F.logsigmoid(logits.gather(-1, labels.clamp_min(0).unsqueeze(-1)).squeeze(-1))
+
+
+def column_of_label(labels: Tensor, num_columns: int) -> Tensor:
+    """Where softmax logits have the label: the background, and what is ignored, in the last column; (B, N)."""
+    return torch.where(labels >= 0, labels, num_columns - 1)
+
+
+def is_label(labels: Tensor, num_classes: int) -> Tensor:
+    """Whether each class is the sample's label, (B, N) -> (B, N, C) bool."""
+    return labels.unsqueeze(-1) == torch.arange(num_classes, device=labels.device)
+
+
+def softmax_power(log_p: Tensor, gamma: float) -> Tensor:
+    """(1 - p_t)^γ, given log p_t."""
+    # the smallest normal number keeps the slope of u^γ finite at u = 0
+    wrong = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)
+    return torch.exp(gamma * wrong.log())
+
+
+def balanced(value: Tensor, labels: Tensor, alpha: float | None) -> Tensor:
+    """α_t · value, one a sample."""
+    return value if alpha is None else torch.where(labels >= 0, alpha * value, (1 - alpha) * value)
+
+
+def check_gamma(method: str, gamma: float) -> None:
+    if not gamma >= 0:
+        raise ConfigError(f"{method} needs gamma >= 0, got {gamma}")
+
+
+def check_alpha(alpha: float | None) -> None:
+    if alpha is not None and not 0 <= alpha <= 1:
+        raise ConfigError(f"alpha must be in [0, 1] or None, got {alpha}")

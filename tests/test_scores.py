@@ -1,0 +1,38 @@
+"""What scores say of labels, against the plain formulas; the methods that stand on it are compared in oracle/."""
+
+import pytest
+import torch
+
+from hardmine.samples import BACKGROUND, IGNORE
+from hardmine.scores import column_of_label, is_label, log_probability_of_label, of_each_class, softmax_power
+
+LABELS = torch.tensor([[1, BACKGROUND, 0, IGNORE]])
+LOGITS = torch.tensor([[[0.5, -1.0, 2.0], [0.1, 0.2, 0.3], [-3.0, 1.0, 0.0], [9.0, 9.0, 9.0]]], dtype=torch.float64)
+
+
+def test_what_has_no_label_is_in_the_last_column():
+    assert column_of_label(LABELS, 3).tolist() == [[1, 2, 0, 2]]
+
+
+def test_a_class_is_the_label_of_positives_only():
+    assert is_label(LABELS, 2).tolist() == [[[False, True], [False, False], [True, False], [False, False]]]
+
+
+def test_the_probability_of_the_label():
+    of_softmax = log_probability_of_label(LOGITS, LABELS, "softmax").exp()[0, :3]
+    torch.testing.assert_close(of_softmax, LOGITS[0].softmax(-1)[[0, 1, 2], [1, 2, 0]])
+    of_sigmoid = log_probability_of_label(LOGITS, LABELS, "sigmoid").exp()[0, [0, 2]]
+    torch.testing.assert_close(of_sigmoid, LOGITS[0].sigmoid()[[0, 2], [1, 0]])
+
+
+@pytest.mark.parametrize(("alpha", "of_label", "of_others"), [(None, 1.0, 1.0), (0.25, 0.25, 0.75)])
+def test_the_label_is_put_right_and_balanced(alpha, of_label, of_others):
+    """1 - p_t is 1 - p of the label and p of all other classes."""
+    p = LOGITS.sigmoid()
+    expected = torch.where(is_label(LABELS, 3), of_label * (1 - p), of_others * p)
+    torch.testing.assert_close(of_each_class(torch.sigmoid, LOGITS, LABELS, alpha), expected)
+
+
+def test_the_power_of_what_is_wrong():
+    log_p = torch.tensor([0.25, 0.9], dtype=torch.float64).log()
+    torch.testing.assert_close(softmax_power(log_p, 2.0), torch.tensor([0.75**2, 0.1**2], dtype=torch.float64))
