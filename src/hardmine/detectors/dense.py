@@ -33,8 +33,15 @@ class DenseDetector(Detector):
     def __init__(self, model: Any, recipe: Recipe):
         super().__init__(model)
         coder = self.coder()
-        about = (self.name, "dense", self.activation, self.num_classes, self.evidence, coder.scale)
-        traits = HeadTraits(*about, assign_evidence=ASSIGN_EVIDENCE)
+        traits = HeadTraits(
+            detector=self.name,
+            name="dense",
+            activation=self.activation,
+            num_classes=self.num_classes,
+            evidence=self.evidence,
+            code_scale=coder.scale,
+            assign_evidence=ASSIGN_EVIDENCE,
+        )
         self.head = Head(traits, self.default_slots(), self.default_assigner(), coder, recipe)
 
     @abstractmethod
@@ -75,11 +82,12 @@ class DenseDetector(Detector):
         anchors, needs = head_output.anchors, self.head.assigner.needs
         predictions = self.head.predictions(head_output) if "predictions" in needs else None
         pyramid = self._levels(images, levels) if "levels" in needs else None
-        assignment = self.head.assign(anchors, ground_truth, levels=pyramid, predictions=predictions)
+        assignment = self.head.assigner(anchors, ground_truth, levels=pyramid, predictions=predictions)
         unreduced, samples = self.head.look(head_output, ground_truth, assignment, anchors)
         selected = self.head.choose(samples)
-        sums = self.head.reduce(unreduced, samples, selected)
-        further = self.further_losses(outputs, head_output, ground_truth, samples.keep(selected > 0), selected)
+        kept = samples.keep(selected > 0)
+        sums = self.head.reduce(unreduced, kept, selected)
+        further = self.further_losses(outputs, head_output, ground_truth, kept, selected)
         return {"classification": sums["classify"], "bbox_regression": sums["regress"], **further}
 
     def _levels(self, images: ImageList, levels: list[Tensor]) -> Levels:

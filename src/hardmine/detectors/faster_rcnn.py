@@ -78,16 +78,17 @@ class FasterRCNNDetector(Detector):
         decoded = self.rpn_head.coder.decode(deltas.detach(), anchors)
         proposals, _ = rpn.filter_proposals(decoded, objectness, images.image_sizes, per_level)
         any_object = replace(ground_truth, labels=torch.zeros_like(ground_truth.labels))
-        assignment = self.rpn_head.assign(anchors, any_object)
+        assignment = self.rpn_head.assigner(anchors, any_object)
         output = HeadOutput(objectness, deltas, anchors).at_least_float32()
         losses, samples = self.rpn_head.look(output, any_object, assignment, anchors)
-        return proposals, self.rpn_head.reduce(losses, samples, self.rpn_head.choose(samples))
+        selected = self.rpn_head.choose(samples)
+        return proposals, self.rpn_head.reduce(losses, samples.keep(selected > 0), selected)
 
     def _roi_losses(
         self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth, proposals: list[Tensor]
     ) -> dict[str, Tensor]:
         boxes, is_padding = _with_objects(proposals, ground_truth)
-        assignment = self.roi_head.assign(boxes, ground_truth, is_padding=is_padding)
+        assignment = self.roi_head.assigner(boxes, ground_truth, is_padding=is_padding)
         selected = None
         if self.roi_head.select.needs <= BEFORE_HEAD:
             selected = self.roi_head.choose(self.roi_head.before(assignment, ground_truth, boxes))
@@ -98,7 +99,9 @@ class FasterRCNNDetector(Detector):
         if selected is not None:
             boxes, assignment, selected = _gather_kept(boxes, assignment, selected, self.roi_head.select.budget)
         losses, samples = self._roi_samples(images, features, ground_truth, boxes, assignment)
-        return self.roi_head.reduce(losses, samples, self.roi_head.choose(samples) if selected is None else selected)
+        if selected is None:
+            selected = self.roi_head.choose(samples)
+        return self.roi_head.reduce(losses, samples.keep(selected > 0), selected)
 
     def _roi_samples(
         self,
@@ -139,7 +142,15 @@ def _assigner(matcher: Any) -> MaxIoU:
 def _head(part: Any, name: Literal["rpn", "roi"], activation: Activation, num_classes: int, recipe: Recipe) -> Head:
     """A head of torchvision's, by its sampler, matcher and box coder."""
     coder, budget = DeltaCoder(part.box_coder.weights), part.fg_bg_sampler.batch_size_per_image
-    traits = HeadTraits("fasterrcnn", name, activation, num_classes, AFTER_HEAD, coder.scale, budget)
+    traits = HeadTraits(
+        detector="fasterrcnn",
+        name=name,
+        activation=activation,
+        num_classes=num_classes,
+        evidence=AFTER_HEAD,
+        code_scale=coder.scale,
+        budget=budget,
+    )
     slots = _slots(part.fg_bg_sampler, CrossEntropy(activation))
     return Head(traits, slots, _assigner(part.proposal_matcher), coder, recipe)
 

@@ -7,7 +7,7 @@ A detector's adapter turns its framework's tensors into a `HeadOutput`; all that
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -119,11 +119,7 @@ class Head(nn.Module):
         self.select: Sampling = place["select"].sampling(slots["select"])
         self.classify: LossSlot[ClassificationLoss] = place["classify"].filled(slots["classify"], ClassificationLoss)
         self.regress: LossSlot[RegressionLoss] = place["regress"].filled(slots["regress"], RegressionLoss)
-
-    @property
-    def needs(self) -> frozenset[Evidence]:
-        """Evidence that any part of the head reads."""
-        return self.select.needs | self.classify.needs | self.regress.needs
+        self.needs = self.select.needs | self.classify.needs | self.regress.needs  # what is not read is not computed
 
     def choose(self, samples: Samples) -> Tensor:
         """How much each sample counts for both losses, (B, N).
@@ -137,10 +133,6 @@ class Head(nn.Module):
                 f"sample, {tuple(weights.shape[:2])}; put it into 'classify' or 'regress'"
             )
         return weights
-
-    def assign(self, boxes: Tensor, ground_truth: GroundTruth, **evidence: Any) -> Assignment:
-        """Which object each of the boxes (B, N, 4) belongs to; see `Assigner.forward`."""
-        return self.assigner(boxes, ground_truth, **evidence)
 
     def predictions(self, output: HeadOutput) -> Predictions:
         """What the head says of each sample before anything is assigned to it."""
@@ -165,22 +157,19 @@ class Head(nn.Module):
         boxes: (B, N, 4), what the samples are before regression. Only the logits keep their gradient.
         """
         regression, code_error = self._box_loss(output, ground_truth, assignment)
-        samples = replace(self.before(assignment, ground_truth, boxes), logits=output.logits)
+        samples = replace(self.before(assignment, ground_truth, boxes), logits=output.logits, code_error=code_error)
         samples = self._with_predictions(samples, output, ground_truth)
-        per_box = regression if regression.ndim == 2 else regression.sum(-1)
-        samples = replace(samples, regression_loss=per_box.detach(), code_error=code_error)
+        if "regression_loss" in self.needs:
+            samples = replace(samples, regression_loss=_per_sample(regression))
         if self.classify.loss.listwise:
             return UnreducedLosses(None, regression), samples
         classification = _evaluate(self.classify.loss, samples)
-        losses = UnreducedLosses(classification, regression)
-        if "classification_loss" not in self.needs:
-            return losses, samples  # a sum over all classes of all anchors is not free
-        per_sample = classification if classification.ndim == 2 else classification.sum(-1)
-        return losses, replace(samples, classification_loss=per_sample.detach())
+        if "classification_loss" in self.needs:
+            samples = replace(samples, classification_loss=_per_sample(classification))
+        return UnreducedLosses(classification, regression), samples
 
-    def reduce(self, losses: UnreducedLosses, samples: Samples, selected: Tensor) -> dict[str, Tensor]:
-        """The two sums, given the weights (B, N) of the select slot: {"classify": scalar, "regress": scalar}."""
-        kept = samples.keep(selected > 0)
+    def reduce(self, losses: UnreducedLosses, kept: Samples, selected: Tensor) -> dict[str, Tensor]:
+        """The two sums over what the select slot kept, with weights (B, N): {"classify": scalar, "regress": scalar}."""
         if losses.classification is None:
             classification = _evaluate(self.classify.loss, kept)
         else:
@@ -195,9 +184,11 @@ class Head(nn.Module):
 
     def _with_predictions(self, samples: Samples, output: HeadOutput, ground_truth: GroundTruth) -> Samples:
         """The samples with their predicted boxes, and how good these are, where a part of the head asks for it."""
-        if not self.needs & {"predicted_boxes", "predicted_iou", "quality"}:
+        assignment, asked = samples.assignment, self.needs
+        if assignment.quality is not None:  # the assigner has said it
+            asked = asked - {"quality"}
+        if not asked & {"predicted_boxes", "predicted_iou", "quality"}:
             return samples
-        assignment = samples.assignment
         predicted = self.coder.decode(output.codes.detach(), output.anchors)
         iou = paired_iou(predicted, ground_truth.boxes_of(assignment).to(predicted.dtype))
         iou = torch.where(assignment.is_positive, iou, 0)
@@ -208,7 +199,7 @@ class Head(nn.Module):
     def _box_loss(
         self, output: HeadOutput, ground_truth: GroundTruth, assignment: Assignment
     ) -> tuple[Tensor, Tensor | None]:
-        """Loss (B, N) and nothing, or for losses of box codes (B, N, 4) each: loss, and difference of the codes.
+        """Loss (B, N), or of box codes (B, N, 4), and where a part asks for it the difference of the codes (B, N, 4).
 
         All but positives are computed on a unit box, so that no padding can turn into NaN.
         """
@@ -221,8 +212,15 @@ class Head(nn.Module):
             loss = self.regress.loss(self.coder.decode(codes, anchors), target)
             return torch.where(positive.squeeze(-1), loss, 0), None
         target_codes = self.coder.encode(target, anchors)
-        loss = self.regress.loss(codes, target_codes)
-        return torch.where(positive, loss, 0), torch.where(positive, (codes - target_codes).detach(), 0)
+        loss = torch.where(positive, self.regress.loss(codes, target_codes), 0)
+        if "code_error" not in self.needs:
+            return loss, None
+        return loss, torch.where(positive, (codes - target_codes).detach(), 0)
+
+
+def _per_sample(loss: Tensor) -> Tensor:
+    """One loss a sample (B, N), without gradient, of (B, N) or (B, N, K)."""
+    return (loss if loss.ndim == 2 else loss.sum(-1)).detach()
 
 
 def _is_listwise(loss: nn.Module | None) -> bool:

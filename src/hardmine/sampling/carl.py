@@ -1,7 +1,7 @@
 """Classification-aware regression loss: the box loss of a positive counts by its class score, and teaches that too."""
 
 import math
-from typing import get_args
+from typing import cast, get_args
 
 import torch
 from torch import Tensor
@@ -38,7 +38,6 @@ class CARL(Sampling):
     needs: frozenset[Evidence] = frozenset({"logits", "labels"})
     through_grad = True
     pools_batch = True
-    activation: Activation  # pyright: ignore[reportIncompatibleVariableOverride]  # never None
 
     def __init__(self, k: float = 1.0, bias: float = 0.2, base: float = 0.0, activation: Activation = "softmax"):
         super().__init__()
@@ -56,7 +55,7 @@ class CARL(Sampling):
         return torch.where(positive, self.base + relative, 0).to(logits.dtype)
 
     def _log_v(self, logits: Tensor, labels: Tensor) -> Tensor:
-        log_p = log_probability_of_label(logits, labels, self.activation)
+        log_p = log_probability_of_label(logits, labels, cast(Activation, self.activation))
         if self.bias == 0:
             return self.k * log_p
         if self.bias == 1:
