@@ -20,16 +20,14 @@ def unsure(samples: hm.Samples) -> torch.Tensor:
 
 
 def slots(head: hm.recipes.HeadTraits) -> dict[str, hm.Slot]:
-    """Near misses on every head but the RPN, and on a sigmoid head the unsure scores."""
-    if head.name == "rpn":
-        return {}
+    """Near misses, and on a head with sigmoid scores the unsure ones."""
     chosen = {"select": hm.Slot(NearMisses())}
     if head.activation == "sigmoid":
         chosen["classify"] = hm.Slot(hm.sampling.from_function(unsure, needs={"logits"}))
     return chosen
 
 
-recipe = hm.Recipe(name="near_misses", slots=slots)
+recipe = hm.Recipe(name="near_misses", slots=slots, on=frozenset({"dense", "roi"}))  # not on an RPN
 
 torch.manual_seed(0)
 images = [torch.rand(3, 128, 128)]

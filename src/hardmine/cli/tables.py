@@ -96,8 +96,8 @@ def _filled_slots(recipe: Recipe) -> Iterator[str | Table]:
             refusals.append(f"Not for {detector}: {heads}")
             continue
         for head in heads:
-            slots = recipe.slots(head.traits)
-            filled = [_names(recipe.assign(head.traits)), *(_parts(slots.get(slot)) for slot in SLOTS)]
+            slots = recipe.slots_on(head.traits)
+            filled = [_names(recipe.assigner_on(head.traits)), *(_parts(slots.get(slot)) for slot in SLOTS)]
             table.add_row(detector, head.traits.name, *filled)
     yield table
     yield from refusals

@@ -109,13 +109,13 @@ class Head(nn.Module):
     ):
         super().__init__()
         self.traits, self.coder = traits, coder
-        chosen = recipe.slots(traits)
+        chosen = recipe.slots_on(traits)
         if unknown := sorted(set(chosen) - set(SLOTS)):
             raise ConfigError(f"recipe {recipe.name!r} fills {', '.join(unknown)}; a head has {', '.join(SLOTS)}")
         slots = {name: chosen.get(name, Slot()).over(defaults[name]) for name in SLOTS}
         evidence = traits.evidence - _absent_under(slots)
         place = {name: _Place(recipe.name, traits, name, evidence) for name in ("assign", *SLOTS)}
-        self.assigner = place["assign"].assigner(recipe.assign(traits) or default_assigner)
+        self.assigner = place["assign"].assigner(recipe.assigner_on(traits) or default_assigner)
         self.select: Sampling = place["select"].sampling(slots["select"])
         self.classify: LossSlot[ClassificationLoss] = place["classify"].filled(slots["classify"], ClassificationLoss)
         self.regress: LossSlot[RegressionLoss] = place["regress"].filled(slots["regress"], RegressionLoss)

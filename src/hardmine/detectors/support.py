@@ -41,9 +41,9 @@ def _model(detector: str) -> nn.Module:
 
 
 def _letters(recipe: Recipe, head: Head) -> set[str]:
-    slots = recipe.slots(head.traits).values()
+    slots = recipe.slots_on(head.traits).values()
     sets = {
-        "t": recipe.assign(head.traits) is not None,
+        "t": recipe.assigner_on(head.traits) is not None,
         "w": any(not isinstance(slot.sampling, All | None) for slot in slots),
         "ℓ": any(slot.loss or slot.also for slot in slots),
         "Z": any(slot.normalize for slot in slots),

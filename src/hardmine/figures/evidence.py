@@ -15,7 +15,7 @@ from hardmine.detectors import wrap
 from hardmine.detectors.head import Head
 from hardmine.errors import DataError
 from hardmine.recipes import HeadTraits, Recipe, Slot
-from hardmine.recipes.recipe import Slots
+from hardmine.recipes.recipe import BEYOND_RPN
 from hardmine.samples import Evidence, Samples
 from hardmine.sampling import Sampling
 from hardmine.training import LoadedRun, load_run
@@ -59,7 +59,8 @@ class TrainedRun:
     def samples(self, needs: frozenset[Evidence]) -> list[Samples]:
         """All samples of that head with this evidence, batch by batch; nothing is sampled away."""
         recorder = _Recorder(needs)
-        model = SummedLoss(wrap(self.loaded.detector.model, Recipe("recorder", recorder.slots))).train()
+        recipe = Recipe("recorder", lambda _: {"select": Slot(recorder)}, on=BEYOND_RPN)
+        model = SummedLoss(wrap(self.loaded.detector.model, recipe)).train()
         with _same_randomness():
             for batch in self.batches:
                 model(*batch)
@@ -106,9 +107,6 @@ class _Recorder(Sampling):
         super().__init__()
         self.needs = needs
         self.seen: list[Samples] = []
-
-    def slots(self, head: HeadTraits) -> Slots:
-        return {} if head.name == "rpn" else {"select": Slot(self)}
 
     def weigh(self, samples: Samples) -> Tensor:
         self.seen.append(samples)

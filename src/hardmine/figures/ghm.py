@@ -39,7 +39,7 @@ def draw_ghm(recipe: Recipe, trained: TrainedRun) -> Figure:
 
 
 def _density(recipe: Recipe, trained: TrainedRun) -> GHMC:
-    sampling = recipe.slots(trained.traits).get("classify", Slot()).sampling
+    sampling = recipe.slots_on(trained.traits).get("classify", Slot()).sampling
     if not isinstance(sampling, GHMC):
         raise ConfigError(
             f"{recipe.name} weighs the scores of one-stage detectors only, the run is of {trained.traits.detector}; "

@@ -30,7 +30,7 @@ def draw_box_loss(recipe: Recipe) -> Figure:
 
 def draw_kept_negatives(recipe: Recipe, trained: TrainedRun) -> Figure:
     """IoU of the negatives that three samplings keep of the same proposals; of a one-stage detector nothing."""
-    own = recipe.slots(trained.traits).get("select", Slot()).sampling
+    own = recipe.slots_on(trained.traits).get("select", Slot()).sampling
     if not isinstance(own, Combined):
         return Figure(recipe.title, [])
     samplings = {"random": RandomBalanced(own.num, own.positive_fraction), "OHEM": OHEM(own.num), recipe.name: own}

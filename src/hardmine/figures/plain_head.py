@@ -29,7 +29,7 @@ def part_of(recipe: Recipe, name: str, kind: type[Part]) -> Part:
 
     Raises: ConfigError: it puts none there.
     """
-    slot = recipe.slots(PLAIN_HEAD).get(name, Slot())
+    slot = recipe.slots_on(PLAIN_HEAD).get(name, Slot())
     for part in (slot.sampling, slot.loss):
         if isinstance(part, kind):
             return part

@@ -2,7 +2,7 @@
 
 from hardmine.losses import ALRP, GIoU, SelfBalance
 from hardmine.normalize import PerPositive
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All, ALRPWeight
 
 __all__ = ["alrp"]
@@ -21,6 +21,7 @@ def alrp(delta: float = 1.0, period: int = 7330) -> Recipe:
 
     return Recipe(
         name="alrp",
+        on=BEYOND_RPN,
         slots=slots,
         kind="ranking",
         title="Average localisation-recall-precision loss",

@@ -1,7 +1,7 @@
 """AP loss: average precision itself, as the classification loss."""
 
 from hardmine.losses import APLoss
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All
 
 __all__ = ["ap_loss"]
@@ -18,6 +18,7 @@ def ap_loss(delta: float = 1.0, interpolated: bool = True) -> Recipe:
 
     return Recipe(
         name="ap_loss",
+        on=BEYOND_RPN,
         slots=slots,
         kind="ranking",
         title="AP loss",

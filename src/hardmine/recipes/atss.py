@@ -1,7 +1,7 @@
 """ATSS: each object's own IoU threshold."""
 
 from hardmine.assign import ATSS, Assigner
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe
 
 __all__ = ["atss"]
 
@@ -15,12 +15,11 @@ def atss(k: int = 9) -> Recipe:
     """
 
     def assign(head: HeadTraits) -> Assigner | None:
-        if head.name == "rpn":
-            return None
         return ATSS(k, box_strides=None if "boxes" in head.evidence else ANCHOR_STRIDES)
 
     return Recipe(
         name="atss",
+        on=BEYOND_RPN,
         assign=assign,
         kind="assignment",
         title="Adaptive training sample selection",

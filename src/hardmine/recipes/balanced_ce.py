@@ -3,7 +3,7 @@
 from hardmine.losses import BalancedCE
 from hardmine.normalize import PerPositive
 from hardmine.recipes.ce import RETINANET
-from hardmine.recipes.recipe import HeadTraits, Recipe, Slot, Slots, over_all_samples
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All
 
 __all__ = ["balanced_ce"]
@@ -21,6 +21,7 @@ def balanced_ce(alpha: float = 0.75) -> Recipe:
 
     return Recipe(
         name="balanced_ce",
+        on=BEYOND_RPN,
         slots=slots,
         kind="soft",
         title="α-balanced cross entropy",

@@ -2,7 +2,7 @@
 
 from hardmine.normalize import PerPositive, PerValid
 from hardmine.recipes.isr import PISA_PAPER
-from hardmine.recipes.recipe import HeadTraits, Recipe, Slot, Slots
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Recipe, Slot, Slots
 from hardmine.sampling import CARL
 
 __all__ = ["carl", "classification_aware"]
@@ -10,8 +10,6 @@ __all__ = ["carl", "classification_aware"]
 
 def classification_aware(head: HeadTraits, k: float, bias: float) -> dict[str, Slot]:
     """The box loss and, added to it, the box loss weighted by the score of the label."""
-    if head.name == "rpn":
-        return {}
     # a RoI head's box loss is divided by all samples, of which CARL weighs the positives only
     normalize = PerValid() if head.name == "roi" else PerPositive()
     return {"regress": Slot(CARL(k, bias, base=1.0, activation=head.activation), normalize=normalize)}
@@ -28,6 +26,7 @@ def carl(k: float = 1.0, bias: float = 0.2) -> Recipe:
 
     return Recipe(
         name="carl",
+        on=BEYOND_RPN,
         slots=slots,
         kind="soft",
         title="Classification-aware regression loss",

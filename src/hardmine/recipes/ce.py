@@ -2,7 +2,7 @@
 
 from hardmine.losses import CrossEntropy
 from hardmine.normalize import PerPositive
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All
 
 __all__ = ["RETINANET", "ce"]
@@ -21,6 +21,7 @@ def ce() -> Recipe:
 
     return Recipe(
         name="ce",
+        on=BEYOND_RPN,
         slots=slots,
         kind="loss",
         title="Cross entropy",

@@ -1,6 +1,6 @@
 """Class balance by the effective number of samples."""
 
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
 from hardmine.sampling import ClassBalanced
 
 __all__ = ["class_balanced"]
@@ -13,10 +13,11 @@ def class_balanced(beta: float = 0.999) -> Recipe:
     """
 
     def slots(head: HeadTraits) -> Slots:
-        return {} if head.name == "rpn" else {"classify": Slot(ClassBalanced(head.num_classes, beta=beta))}
+        return {"classify": Slot(ClassBalanced(head.num_classes, beta=beta))}
 
     return Recipe(
         name="class_balanced",
+        on=BEYOND_RPN,
         slots=slots,
         kind="soft",
         title="Class-balanced weights",

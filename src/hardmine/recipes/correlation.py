@@ -1,7 +1,7 @@
 """Correlation loss: scores should rise and fall with the quality of their boxes."""
 
 from hardmine.losses import Correlation
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
 
 __all__ = ["correlation"]
 
@@ -13,12 +13,11 @@ def correlation(weight: float = 0.2) -> Recipe:
     """
 
     def slots(head: HeadTraits) -> Slots:
-        if head.name == "rpn":
-            return {}
         return {"classify": Slot(also=Correlation(weight=weight, activation=head.activation))}
 
     return Recipe(
         name="correlation",
+        on=BEYOND_RPN,
         slots=slots,
         kind="ranking",
         title="Correlation loss",

@@ -1,7 +1,7 @@
 """DR loss: the hardest positives above the hardest negatives, by a margin."""
 
 from hardmine.losses import DRLoss
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All
 
 __all__ = ["dr_loss"]
@@ -18,6 +18,7 @@ def dr_loss(margin: float = 0.5) -> Recipe:
 
     return Recipe(
         name="dr_loss",
+        on=BEYOND_RPN,
         slots=slots,
         kind="ranking",
         title="Distributional ranking loss",

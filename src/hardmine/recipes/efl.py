@@ -2,7 +2,7 @@
 
 from hardmine.losses import CrossEntropy
 from hardmine.normalize import PerPositive
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import EFL
 
 __all__ = ["efl"]
@@ -21,6 +21,7 @@ def efl(gamma: float = 2.0, alpha: float = 0.25, scale: float = 8.0) -> Recipe:
 
     return Recipe(
         name="efl",
+        on=BEYOND_RPN,
         slots=slots,
         kind="soft",
         title="Equalized focal loss",

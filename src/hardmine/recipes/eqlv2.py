@@ -2,7 +2,7 @@
 
 from hardmine.losses import CrossEntropy
 from hardmine.normalize import PerPositive
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import EQLv2
 
 __all__ = ["eqlv2"]
@@ -20,6 +20,7 @@ def eqlv2(gamma: float = 12.0, mu: float = 0.8, alpha: float = 4.0) -> Recipe:
 
     return Recipe(
         name="eqlv2",
+        on=BEYOND_RPN,
         slots=slots,
         kind="soft",
         title="Equalization loss v2",

@@ -1,7 +1,7 @@
 """FCOS's points: a place belongs to the smallest object whose middle it lies in."""
 
-from hardmine.assign import Assigner, FCOSPoints
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe
+from hardmine.assign import FCOSPoints
+from hardmine.recipes.recipe import BEYOND_RPN, Paper, Recipe
 
 __all__ = ["fcos"]
 
@@ -12,12 +12,10 @@ def fcos(radius: float = 1.5) -> Recipe:
     Args: radius: of the centre region, in strides.
     """
 
-    def assign(head: HeadTraits) -> Assigner | None:
-        return None if head.name == "rpn" else FCOSPoints(radius)
-
     return Recipe(
         name="fcos",
-        assign=assign,
+        on=BEYOND_RPN,
+        assign=lambda _: FCOSPoints(radius),
         kind="assignment",
         title="FCOS's assignment",
         summary="Assignment: by place and size, without any IoU.",

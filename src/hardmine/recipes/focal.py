@@ -3,7 +3,7 @@
 from hardmine.losses import Focal
 from hardmine.normalize import PerPositive
 from hardmine.recipes.ce import RETINANET
-from hardmine.recipes.recipe import HeadTraits, Recipe, Slot, Slots, over_all_samples
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All
 
 __all__ = ["focal"]
@@ -20,6 +20,7 @@ def focal(gamma: float = 2.0, alpha: float = 0.25) -> Recipe:
 
     return Recipe(
         name="focal",
+        on=BEYOND_RPN,
         slots=slots,
         kind="soft",
         title="Focal loss",

@@ -3,7 +3,7 @@
 from hardmine.losses import QFL, GIoU
 from hardmine.normalize import PerPositive, PerQuality
 from hardmine.recipes.qfl import GFL_PAPER
-from hardmine.recipes.recipe import HeadTraits, Recipe, Slot, Slots, over_all_samples
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All, QualityWeight
 
 __all__ = ["gfl"]
@@ -21,6 +21,7 @@ def gfl(beta: float = 2.0, box_weight: float = 2.0) -> Recipe:
 
     return Recipe(
         name="gfl",
+        on=BEYOND_RPN,
         slots=slots,
         kind="loss",
         title="Generalised focal loss",

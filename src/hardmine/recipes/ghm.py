@@ -2,7 +2,7 @@
 
 from hardmine.losses import ASL1, CrossEntropy
 from hardmine.normalize import PerPositive, PerValid
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import GHMC, GHMR
 
 __all__ = ["ghm"]
@@ -19,8 +19,6 @@ def ghm(bins: int = 30, momentum: float = 0.75, box_bins: int = 10, box_momentum
     """
 
     def slots(head: HeadTraits) -> Slots:
-        if head.name == "rpn":
-            return {}
         mu, scale = MU * head.code_scale, BOX_LOSS_WEIGHT / head.code_scale if head.name == "dense" else 1 / 4
         harmonised = Slot(GHMR(mu, box_bins, box_momentum), ASL1(mu), PerPositive(), scale=scale)
         if head.name == "roi":
@@ -31,6 +29,7 @@ def ghm(bins: int = 30, momentum: float = 0.75, box_bins: int = 10, box_momentum
 
     return Recipe(
         name="ghm",
+        on=BEYOND_RPN,
         slots=slots,
         kind="soft",
         title="Gradient harmonising mechanism",

@@ -1,7 +1,7 @@
 """Hard negative mining at 3:1, SSD's way."""
 
 from hardmine.normalize import PerPositive
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
 from hardmine.sampling import All, HardNegative
 
 __all__ = ["hnm"]
@@ -15,8 +15,6 @@ def hnm(ratio: float = 3.0, min_negatives: int = 3, budget: int | None = None) -
     """
 
     def slots(head: HeadTraits) -> Slots:
-        if head.name == "rpn":
-            return {}
         if head.name == "roi":
             return {"select": Slot(HardNegative(ratio, min_negatives, budget or head.budget))}
         per_positive = Slot(All(), normalize=PerPositive())
@@ -28,6 +26,7 @@ def hnm(ratio: float = 3.0, min_negatives: int = 3, budget: int | None = None) -
 
     return Recipe(
         name="hnm",
+        on=BEYOND_RPN,
         slots=slots,
         kind="hard",
         title="3:1 hard negative mining",

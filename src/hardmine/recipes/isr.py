@@ -1,7 +1,7 @@
 """Importance-based sample reweighting, the first half of prime sample attention."""
 
 from hardmine.normalize import PerPositive
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
 from hardmine.sampling import ISR, Combined, Random, ScoreHLR
 
 __all__ = ["PISA_PAPER", "isr", "reweighted"]
@@ -11,8 +11,6 @@ PISA_PAPER = Paper("Cao, Chen, Loy, Lin", "Prime Sample Attention in Object Dete
 
 def reweighted(head: HeadTraits, k: float, bias: float, negative_k: float) -> dict[str, Slot]:
     """Positives by the rank of their IoU; of a RoI head also negatives by the rank of their score."""
-    if head.name == "rpn":
-        return {}
     if head.name == "dense":  # one Z for the batch, over which the ranks and the sum of losses are taken
         return {"classify": Slot(ISR(k, bias), normalize=PerPositive())}
     negatives = ScoreHLR(k=negative_k, activation=head.activation)
@@ -32,6 +30,7 @@ def isr(k: float = 2.0, bias: float = 0.0, negative_k: float = 0.5) -> Recipe:
 
     return Recipe(
         name="isr",
+        on=BEYOND_RPN,
         slots=slots,
         kind="soft",
         title="Importance-based sample reweighting",

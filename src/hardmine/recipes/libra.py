@@ -1,7 +1,7 @@
 """Libra R-CNN's sampling and box loss: every IoU and every object has its share, and easy boxes are heard."""
 
 from hardmine.losses import BalancedL1
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
 from hardmine.sampling import Combined, InstanceBalanced, IoUBalanced
 
 __all__ = ["libra"]
@@ -16,8 +16,6 @@ def libra(budget: int | None = None, bins: int = 3, positive_fraction: float = 0
     """
 
     def slots(head: HeadTraits) -> Slots:
-        if head.name == "rpn":
-            return {}
         if head.name == "dense":
             return {"regress": Slot(loss=BalancedL1())}
         sampling = Combined(InstanceBalanced(), IoUBalanced(bins=bins), budget or head.budget or 512, positive_fraction)
@@ -25,6 +23,7 @@ def libra(budget: int | None = None, bins: int = 3, positive_fraction: float = 0
 
     return Recipe(
         name="libra",
+        on=BEYOND_RPN,
         slots=slots,
         kind="hard",
         title="Libra R-CNN: balanced sampling and balanced L1",

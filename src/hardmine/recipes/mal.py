@@ -2,7 +2,7 @@
 
 from hardmine.losses import MAL
 from hardmine.normalize import PerPositive
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All
 
 __all__ = ["mal"]
@@ -19,6 +19,7 @@ def mal(gamma: float = 1.5) -> Recipe:
 
     return Recipe(
         name="mal",
+        on=BEYOND_RPN,
         slots=slots,
         kind="loss",
         title="Matchability-aware loss",

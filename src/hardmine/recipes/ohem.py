@@ -2,7 +2,7 @@
 
 from hardmine.losses import CrossEntropy
 from hardmine.normalize import PerSampled
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
 from hardmine.sampling import OHEM, All, Sampling
 
 __all__ = ["OHEM_PAPER", "mined", "ohem"]
@@ -17,8 +17,6 @@ OHEM_PAPER = Paper(
 
 def mined(sampling: Sampling, head: HeadTraits) -> Slots:
     """The slots of a head that trains on what OHEM keeps, each kept sample counting alike."""
-    if head.name == "rpn":
-        return {}
     if head.name == "roi":
         return {"select": Slot(sampling)}
     classify = Slot(All(), CrossEntropy(head.activation), PerSampled())
@@ -38,6 +36,7 @@ def ohem(budget: int = 64, nms_iou: float | None = 0.7, candidates: int = 1000) 
 
     return Recipe(
         name="ohem",
+        on=BEYOND_RPN,
         slots=slots,
         kind="hard",
         title="Online hard example mining",

@@ -1,7 +1,7 @@
 """OHEM as mmdetection has it."""
 
 from hardmine.recipes.ohem import OHEM_PAPER, mined
-from hardmine.recipes.recipe import HeadTraits, Recipe, Slots
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Recipe, Slots
 from hardmine.sampling import OHEM
 
 __all__ = ["ohem_mmdet"]
@@ -21,6 +21,7 @@ def ohem_mmdet(budget: int | None = None, positive_fraction: float = 0.25) -> Re
 
     return Recipe(
         name="ohem_mmdet",
+        on=BEYOND_RPN,
         slots=slots,
         kind="hard",
         title="OHEM in mmdetection's form",

@@ -2,7 +2,7 @@
 
 from hardmine.recipes.carl import classification_aware
 from hardmine.recipes.isr import PISA_PAPER, reweighted
-from hardmine.recipes.recipe import HeadTraits, Recipe, Slots
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Recipe, Slots
 
 __all__ = ["pisa"]
 
@@ -20,6 +20,7 @@ def pisa(
 
     return Recipe(
         name="pisa",
+        on=BEYOND_RPN,
         slots=slots,
         kind="soft",
         title="Prime sample attention",

@@ -2,7 +2,7 @@
 
 from hardmine.losses import QFL
 from hardmine.normalize import PerPositive
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All
 
 __all__ = ["GFL_PAPER", "qfl"]
@@ -26,6 +26,7 @@ def qfl(beta: float = 2.0) -> Recipe:
 
     return Recipe(
         name="qfl",
+        on=BEYOND_RPN,
         slots=slots,
         kind="loss",
         title="Quality focal loss",

@@ -15,13 +15,14 @@ def random(num: int | None = None, positive_fraction: float | None = None) -> Re
     """
 
     def slots(head: HeadTraits) -> Slots:
-        if head.name != "roi" or (num is None and positive_fraction is None):
+        if num is None and positive_fraction is None:
             return {}
         fraction = 0.25 if positive_fraction is None else positive_fraction
         return {"select": Slot(RandomBalanced(num or head.budget or 512, fraction))}
 
     return Recipe(
         name="random",
+        on=frozenset({"roi"}),
         slots=slots,
         kind="own",
         title="The framework's own default",

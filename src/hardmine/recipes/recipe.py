@@ -14,7 +14,7 @@ A recipe fills only the parts it changes; the framework's own choice stays in al
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from hardmine.assign import Assigner, AssignerEvidence
 from hardmine.losses import ClassificationLoss, RegressionLoss, TaskBalance
@@ -22,9 +22,13 @@ from hardmine.normalize import Normalizer, PerPositive
 from hardmine.samples import Activation, Evidence
 from hardmine.sampling import All, Sampling
 
-__all__ = ["SLOTS", "HeadTraits", "Kind", "Paper", "Recipe", "Slot", "Slots", "over_all_samples"]
+__all__ = ["BEYOND_RPN", "SLOTS", "HeadTraits", "Kind", "Paper", "Recipe", "Slot", "Slots", "over_all_samples"]
 
 SLOTS = ("select", "classify", "regress")
+HeadName = Literal["dense", "rpn", "roi"]
+EVERY_HEAD: frozenset[HeadName] = frozenset(get_args(HeadName))
+BEYOND_RPN: frozenset[HeadName] = EVERY_HEAD - {"rpn"}
+"""Where papers' methods act: proposals stay as the framework makes them, so that what is compared is one head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class HeadTraits:
     """
 
     detector: str
-    name: Literal["dense", "rpn", "roi"]
+    name: HeadName
     activation: Activation
     num_classes: int
     evidence: frozenset[Evidence]
@@ -96,8 +100,9 @@ class Paper:
 class Recipe:
     """One method, ready to be put on a detector: `hardmine.wrap(model, recipe)`.
 
-    slots: given a head, the slots that the method fills there (keys from `SLOTS`); called once a head.
-    assign: given a head, the assigner that the method wants there, or None for the framework's own.
+    on: the heads that the method is for; the others stay as the framework has them.
+    slots: given such a head, the slots that the method fills there (keys from `SLOTS`); called once a head.
+    assign: given such a head, the assigner that the method wants there, or None for the framework's own.
     prior: probability with which a dense head's new classification layer should start, where the method needs one.
     kind: what sort of answer it is: "hard" or "soft" sampling, a "loss", a "ranking" loss, an "assignment".
     gain: the published gain in a few words.
@@ -117,15 +122,22 @@ class Recipe:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     prior: float | None = None
     assign: Callable[[HeadTraits], Assigner | None] = field(default=lambda _: None)
+    on: frozenset[HeadName] = EVERY_HEAD
+
+    def slots_on(self, head: HeadTraits) -> Slots:
+        """What the method fills on this head; nothing where it is not for it."""
+        return self.slots(head) if head.name in self.on else {}
+
+    def assigner_on(self, head: HeadTraits) -> Assigner | None:
+        """The assigner that the method wants on this head, if any."""
+        return self.assign(head) if head.name in self.on else None
 
 
 def over_all_samples(head: HeadTraits, classify: Slot, regress: Slot | None = None) -> Slots:
     """The slots of a method that leaves no sample out: all anchors of a dense head, divided by the positives.
 
-    A RoI head keeps the proposals that its framework samples; an RPN stays as it is.
+    A RoI head keeps the proposals that its framework samples.
     """
-    if head.name == "rpn":
-        return {}
     filled = {"classify": classify} if regress is None else {"classify": classify, "regress": regress}
     if head.name == "roi":
         return filled

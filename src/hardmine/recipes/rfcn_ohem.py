@@ -1,7 +1,7 @@
 """OHEM as R-FCN has it: one pass, no NMS."""
 
 from hardmine.recipes.ohem import mined
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slots
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slots
 from hardmine.sampling import OHEM
 
 __all__ = ["rfcn_ohem"]
@@ -18,6 +18,7 @@ def rfcn_ohem(budget: int = 128) -> Recipe:
 
     return Recipe(
         name="rfcn_ohem",
+        on=BEYOND_RPN,
         slots=slots,
         kind="hard",
         title="OHEM in R-FCN's form",

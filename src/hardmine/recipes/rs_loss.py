@@ -2,7 +2,7 @@
 
 from hardmine.losses import EqualTasks, GIoU, RankSort
 from hardmine.normalize import PerPositive
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All
 
 __all__ = ["rs_loss"]
@@ -20,6 +20,7 @@ def rs_loss(delta: float = 0.5) -> Recipe:
 
     return Recipe(
         name="rs_loss",
+        on=BEYOND_RPN,
         slots=slots,
         kind="ranking",
         title="Rank & Sort loss",

@@ -1,7 +1,7 @@
 """Stratified OHEM: hard examples of every kind."""
 
 from hardmine.recipes.ohem import mined
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slots
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slots
 from hardmine.sampling import SOHEM
 
 __all__ = ["s_ohem"]
@@ -18,6 +18,7 @@ def s_ohem(budget: int = 64) -> Recipe:
 
     return Recipe(
         name="s_ohem",
+        on=BEYOND_RPN,
         slots=slots,
         kind="hard",
         title="Stratified online hard example mining",

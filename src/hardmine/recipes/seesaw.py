@@ -1,7 +1,7 @@
 """Seesaw loss: frequent classes press less on rare ones."""
 
 from hardmine.losses import Seesaw
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
 
 __all__ = ["seesaw"]
 
@@ -13,10 +13,11 @@ def seesaw(p: float = 0.8, q: float = 2.0) -> Recipe:
     """
 
     def slots(head: HeadTraits) -> Slots:
-        return {} if head.name == "rpn" else {"classify": Slot(loss=Seesaw(head.num_classes, p, q))}
+        return {"classify": Slot(loss=Seesaw(head.num_classes, p, q))}
 
     return Recipe(
         name="seesaw",
+        on=BEYOND_RPN,
         slots=slots,
         kind="loss",
         title="Seesaw loss",

@@ -1,7 +1,7 @@
 """SimOTA: each object takes as many samples as it has good predictions, at the least cost."""
 
-from hardmine.assign import Assigner, SimOTA
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe
+from hardmine.assign import SimOTA
+from hardmine.recipes.recipe import BEYOND_RPN, Paper, Recipe
 
 __all__ = ["simota"]
 
@@ -13,12 +13,10 @@ def simota(center_radius: float = 2.5, candidates: int = 10, iou_weight: float =
         iou_weight: of -log IoU in the cost.
     """
 
-    def assign(head: HeadTraits) -> Assigner | None:
-        return None if head.name == "rpn" else SimOTA(center_radius, candidates, iou_weight)
-
     return Recipe(
         name="simota",
-        assign=assign,
+        on=BEYOND_RPN,
+        assign=lambda _: SimOTA(center_radius, candidates, iou_weight),
         kind="assignment",
         title="SimOTA",
         summary="Assignment: by what the detector predicts, with a number of positives of each object's own.",

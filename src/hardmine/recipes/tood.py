@@ -1,9 +1,9 @@
 """Task alignment: the samples that are good at both tasks are positive, and the better, the higher their target."""
 
-from hardmine.assign import Assigner, TaskAligned
+from hardmine.assign import TaskAligned
 from hardmine.losses import QFL, GIoU
 from hardmine.normalize import PerQuality
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All, QualityWeight
 
 __all__ = ["tood"]
@@ -16,17 +16,15 @@ def tood(k: int = 13, alpha: float = 1.0, beta: float = 6.0, gamma: float = 2.0)
         gamma: focusing of the classification loss, at least 0.
     """
 
-    def assign(head: HeadTraits) -> Assigner | None:
-        return None if head.name == "rpn" else TaskAligned(k, alpha, beta)
-
     def slots(head: HeadTraits) -> Slots:
         regress = Slot(QualityWeight(), GIoU(), PerQuality(), scale=2.0)
         return over_all_samples(head, Slot(All(), QFL(gamma), PerQuality()), regress)
 
     return Recipe(
         name="tood",
+        on=BEYOND_RPN,
         slots=slots,
-        assign=assign,
+        assign=lambda _: TaskAligned(k, alpha, beta),
         kind="assignment",
         title="Task-aligned one-stage detection",
         summary="Assignment and losses by one measure: the score times the sixth power of the IoU.",

@@ -2,7 +2,7 @@
 
 from hardmine.losses import VFL
 from hardmine.normalize import PerPositive
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
+from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All
 
 __all__ = ["vfl"]
@@ -19,6 +19,7 @@ def vfl(alpha: float = 0.75, gamma: float = 2.0) -> Recipe:
 
     return Recipe(
         name="vfl",
+        on=BEYOND_RPN,
         slots=slots,
         kind="loss",
         title="Varifocal loss",
