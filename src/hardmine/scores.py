@@ -21,7 +21,6 @@ __all__ = [
     "is_label",
     "log_probability_of_label",
     "of_each_class",
-    "put_label_right",
     "sigmoid_power",
     "softmax_power",
 ]
@@ -34,23 +33,9 @@ def of_each_class(
 
     The labelled class has x = -z, every other class x = z.
     """
-    positive_weight, negative_weight = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
-    as_negative = function(logits) * negative_weight
-    return put_label_right(as_negative, logits, labels, lambda own: function(-own) * positive_weight)
-
-
-def put_label_right(
-    as_negative: Tensor, logits: Tensor, labels: Tensor, as_positive: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """What holds of every class as a negative, (B, N, C), with the labelled one put right from its logit (B, N, 1).
-
-    It needs no one-hot copy of the labels.
-    """
-    if logits.shape[-1] == 0:
-        return as_negative
-    label = labels.clamp_min(0).unsqueeze(-1)
-    own = torch.where(labels.unsqueeze(-1) >= 0, as_positive(logits.gather(-1, label)), as_negative.gather(-1, label))
-    return as_negative.scatter(-1, label, own)
+    is_own = is_label(labels, logits.shape[-1])
+    value = function(torch.where(is_own, -logits, logits))
+    return value if alpha is None else torch.where(is_own, alpha * value, (1 - alpha) * value)
 
 
 def sigmoid_power(x: Tensor, softplus_x: Tensor, gamma: float | Tensor) -> Tensor:
@@ -75,8 +60,11 @@ def column_of_label(labels: Tensor, num_columns: int) -> Tensor:
 
 
 def is_label(labels: Tensor, num_classes: int) -> Tensor:
-    """Whether each class is the sample's label, (B, N) -> (B, N, C) bool."""
-    return labels.unsqueeze(-1) == torch.arange(num_classes, device=labels.device)
+    """Whether each class is the sample's label, (B, N) -> (B, N, C) bool.
+
+    Compared on the fly where it is compiled: no one-hot copy. In int32, of which a vector register holds twice as many.
+    """
+    return labels.int().unsqueeze(-1) == torch.arange(num_classes, dtype=torch.int32, device=labels.device)
 
 
 def softmax_power(log_p: Tensor, gamma: float) -> Tensor:

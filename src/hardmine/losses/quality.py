@@ -6,8 +6,8 @@ All want the labelled class of a positive to score ``quality`` = q and every oth
     VFL  q · BCE(p, q)  if q > 0,   α p^γ · BCE(p, 0)  otherwise
     MAL  BCE(p, q^γ)  if labelled,  p^γ · BCE(p, 0)  otherwise, with p^γ held fixed
 
-Numerics: BCE(p, q) = q softplus(-z) + (1 - q) softplus(z) and q - p = q sigmoid(-z) - (1 - q) sigmoid(z), so that
-nothing cancels where p is close to 0 or 1.
+Numerics: BCE(p, q) = softplus(-|z|) + (1 - q) max(z, 0) + q max(-z, 0) and q - p = q sigmoid(-z) - (1 - q) sigmoid(z),
+so that nothing cancels where p is close to 0 or 1.
 """
 
 from abc import abstractmethod
@@ -19,33 +19,31 @@ from torch import Tensor
 from hardmine.errors import ConfigError
 from hardmine.losses.classification import ClassificationLoss
 from hardmine.samples import IGNORE, Evidence
-from hardmine.scores import check_gamma, put_label_right, sigmoid_power
+from hardmine.scores import check_gamma, is_label, sigmoid_power
 
 __all__ = ["MAL", "QFL", "VFL"]
 
 
 class _QualityLoss(ClassificationLoss):
-    """The two halves of a loss, put together: (logits, labels, quality (B, N)) -> (B, N, C)."""
+    """One loss a class, against what it should score: (logits, labels, quality (B, N)) -> (B, N, C)."""
 
     needs: frozenset[Evidence] = frozenset({"quality"})
 
     def __init__(self):
         super().__init__("sigmoid")
 
-    @abstractmethod
-    def negative(self, logits: Tensor) -> Tensor:
-        """Loss of a class that should score 0, any shape."""
+    def target(self, quality: Tensor) -> Tensor:
+        """What the labelled class should score."""
+        return quality
 
     @abstractmethod
-    def positive(self, logits: Tensor, quality: Tensor) -> Tensor:
-        """Loss of a class that should score its quality, both of one shape."""
+    def of_each_class(self, logits: Tensor, target: Tensor, is_own: Tensor) -> Tensor:
+        """Loss of each class, three times (B, N, C) -> (B, N, C); the target is 0 where the class is not the label."""
 
     def forward(self, logits: Tensor, labels: Tensor, *, quality: Tensor) -> Tensor:
-        valid = (labels != IGNORE).unsqueeze(-1)
-        logits = torch.where(valid, logits, 0)
-        quality = torch.where(labels >= 0, quality, 0).detach().to(logits.dtype).unsqueeze(-1)
-        loss = put_label_right(self.negative(logits), logits, labels, lambda own: self.positive(own, quality))
-        return torch.where(valid, loss, 0)
+        valid, is_own = (labels != IGNORE).unsqueeze(-1), is_label(labels, logits.shape[-1])
+        target = torch.where(is_own, self.target(quality.detach().to(logits.dtype)).unsqueeze(-1), 0)
+        return torch.where(valid, self.of_each_class(torch.where(valid, logits, 0), target, is_own), 0)
 
 
 class QFL(_QualityLoss):
@@ -65,14 +63,10 @@ class QFL(_QualityLoss):
             raise ConfigError(f"QFL needs beta >= 0, got {beta}")
         self.beta = beta
 
-    def negative(self, logits: Tensor) -> Tensor:
-        cross_entropy = F.softplus(logits)
-        return sigmoid_power(logits, cross_entropy, self.beta) * cross_entropy
-
-    def positive(self, logits: Tensor, quality: Tensor) -> Tensor:
-        away = (quality * torch.sigmoid(-logits) - (1 - quality) * torch.sigmoid(logits)).abs()
+    def of_each_class(self, logits: Tensor, target: Tensor, is_own: Tensor) -> Tensor:
+        away = (target * torch.sigmoid(-logits) - (1 - target) * torch.sigmoid(logits)).abs()
         # below the smallest normal number the clamp stops the gradient: the slope of u^β may be infinite at u = 0
-        return away.clamp_min(torch.finfo(away.dtype).tiny).pow(self.beta) * _cross_entropy(logits, quality)
+        return away.clamp_min(torch.finfo(away.dtype).tiny).pow(self.beta) * _cross_entropy(logits, target)
 
 
 class VFL(_QualityLoss):
@@ -95,13 +89,10 @@ class VFL(_QualityLoss):
             raise ConfigError(f"VFL needs alpha >= 0, got {alpha}")
         self.alpha, self.gamma, self.iou_weighted = alpha, gamma, iou_weighted
 
-    def negative(self, logits: Tensor) -> Tensor:
-        cross_entropy = F.softplus(logits)
-        return self.alpha * sigmoid_power(logits, cross_entropy, self.gamma) * cross_entropy
-
-    def positive(self, logits: Tensor, quality: Tensor) -> Tensor:
-        loss = _cross_entropy(logits, quality)
-        return torch.where(quality > 0, quality * loss if self.iou_weighted else loss, self.negative(logits))
+    def of_each_class(self, logits: Tensor, target: Tensor, is_own: Tensor) -> Tensor:
+        as_negative = self.alpha * sigmoid_power(logits, F.softplus(logits), self.gamma)
+        as_positive = target if self.iou_weighted else 1.0
+        return torch.where(target > 0, as_positive, as_negative) * _cross_entropy(logits, target)
 
 
 class MAL(_QualityLoss):
@@ -122,12 +113,14 @@ class MAL(_QualityLoss):
         check_gamma("MAL", gamma)
         self.gamma = gamma
 
-    def negative(self, logits: Tensor) -> Tensor:
-        return torch.sigmoid(logits).detach().pow(self.gamma) * F.softplus(logits)
+    def target(self, quality: Tensor) -> Tensor:
+        return quality.pow(self.gamma)
 
-    def positive(self, logits: Tensor, quality: Tensor) -> Tensor:
-        return _cross_entropy(logits, quality.pow(self.gamma))
+    def of_each_class(self, logits: Tensor, target: Tensor, is_own: Tensor) -> Tensor:
+        as_negative = sigmoid_power(logits, F.softplus(logits), self.gamma).detach()
+        return torch.where(is_own, 1, as_negative) * _cross_entropy(logits, target)
 
 
 def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    return target * F.softplus(-logits) + (1 - target) * F.softplus(logits)
+    above = logits > 0  # not abs() and clamp(), whose slopes at 0 are not the cross entropy's
+    return F.softplus(torch.where(above, -logits, logits)) + logits * torch.where(above, 1 - target, -target)
