@@ -12,10 +12,10 @@ from torchvision.models.detection.image_list import ImageList
 from hardmine.assign import Assigner, AssignerEvidence
 from hardmine.boxes import BoxCoder
 from hardmine.detectors.detector import Detector
-from hardmine.detectors.head import Head, HeadOutput
+from hardmine.detectors.head import Head, HeadLosses, HeadOutput
 from hardmine.losses import initialize_prior
 from hardmine.recipes.recipe import HeadTraits, Recipe, Slots
-from hardmine.samples import Activation, Evidence, GroundTruth, Levels, Samples
+from hardmine.samples import Activation, Evidence, GroundTruth, Levels
 
 __all__ = ["DenseDetector"]
 
@@ -69,8 +69,9 @@ class DenseDetector(Detector):
         """The framework's logits in our order, (B, N, C) or (B, N, C + 1) with background last."""
         return outputs["cls_logits"]
 
-    def further_losses(self, outputs: dict[str, Tensor], head: HeadOutput, ground_truth: GroundTruth,
-                       kept: Samples, selected: Tensor) -> dict[str, Tensor]:  # fmt: skip
+    def further_losses(
+        self, outputs: dict[str, Tensor], head: HeadOutput, ground_truth: GroundTruth, losses: HeadLosses
+    ) -> dict[str, Tensor]:
         """Losses of a detector's other branches, by name; none unless it has some."""
         return {}
 
@@ -83,12 +84,9 @@ class DenseDetector(Detector):
         predictions = self.head.predictions(head_output) if "predictions" in needs else None
         pyramid = self._levels(images, levels) if "levels" in needs else None
         assignment = self.head.assigner(anchors, ground_truth, levels=pyramid, predictions=predictions)
-        unreduced, samples = self.head.look(head_output, ground_truth, assignment, anchors)
-        selected = self.head.choose(samples)
-        kept = samples.keep(selected > 0)
-        sums = self.head.reduce(unreduced, kept, selected)
-        further = self.further_losses(outputs, head_output, ground_truth, kept, selected)
-        return {"classification": sums["classify"], "bbox_regression": sums["regress"], **further}
+        losses = self.head(head_output, ground_truth, assignment, anchors)
+        further = self.further_losses(outputs, head_output, ground_truth, losses)
+        return {"classification": losses.classify, "bbox_regression": losses.regress, **further}
 
     def _levels(self, images: ImageList, levels: list[Tensor]) -> Levels:
         """How the samples lie on the pyramid; strides are powers of two, whatever the padding of small maps."""

@@ -18,12 +18,12 @@ from torchvision.models.detection.rpn import concat_box_prediction_layers
 from hardmine.assign import MaxIoU
 from hardmine.boxes import DeltaCoder
 from hardmine.detectors.detector import Detector
-from hardmine.detectors.head import BEFORE_HEAD, Head, HeadOutput, UnreducedLosses
+from hardmine.detectors.head import BEFORE_HEAD, Head, HeadLosses, HeadOutput
 from hardmine.errors import ConfigError
 from hardmine.losses import CrossEntropy, SmoothL1
 from hardmine.normalize import PerSampled
 from hardmine.recipes.recipe import HeadTraits, Recipe, Slot, Slots
-from hardmine.samples import Activation, Assignment, Evidence, GroundTruth, Samples
+from hardmine.samples import Activation, Assignment, Evidence, GroundTruth
 from hardmine.sampling import All, RandomBalanced
 
 __all__ = ["FasterRCNNDetector"]
@@ -60,15 +60,15 @@ class FasterRCNNDetector(Detector):
         proposals, rpn = self._rpn_losses(images, features, ground_truth)
         roi = self._roi_losses(images, features, ground_truth, proposals)
         return {
-            "loss_objectness": rpn["classify"],
-            "loss_rpn_box_reg": rpn["regress"],
-            "loss_classifier": roi["classify"],
-            "loss_box_reg": roi["regress"],
+            "loss_objectness": rpn.classify,
+            "loss_rpn_box_reg": rpn.regress,
+            "loss_classifier": roi.classify,
+            "loss_box_reg": roi.regress,
         }
 
     def _rpn_losses(
         self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth
-    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+    ) -> tuple[list[Tensor], HeadLosses]:
         rpn, levels = self.model.rpn, list(features.values())
         objectness, deltas = rpn.head(levels)
         anchors = torch.stack(rpn.anchor_generator(images, levels))  # (B, N, 4)
@@ -80,13 +80,11 @@ class FasterRCNNDetector(Detector):
         any_object = replace(ground_truth, labels=torch.zeros_like(ground_truth.labels))
         assignment = self.rpn_head.assigner(anchors, any_object)
         output = HeadOutput(objectness, deltas, anchors).at_least_float32()
-        losses, samples = self.rpn_head.look(output, any_object, assignment, anchors)
-        selected = self.rpn_head.choose(samples)
-        return proposals, self.rpn_head.reduce(losses, samples.keep(selected > 0), selected)
+        return proposals, self.rpn_head(output, any_object, assignment, anchors)
 
     def _roi_losses(
         self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth, proposals: list[Tensor]
-    ) -> dict[str, Tensor]:
+    ) -> HeadLosses:
         boxes, is_padding = _with_objects(proposals, ground_truth)
         assignment = self.roi_head.assigner(boxes, ground_truth, is_padding=is_padding)
         selected = None
@@ -95,23 +93,23 @@ class FasterRCNNDetector(Detector):
         elif self.two_pass and self.roi_head.select.budget is not None:
             self._refuse_batch_statistics()
             with torch.no_grad():
-                selected = self.roi_head.choose(self._roi_samples(images, features, ground_truth, boxes, assignment)[1])
+                output = self._roi_output(images, features, ground_truth, boxes, assignment)
+                _, samples = self.roi_head.look(output, ground_truth, assignment, boxes)
+                selected = self.roi_head.choose(samples)
         if selected is not None:
             boxes, assignment, selected = _gather_kept(boxes, assignment, selected, self.roi_head.select.budget)
-        losses, samples = self._roi_samples(images, features, ground_truth, boxes, assignment)
-        if selected is None:
-            selected = self.roi_head.choose(samples)
-        return self.roi_head.reduce(losses, samples.keep(selected > 0), selected)
+        output = self._roi_output(images, features, ground_truth, boxes, assignment)
+        return self.roi_head(output, ground_truth, assignment, boxes, selected)
 
-    def _roi_samples(
+    def _roi_output(
         self,
         images: ImageList,
         features: dict[str, Tensor],
         ground_truth: GroundTruth,
         boxes: Tensor,
         assignment: Assignment,
-    ) -> tuple[UnreducedLosses, Samples]:
-        """The head's losses and evidence for the proposals (B, K, 4)."""
+    ) -> HeadOutput:
+        """What the head predicts for the proposals (B, K, 4)."""
         roi = self.model.roi_heads
         pooled = roi.box_head(roi.box_roi_pool(features, list(boxes.unbind(0)), images.image_sizes))
         logits, codes = roi.box_predictor(pooled)
@@ -120,8 +118,7 @@ class FasterRCNNDetector(Detector):
         column = (labels + self.label_offset).view(batch, num, 1, 1).expand(-1, -1, 1, 4)
         codes = codes.view(batch, num, -1, 4).gather(2, column).squeeze(2)  # of each sample's own class
         logits = logits.view(batch, num, -1).roll(-1, dims=-1)  # background from the first column to the last
-        output = HeadOutput(logits, codes, boxes).at_least_float32()
-        return self.roi_head.look(output, ground_truth, assignment, boxes)
+        return HeadOutput(logits, codes, boxes).at_least_float32()
 
     def _refuse_batch_statistics(self) -> None:
         """Batch statistics of the first pass would differ from the second's, and both would enter the running ones."""

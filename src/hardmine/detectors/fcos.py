@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from hardmine.assign import FCOSPoints
 from hardmine.boxes import DistanceCoder
 from hardmine.detectors.dense import EVIDENCE, DenseDetector
-from hardmine.detectors.head import HeadOutput, weighted_sum
+from hardmine.detectors.head import HeadLosses, HeadOutput, weighted_sum
 from hardmine.losses import Focal, GIoU
 from hardmine.normalize import PerPositive
 from hardmine.recipes.recipe import Slot, Slots
-from hardmine.samples import GroundTruth, Samples
+from hardmine.samples import GroundTruth
 from hardmine.sampling import All
 
 __all__ = ["FCOSDetector"]
@@ -49,8 +49,10 @@ class FCOSDetector(DenseDetector):
             "regress": Slot(All(), GIoU(), PerPositive()),
         }
 
-    def further_losses(self, outputs: dict[str, Tensor], head: HeadOutput, ground_truth: GroundTruth,
-                       kept: Samples, selected: Tensor) -> dict[str, Tensor]:  # fmt: skip
+    def further_losses(
+        self, outputs: dict[str, Tensor], head: HeadOutput, ground_truth: GroundTruth, losses: HeadLosses
+    ) -> dict[str, Tensor]:
+        kept, selected = losses.kept, losses.selected
         positive = kept.assignment.is_positive
         sides = self.head.coder.encode(ground_truth.boxes_of(kept.assignment), head.anchors)
         logits = torch.where(positive, outputs["bbox_ctrness"].squeeze(-1).to(sides.dtype), 0)

@@ -25,7 +25,7 @@ Loss = TypeVar("Loss", ClassificationLoss, RegressionLoss)
 
 BEFORE_HEAD: frozenset[Evidence] = frozenset({"boxes", "labels", "noise"})  # known before the head has run
 
-__all__ = ["BEFORE_HEAD", "Head", "HeadOutput", "UnreducedLosses", "weighted_sum"]
+__all__ = ["BEFORE_HEAD", "Head", "HeadLosses", "HeadOutput", "UnreducedLosses", "weighted_sum"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,16 @@ class UnreducedLosses:
 
     classification: Tensor | None
     regression: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLosses:
+    """classify, regress: scalars.  kept: the samples that count.  selected: (B, N), how much each does."""
+
+    classify: Tensor
+    regress: Tensor
+    kept: Samples
+    selected: Tensor
 
 
 def weighted_sum(loss: Tensor, weights: Tensor, z: Tensor) -> Tensor:
@@ -121,6 +131,24 @@ class Head(nn.Module):
         self.regress: LossSlot[RegressionLoss] = place["regress"].filled(slots["regress"], RegressionLoss)
         self.needs = self.select.needs | self.classify.needs | self.regress.needs  # what is not read is not computed
 
+    def forward(
+        self,
+        output: HeadOutput,
+        ground_truth: GroundTruth,
+        assignment: Assignment,
+        boxes: Tensor,
+        selected: Tensor | None = None,
+    ) -> HeadLosses:
+        """Both losses of the head, given what is to be predicted; boxes (B, N, 4) are as in `look`.
+
+        selected: (B, N) how much each sample counts, where that has been chosen before.
+        """
+        losses, samples = self.look(output, ground_truth, assignment, boxes)
+        if selected is None:
+            selected = self.choose(samples)
+        kept = samples.keep(selected > 0)
+        return HeadLosses(*self.reduce(losses, kept, selected), kept, selected)
+
     def choose(self, samples: Samples) -> Tensor:
         """How much each sample counts for both losses, (B, N).
 
@@ -168,8 +196,8 @@ class Head(nn.Module):
             samples = replace(samples, classification_loss=_per_sample(classification))
         return UnreducedLosses(classification, regression), samples
 
-    def reduce(self, losses: UnreducedLosses, kept: Samples, selected: Tensor) -> dict[str, Tensor]:
-        """The two sums over what the select slot kept, with weights (B, N): {"classify": scalar, "regress": scalar}."""
+    def reduce(self, losses: UnreducedLosses, kept: Samples, selected: Tensor) -> tuple[Tensor, Tensor]:
+        """The sums of the classify and the regress slot over what the select slot kept, with weights (B, N)."""
         if losses.classification is None:
             classification = _evaluate(self.classify.loss, kept)
         else:
@@ -177,10 +205,8 @@ class Head(nn.Module):
         if self.classify.also is not None:
             classification = classification + _evaluate(self.classify.also, kept)
         regression = self.regress.sum(losses.regression, kept, selected)
-        return {
-            "classify": classification * self.classify.factor(classification, regression),
-            "regress": regression * self.regress.factor(classification, regression),
-        }
+        factor = self.classify.factor(classification, regression)
+        return classification * factor, regression * self.regress.factor(classification, regression)
 
     def _with_predictions(self, samples: Samples, output: HeadOutput, ground_truth: GroundTruth) -> Samples:
         """The samples with their predicted boxes, and how good these are, where a part of the head asks for it."""
