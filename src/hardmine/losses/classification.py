@@ -12,6 +12,7 @@ losses and gradients stay finite at any logit and any γ >= 0.
 """
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import Any, ClassVar, get_args
 
 import torch
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hardmine.errors import ConfigError
+from hardmine.losses.blocks import by_blocks
 from hardmine.samples import IGNORE, Activation, Evidence
 from hardmine.scores import (
     balanced,
@@ -109,11 +111,11 @@ class Focal(ClassificationLoss):
 
 def _focal(logits: Tensor, labels: Tensor, activation: Activation, gamma: float, alpha: float | None) -> Tensor:
     """The shared formula; ignored rows get safe logits first, because 0 · inf is NaN."""
+    if activation == "sigmoid":
+        return by_blocks(partial(_sigmoid_focal, gamma=gamma, alpha=alpha), logits, labels)
     valid = labels != IGNORE
     logits = torch.where(valid.unsqueeze(-1), logits, 0)
-    if activation == "softmax":
-        return torch.where(valid, _softmax_focal(logits, labels, gamma, alpha), 0)
-    return torch.where(valid.unsqueeze(-1), _sigmoid_focal(logits, labels, gamma, alpha), 0)
+    return torch.where(valid, _softmax_focal(logits, labels, gamma, alpha), 0)
 
 
 def _sigmoid_focal(logits: Tensor, labels: Tensor, gamma: float, alpha: float | None) -> Tensor:
@@ -121,7 +123,8 @@ def _sigmoid_focal(logits: Tensor, labels: Tensor, gamma: float, alpha: float | 
         cross_entropy = F.softplus(x)
         return cross_entropy if gamma == 0 else sigmoid_power(x, cross_entropy, gamma) * cross_entropy
 
-    return of_each_class(focal, logits, labels, alpha)
+    valid = (labels != IGNORE).unsqueeze(-1)
+    return torch.where(valid, of_each_class(focal, torch.where(valid, logits, 0), labels, alpha), 0)
 
 
 def _softmax_focal(logits: Tensor, labels: Tensor, gamma: float, alpha: float | None) -> Tensor:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hardmine.errors import ConfigError
+from hardmine.losses.blocks import by_blocks
 from hardmine.losses.classification import ClassificationLoss
 from hardmine.samples import IGNORE, Evidence
 from hardmine.scores import check_gamma, is_label, sigmoid_power
@@ -41,8 +42,11 @@ class _QualityLoss(ClassificationLoss):
         """Loss of each class, three times (B, N, C) -> (B, N, C); the target is 0 where the class is not the label."""
 
     def forward(self, logits: Tensor, labels: Tensor, *, quality: Tensor) -> Tensor:
+        return by_blocks(self._of_rows, logits, labels, self.target(quality.detach().to(logits.dtype)))
+
+    def _of_rows(self, logits: Tensor, labels: Tensor, target: Tensor) -> Tensor:
         valid, is_own = (labels != IGNORE).unsqueeze(-1), is_label(labels, logits.shape[-1])
-        target = torch.where(is_own, self.target(quality.detach().to(logits.dtype)).unsqueeze(-1), 0)
+        target = torch.where(is_own, target.unsqueeze(-1), 0)
         return torch.where(valid, self.of_each_class(torch.where(valid, logits, 0), target, is_own), 0)
 
 

@@ -1,0 +1,68 @@
+"""Losses of one number a logit, with their slopes, block by block: what one block needs stays in the cache."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+__all__ = ["by_blocks"]
+
+BLOCK = {"cpu": 1 << 18}
+"""Logits in a block: some temporaries of so many fit into the cache of a CPU core or two."""
+LAUNCHES_PAY = 1 << 22
+"""On other devices a block has to be worth the launch of its kernels, and only saves memory."""
+
+
+def by_blocks(function: Callable[..., Tensor], logits: Tensor, *evidence: Tensor) -> Tensor:
+    """function(logits, *evidence), for a loss of each logit (B, N, C) of which no two have to do with each other.
+
+    Value and slope of a block are found together, so that the slope is all that is kept for the backward pass, once
+    the size of the logits. A compiler does as much by itself, and is left to it. The slope has no slope of its own:
+    second derivatives are refused.
+
+    evidence: (B, N) each; has no gradient.
+    """
+    if torch.compiler.is_compiling():
+        return function(logits, *evidence)
+    return _ByBlocks.apply(function, logits, *evidence)
+
+
+class _ByBlocks(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, function: Callable[..., Tensor], logits: Tensor, *evidence: Tensor) -> Tensor:
+        if not ctx.needs_input_grad[1]:
+            return _filled(logits, (function(*rows) for rows in _blocks(logits, *evidence)))
+        slope = torch.empty_like(logits)
+        ctx.save_for_backward(slope)
+        values = zip(_blocks(logits, *evidence), _blocks(slope), strict=True)
+        return _filled(logits, (_with_slope(function, rows, into) for rows, (into,) in values))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (slope,) = ctx.saved_tensors
+        return None, gradient * slope, *[None] * (len(ctx.needs_input_grad) - 2)
+
+
+def _blocks(logits: Tensor, *evidence: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The rows of all of them, some at a time."""
+    size = BLOCK.get(logits.device.type, LAUNCHES_PAY)
+    rows = max(1, size // max(1, logits.shape[-1]))
+    return zip(logits.flatten(0, 1).split(rows), *(each.flatten().split(rows) for each in evidence), strict=True)
+
+
+def _with_slope(function: Callable[..., Tensor], rows: tuple[Tensor, ...], into: Tensor) -> Tensor:
+    logits = rows[0].detach().requires_grad_()
+    with torch.enable_grad():
+        value = function(logits, *rows[1:])
+    into.copy_(torch.autograd.grad(value, logits, torch.ones_like(value))[0])
+    return value.detach()
+
+
+def _filled(logits: Tensor, values: Iterator[Tensor]) -> Tensor:
+    loss = torch.empty_like(logits)
+    for (into,), value in zip(_blocks(loss), values, strict=True):
+        into.copy_(value)
+    return loss
