@@ -5,7 +5,6 @@ import torch
 
 from hardmine import BACKGROUND, IGNORE, Assignment, ClassBalanced, Samples
 from hardmine.errors import ConfigError
-from hardmine.sampling import class_balanced
 from hardmine.sampling.class_balanced import count_labels
 
 LABELS = torch.tensor([[0, 0, 1, BACKGROUND], [0, IGNORE, BACKGROUND, IGNORE]])
@@ -37,7 +36,7 @@ def test_positives_are_counted_in_training_over_all_ranks(monkeypatch):
     assert sampling.counts.tolist() == [3, 1, 0]
     sampling.eval()(SAMPLES)
     assert sampling.counts.tolist() == [3, 1, 0]
-    monkeypatch.setattr(class_balanced, "sum_over_ranks", lambda total: 2 * total)
+    monkeypatch.setattr("hardmine.counting.sum_over_ranks", lambda total: 2 * total)
     sampling.train()(SAMPLES)
     assert sampling.counts.tolist() == [9, 3, 0]
 

@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hardmine.blocks import by_blocks
 from hardmine.errors import ConfigError
-from hardmine.losses.blocks import by_blocks
 from hardmine.samples import IGNORE, Activation, Evidence
 from hardmine.scores import (
     balanced,
@@ -110,7 +110,7 @@ class Focal(ClassificationLoss):
 
 
 def _focal(logits: Tensor, labels: Tensor, activation: Activation, gamma: float, alpha: float | None) -> Tensor:
-    """The shared formula; ignored rows get safe logits first, because 0 · inf is NaN."""
+    """The shared formula; ignored rows get safe logits first."""
     if activation == "sigmoid":
         return by_blocks(partial(_sigmoid_focal, gamma=gamma, alpha=alpha), logits, labels)
     valid = labels != IGNORE
@@ -123,8 +123,7 @@ def _sigmoid_focal(logits: Tensor, labels: Tensor, gamma: float, alpha: float | 
         cross_entropy = F.softplus(x)
         return cross_entropy if gamma == 0 else sigmoid_power(x, cross_entropy, gamma) * cross_entropy
 
-    valid = (labels != IGNORE).unsqueeze(-1)
-    return torch.where(valid, of_each_class(focal, torch.where(valid, logits, 0), labels, alpha), 0)
+    return of_each_class(focal, logits, labels, alpha)
 
 
 def _softmax_focal(logits: Tensor, labels: Tensor, gamma: float, alpha: float | None) -> Tensor:

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hardmine.blocks import by_blocks
 from hardmine.errors import ConfigError
-from hardmine.losses.blocks import by_blocks
 from hardmine.losses.classification import ClassificationLoss
-from hardmine.samples import IGNORE, Evidence
+from hardmine.samples import Evidence
 from hardmine.scores import check_gamma, is_label, sigmoid_power
 
 __all__ = ["MAL", "QFL", "VFL"]
@@ -45,9 +45,8 @@ class _QualityLoss(ClassificationLoss):
         return by_blocks(self._of_rows, logits, labels, self.target(quality.detach().to(logits.dtype)))
 
     def _of_rows(self, logits: Tensor, labels: Tensor, target: Tensor) -> Tensor:
-        valid, is_own = (labels != IGNORE).unsqueeze(-1), is_label(labels, logits.shape[-1])
-        target = torch.where(is_own, target.unsqueeze(-1), 0)
-        return torch.where(valid, self.of_each_class(torch.where(valid, logits, 0), target, is_own), 0)
+        is_own = is_label(labels, logits.shape[-1])
+        return self.of_each_class(logits, torch.where(is_own, target.unsqueeze(-1), 0), is_own)
 
 
 class QFL(_QualityLoss):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from hardmine.counting import count_over_ranks
 from hardmine.errors import ConfigError
-from hardmine.ranks import sum_over_ranks
 from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import Sampling
 
@@ -16,8 +16,7 @@ __all__ = ["ClassBalanced", "count_labels"]
 
 def count_labels(labels: Tensor, num_classes: int) -> Tensor:
     """Number of samples, over all ranks, with each of the labels 0..num_classes-1: (num_classes,) int64."""
-    blank = torch.zeros(num_classes, dtype=torch.int64, device=labels.device)
-    return sum_over_ranks(blank.scatter_add(0, labels.clamp_min(0).flatten(), (labels >= 0).flatten().long()))
+    return count_over_ranks(torch.where(labels >= 0, labels, num_classes), num_classes)
 
 
 class ClassBalanced(Sampling):

@@ -40,12 +40,16 @@ class EFL(GradientBalanced):
         check_alpha(alpha)
         self.gamma, self.alpha, self.scale = gamma, alpha, scale
 
-    def balance(self, wrong: Tensor, is_own: Tensor) -> tuple[Tensor, Tensor]:
-        focusing = self.gamma + self.scale * (1 - self.ratio.to(wrong.dtype).clamp_max(1))  # (C,)
-        cross_entropy = F.softplus(wrong)
-        weights = focusing / self.gamma * sigmoid_power(wrong, cross_entropy, focusing)
-        if self.alpha is not None:
-            weights = torch.where(is_own, self.alpha, 1 - self.alpha) * weights
-        with torch.no_grad():
-            gradient = weights * (focusing * torch.sigmoid(-wrong) * cross_entropy + wrong.sigmoid())
-        return weights, gradient
+    @property
+    def focusing(self) -> Tensor:
+        """γ of each class, (C,)."""
+        return self.gamma + self.scale * (1 - self.ratio.clamp_max(1))
+
+    def balance(self, wrong: Tensor, is_own: Tensor) -> Tensor:
+        focusing = self.focusing.to(wrong.dtype)
+        weights = focusing / self.gamma * sigmoid_power(wrong, F.softplus(wrong), focusing)
+        return weights if self.alpha is None else torch.where(is_own, self.alpha, 1 - self.alpha) * weights
+
+    def pull(self, wrong: Tensor, is_own: Tensor) -> Tensor:
+        of_weights = self.focusing.to(wrong.dtype) * torch.sigmoid(-wrong) * F.softplus(wrong)
+        return self.balance(wrong, is_own) * (of_weights + wrong.sigmoid())

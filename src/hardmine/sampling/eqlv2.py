@@ -35,7 +35,6 @@ class EQLv2(GradientBalanced):
             raise ConfigError(f"EQLv2 needs gamma >= 0, a finite mu and alpha >= 0, got {gamma}, {mu}, {alpha}")
         self.gamma, self.mu, self.alpha = gamma, mu, alpha
 
-    def balance(self, wrong: Tensor, is_own: Tensor) -> tuple[Tensor, Tensor]:
+    def balance(self, wrong: Tensor, is_own: Tensor) -> Tensor:
         of_negative = torch.sigmoid(self.gamma * (self.ratio.to(wrong.dtype) - self.mu))
-        weights = torch.where(is_own, 1 + self.alpha * (1 - of_negative), of_negative)
-        return weights, weights * wrong.sigmoid()
+        return torch.where(is_own, 1 + self.alpha * (1 - of_negative), of_negative)

@@ -1,13 +1,15 @@
 """Focal loss as a soft sampling."""
 
+from functools import partial
 from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hardmine.blocks import by_blocks
 from hardmine.errors import check_name
-from hardmine.samples import Activation, Evidence, Samples
+from hardmine.samples import IGNORE, Activation, Evidence, Samples
 from hardmine.sampling.base import Sampling
 from hardmine.scores import (
     balanced,
@@ -49,12 +51,12 @@ class FocalFactor(Sampling):
         self.gamma, self.alpha, self.activation = gamma, alpha, activation
 
     def weigh(self, samples: Samples) -> Tensor:
-        labels = samples["labels"]
-        logits = torch.where(samples.assignment.is_valid.unsqueeze(-1), samples["logits"], 0)
+        logits, labels = samples["logits"], samples["labels"]
         if self.activation == "sigmoid":
-            return of_each_class(self._of_sigmoid, logits, labels, self.alpha)
+            return by_blocks(partial(of_each_class, self._of_wrong, alpha=self.alpha), logits, labels)
+        logits = torch.where((labels != IGNORE).unsqueeze(-1), logits, 0)
         log_p = log_probability_of_label(logits, labels, "softmax")
         return balanced(softmax_power(log_p, self.gamma), labels, self.alpha)
 
-    def _of_sigmoid(self, x: Tensor) -> Tensor:
+    def _of_wrong(self, x: Tensor) -> Tensor:
         return sigmoid_power(x, F.softplus(x), self.gamma)

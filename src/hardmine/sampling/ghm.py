@@ -9,14 +9,17 @@ the box; both weigh by the density of gradient norms, GD, over samples whose nor
 Were all norms equally frequent, every β would be 1.
 """
 
+from functools import partial
 from typing import Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from hardmine.blocks import by_blocks
 from hardmine.boxes import at_least_float32
+from hardmine.counting import count_over_ranks
 from hardmine.errors import ConfigError, check_name
-from hardmine.ranks import sum_over_ranks
 from hardmine.samples import Activation, Evidence, Samples
 from hardmine.sampling.base import Sampling
 from hardmine.scores import log_probability_of_label, of_each_class
@@ -43,17 +46,19 @@ class _Harmonized(Sampling):
 
     def harmonize(self, norm: Tensor, counted: Tensor, dtype: torch.dtype) -> Tensor:
         """β where counted, 0 elsewhere, in the dtype, given norms of the same shape."""
-        exact = self.density == "exact"
-        beta = _by_neighbours(norm, counted, self.bins) if exact else self._by_regions(norm, counted)
-        return torch.where(counted, beta, 0).clamp_max(torch.finfo(dtype).max).to(dtype)
+        if self.density == "exact":
+            beta = torch.where(counted, _by_neighbours(norm, counted, self.bins), 0)
+            return beta.clamp_max(torch.finfo(dtype).max).to(dtype)
+        smallest = torch.uint8 if self.bins < torch.iinfo(torch.uint8).max else torch.int32
+        place = (norm * self.bins).int().clamp(0, self.bins - 1)  # the last bin includes g = 1; some bin has NaN
+        place = torch.where(counted, place, self.bins).to(smallest)
+        beta = self._of_regions(count_over_ranks(place, self.bins), norm.dtype)
+        return F.pad(beta.clamp_max(torch.finfo(dtype).max).to(dtype), (0, 1))[place.int()]
 
-    def _by_regions(self, norm: Tensor, counted: Tensor) -> Tensor:
-        place = (norm * self.bins).long().clamp(0, self.bins - 1)  # the last bin includes g = 1; some bin has NaN
-        counts = torch.zeros(self.bins, dtype=torch.int64, device=norm.device)
-        counts = sum_over_ranks(counts.scatter_add_(0, place.flatten(), counted.flatten().long()))
+    def _of_regions(self, counts: Tensor, dtype: torch.dtype) -> Tensor:
+        """β of each bin, (M,)."""
         regions = self.bins if self.over == "all" else (counts > 0).sum()
-        beta = counts.sum().to(norm.dtype) / (regions * self._running(counts.to(norm.dtype)))
-        return beta[place]
+        return counts.sum().to(dtype) / (regions * self._running(counts.to(dtype)))
 
     def _running(self, counts: Tensor) -> Tensor:
         """R with what is remembered of earlier batches; a batch where nothing counts is not remembered."""
@@ -109,12 +114,13 @@ class GHMC(_Harmonized):
 
     def weigh(self, samples: Samples) -> Tensor:
         logits, labels, valid = samples["logits"], samples["labels"], samples.assignment.is_valid
-        dtype = logits.dtype
-        logits = torch.where(valid.unsqueeze(-1), at_least_float32(logits), 0)
+        raised = at_least_float32(logits)
         if self.activation == "softmax":
-            return self.harmonize(-torch.expm1(log_probability_of_label(logits, labels, "softmax")), valid, dtype)
-        norm = of_each_class(torch.sigmoid, logits, labels)
-        return self.harmonize(norm, valid.unsqueeze(-1).expand_as(norm), dtype)
+            raised = torch.where(valid.unsqueeze(-1), raised, 0)
+            norm = -torch.expm1(log_probability_of_label(raised, labels, "softmax"))
+        else:
+            norm, valid = by_blocks(partial(of_each_class, torch.sigmoid), raised, labels), valid.unsqueeze(-1)
+        return self.harmonize(norm, valid.expand_as(norm), logits.dtype)
 
 
 class GHMR(_Harmonized):

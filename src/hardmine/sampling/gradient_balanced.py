@@ -1,10 +1,13 @@
 """What samplings that balance the gradients of each class have in common: the sums of those they have seen."""
 
 from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from hardmine.blocks import by_blocks
 from hardmine.boxes import at_least_float32
 from hardmine.errors import ConfigError, ShapeError
 from hardmine.ranks import sum_over_ranks
@@ -42,12 +45,15 @@ class GradientBalanced(Sampling):
         self.register_buffer("negative", torch.zeros(num_classes))
 
     @abstractmethod
-    def balance(self, wrong: Tensor, is_own: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights, and size of the gradient of weight times cross entropy, both (B, N, C), for `ratio` as it is.
+    def balance(self, wrong: Tensor, is_own: Tensor) -> Tensor:
+        """Weights for `ratio` as it is, three times (B, N, C).
 
-        wrong: (B, N, C), the logit of being wrong: 1 - p_t = sigmoid(wrong).  is_own: (B, N, C), whether the class is
-        the sample's label.
+        wrong: the logit of being wrong: 1 - p_t = sigmoid(wrong).  is_own: whether the class is the sample's label.
         """
+
+    def pull(self, wrong: Tensor, is_own: Tensor) -> Tensor:
+        """Size of the gradient of weight times cross entropy, three times (B, N, C)."""
+        return self.balance(wrong, is_own) * wrong.sigmoid()
 
     @property
     def ratio(self) -> Tensor:
@@ -55,20 +61,27 @@ class GradientBalanced(Sampling):
         return torch.where(self.positive + self.negative > 0, self.positive / (self.negative + EPS), UNSEEN)
 
     def weigh(self, samples: Samples) -> Tensor:
-        logits, labels, valid = samples["logits"], samples["labels"], samples.assignment.is_valid.unsqueeze(-1)
+        logits, labels = samples["logits"], samples["labels"]
         if logits.shape[-1] != len(self.positive):
             raise ShapeError(
                 f"{type(self).__name__} was made for {len(self.positive)} classes, got logits {tuple(logits.shape)}"
             )
-        is_own, safe = is_label(labels, logits.shape[-1]), torch.where(valid, at_least_float32(logits), 0)
-        weights, gradient = self.balance(torch.where(is_own, -safe, safe), is_own)
+        raised = at_least_float32(logits)
+        weights = by_blocks(partial(self._of_rows, self.balance), raised, labels)
         if self.training:
-            # a diverged score, as mixed precision has them now and then, must not spoil the sums for good
-            self._collect(torch.where(valid & gradient.isfinite(), gradient, 0), is_own)
+            self._collect(raised.detach(), labels)
         return weights.to(logits.dtype)
 
+    def _of_rows(self, function: Callable[[Tensor, Tensor], Tensor], logits: Tensor, labels: Tensor) -> Tensor:
+        is_own = is_label(labels, logits.shape[-1])
+        return function(torch.where(is_own, -logits, logits), is_own)
+
     @torch.no_grad()
-    def _collect(self, gradient: Tensor, is_own: Tensor) -> None:
+    def _collect(self, logits: Tensor, labels: Tensor) -> None:
+        gradient = by_blocks(partial(self._of_rows, self.pull), logits, labels)
+        # a diverged score, as mixed precision has them now and then, must not spoil the sums for good
+        gradient = torch.where(gradient.isfinite(), gradient, 0)
+        is_own = is_label(labels, logits.shape[-1])
         of_each = [torch.where(side, gradient, 0).sum(dim=(0, 1)) for side in (is_own, ~is_own)]
         sums = sum_over_ranks(torch.stack(of_each))
         self.positive += sums[0]

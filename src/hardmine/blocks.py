@@ -1,4 +1,4 @@
-"""Losses of one number a logit, with their slopes, block by block: what one block needs stays in the cache."""
+"""What is said of each logit by itself, with its slope, block by block: what one block needs stays in the cache."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,7 +7,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from hardmine.samples import IGNORE
+
 __all__ = ["by_blocks"]
+
+OfLogits = Callable[..., Tensor]
 
 BLOCK = {"cpu": 1 << 18}
 """Logits in a block: some temporaries of so many fit into the cache of a CPU core or two."""
@@ -15,25 +19,32 @@ LAUNCHES_PAY = 1 << 22
 """On other devices a block has to be worth the launch of its kernels, and only saves memory."""
 
 
-def by_blocks(function: Callable[..., Tensor], logits: Tensor, *evidence: Tensor) -> Tensor:
-    """function(logits, *evidence), for a loss of each logit (B, N, C) of which no two have to do with each other.
+def by_blocks(function: OfLogits, logits: Tensor, labels: Tensor, *evidence: Tensor) -> Tensor:
+    """function(logits, labels, *evidence) of each logit (B, N, C) by itself: a loss, or a soft weight.
+
+    The logits of ignored samples are given to it as 0, and what it says of them is put at 0, because 0 · inf is NaN.
 
     Value and slope of a block are found together, so that the slope is all that is kept for the backward pass, once
     the size of the logits. A compiler does as much by itself, and is left to it. The slope has no slope of its own:
     second derivatives are refused.
 
-    evidence: (B, N) each; has no gradient.
+    labels, evidence: (B, N) each; has no gradient.
     """
     if torch.compiler.is_compiling():
-        return function(logits, *evidence)
-    return _ByBlocks.apply(function, logits, *evidence)
+        return _of_valid(function, logits, labels, *evidence)
+    return _ByBlocks.apply(function, logits if torch.is_grad_enabled() else logits.detach(), labels, *evidence)
+
+
+def _of_valid(function: OfLogits, logits: Tensor, labels: Tensor, *evidence: Tensor) -> Tensor:
+    valid = (labels != IGNORE).unsqueeze(-1)
+    return torch.where(valid, function(torch.where(valid, logits, 0), labels, *evidence), 0)
 
 
 class _ByBlocks(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, function: Callable[..., Tensor], logits: Tensor, *evidence: Tensor) -> Tensor:
+    def forward(ctx: Any, function: OfLogits, logits: Tensor, *evidence: Tensor) -> Tensor:
         if not ctx.needs_input_grad[1]:
-            return _filled(logits, (function(*rows) for rows in _blocks(logits, *evidence)))
+            return _filled(logits, (_of_valid(function, *rows) for rows in _blocks(logits, *evidence)))
         slope = torch.empty_like(logits)
         ctx.save_for_backward(slope)
         values = zip(_blocks(logits, *evidence), _blocks(slope), strict=True)
@@ -53,16 +64,16 @@ def _blocks(logits: Tensor, *evidence: Tensor) -> Iterator[tuple[Tensor, ...]]:
     return zip(logits.flatten(0, 1).split(rows), *(each.flatten().split(rows) for each in evidence), strict=True)
 
 
-def _with_slope(function: Callable[..., Tensor], rows: tuple[Tensor, ...], into: Tensor) -> Tensor:
+def _with_slope(function: OfLogits, rows: tuple[Tensor, ...], into: Tensor) -> Tensor:
     logits = rows[0].detach().requires_grad_()
     with torch.enable_grad():
-        value = function(logits, *rows[1:])
+        value = _of_valid(function, logits, *rows[1:])
     into.copy_(torch.autograd.grad(value, logits, torch.ones_like(value))[0])
     return value.detach()
 
 
 def _filled(logits: Tensor, values: Iterator[Tensor]) -> Tensor:
-    loss = torch.empty_like(logits)
-    for (into,), value in zip(_blocks(loss), values, strict=True):
+    result = torch.empty_like(logits)
+    for (into,), value in zip(_blocks(result), values, strict=True):
         into.copy_(value)
-    return loss
+    return result
