@@ -14,6 +14,7 @@ from .assign import (
     SimOTA as SimOTA,
     TaskAligned as TaskAligned,
 )
+from .compiling import compile as compile
 from .detectors import Detector as Detector, build as build, wrap as wrap
 from .errors import HardmineError as HardmineError
 from .losses import (

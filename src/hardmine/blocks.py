@@ -52,8 +52,8 @@ class _ByBlocks(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        (slope,) = ctx.saved_tensors
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (slope,), (gradient,) = ctx.saved_tensors, grad_outputs
         return None, gradient * slope, *[None] * (len(ctx.needs_input_grad) - 2)
 
 

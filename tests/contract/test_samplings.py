@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import get_args
 
 import pytest
@@ -132,6 +133,24 @@ def test_is_captured_as_one_graph_once(sampling, make_samples, capture, change):
         samples = make_samples(ORDINARY[:, torch.randperm(14)])
         expected = weigh(sampling, samples)  # before the captured call, which may change what the method remembers
         torch.testing.assert_close(compiled(change(samples, torch.clone)), expected)
+
+
+@pytest.mark.filterwarnings("ignore:`create_unbacked_symint`:FutureWarning")  # torchvision's nms, in tracing
+def test_a_captured_call_has_the_gradient_of_what_was_remembered_before_it(sampling, make_samples, capture):
+    """It is worked out after the call, which changes that."""
+
+    def weighted(method: Sampling, samples: Samples, logits: Tensor, scale: Tensor) -> Tensor:
+        return (method(replace(samples, logits=logits)) * scale).square().sum()
+
+    eager, compiled = deepcopy(sampling), capture(partial(weighted, sampling))
+    for _ in range(3):
+        samples = make_samples(ORDINARY[:, torch.randperm(14)])
+        logits, scale = samples.logits.requires_grad_(), torch.rand(1, requires_grad=True)
+        for (_, before), (_, after) in zip(eager.named_buffers(), sampling.named_buffers(), strict=True):
+            torch.testing.assert_close(after, before)
+        expected, value = weighted(eager, samples, logits, scale), compiled(samples, logits, scale)
+        of = (logits, scale) if sampling.through_grad else (scale,)
+        torch.testing.assert_close(torch.autograd.grad(value, of), torch.autograd.grad(expected, of))
 
 
 @pytest.mark.parametrize("ties", [False, True], ids=["apart", "ties"])

@@ -108,6 +108,15 @@ class Framework(torch.nn.Module):
         return {"a": targets[0]["labels"].sum(), "b": targets[1]["labels"].sum()}
 
 
+def test_the_losses_are_compiled_where_that_is_asked_for(small, small_data, monkeypatch):
+    compiled = []
+    monkeypatch.setattr("hardmine.training.trainer.compile", lambda part, device: compiled.append((part, device)))
+    accelerator = Accelerator()
+    for wanted in (False, True):
+        training = Trainer(small(compile=wanted), accelerator, open_dataset(small_data, "train"))
+        assert compiled == [(training.detector, accelerator.device)][: int(wanted)]
+
+
 def test_the_sum_of_the_losses_is_trained_in_the_frameworks_labels():
     targets = [{"labels": torch.tensor([0, 1])}, {"labels": torch.tensor([4])}]
     losses = SummedLoss(Framework())([], targets)

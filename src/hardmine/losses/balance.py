@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from hardmine.errors import ConfigError
 from hardmine.ranks import sum_over_ranks
+from hardmine.state import snapshot
 
 __all__ = ["EqualTasks", "SelfBalance", "TaskBalance"]
 
@@ -64,7 +65,7 @@ class SelfBalance(TaskBalance):
     def forward(self, classification: Tensor, regression: Tensor) -> Tensor:
         if self.training:
             self._remember(torch.stack([classification, regression]))
-        return self.factor.to(regression.dtype, copy=True)
+        return snapshot(self.factor).to(regression.dtype)
 
     def _remember(self, losses: Tensor) -> None:
         total = self.total + sum_over_ranks(losses.to(self.total.dtype))

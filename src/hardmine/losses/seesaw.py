@@ -12,6 +12,7 @@ from hardmine.losses.classification import ClassificationLoss
 from hardmine.samples import IGNORE
 from hardmine.sampling.class_balanced import count_labels
 from hardmine.scores import column_of_label
+from hardmine.state import snapshot
 
 __all__ = ["Seesaw"]
 
@@ -66,7 +67,7 @@ class Seesaw(ClassificationLoss):
 
     def _log_mitigation(self, target: Tensor, dtype: torch.dtype) -> Tensor:
         """ln M, (B, N, C + 1)."""
-        log_counts, background = self.counts.clamp_min(1).to(dtype).log(), len(self.counts) - 1
+        log_counts, background = snapshot(self.counts).clamp_min(1).to(dtype).log(), len(self.counts) - 1
         log_m = self.p * (log_counts - log_counts[target]).clamp_max(0)
         if self.background_is_class:
             return log_m

@@ -10,6 +10,7 @@ from hardmine.counting import count_over_ranks
 from hardmine.errors import ConfigError
 from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import Sampling
+from hardmine.state import snapshot
 
 __all__ = ["ClassBalanced", "count_labels"]
 
@@ -54,7 +55,7 @@ class ClassBalanced(Sampling):
         """Weight of each class, (C,) with mean 1."""
         log_beta = math.log(self.beta) if self.beta > 0 else -math.inf
         # 1 - β^n without the cancellation at β near 1; in float64, because float32 is not exact beyond 2^24
-        weights = -1 / torch.expm1(self.counts.clamp_min(1).double() * log_beta)
+        weights = -1 / torch.expm1(snapshot(self.counts).clamp_min(1).double() * log_beta)
         return weights / weights.mean()
 
     def weigh(self, samples: Samples) -> Tensor:

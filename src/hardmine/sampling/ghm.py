@@ -23,6 +23,7 @@ from hardmine.errors import ConfigError, check_name
 from hardmine.samples import Activation, Evidence, Samples
 from hardmine.sampling.base import Sampling
 from hardmine.scores import log_probability_of_label, of_each_class
+from hardmine.state import snapshot
 
 __all__ = ["GHMC", "GHMR"]
 
@@ -65,8 +66,8 @@ class _Harmonized(Sampling):
         if self.momentum == 0:
             return counts
         share = torch.where(counts.sum() > 0, 1 - self.momentum, 0.0).to(counts.dtype)
-        histogram = torch.lerp(self.histogram.to(counts.dtype), counts, share)
-        seen = torch.lerp(self.seen.to(counts.dtype), torch.ones_like(share), share)
+        histogram = torch.lerp(snapshot(self.histogram).to(counts.dtype), counts, share)
+        seen = torch.lerp(snapshot(self.seen).to(counts.dtype), torch.ones_like(share), share)
         if self.training:
             self.histogram.copy_(histogram)
             self.seen.copy_(seen)

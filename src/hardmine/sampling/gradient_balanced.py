@@ -14,6 +14,7 @@ from hardmine.ranks import sum_over_ranks
 from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import Sampling
 from hardmine.scores import is_label
+from hardmine.state import snapshot
 
 __all__ = ["GradientBalanced"]
 
@@ -58,7 +59,8 @@ class GradientBalanced(Sampling):
     @property
     def ratio(self) -> Tensor:
         """Positive over negative gradient of each class, (C,)."""
-        return torch.where(self.positive + self.negative > 0, self.positive / (self.negative + EPS), UNSEEN)
+        positive, negative = snapshot(self.positive), snapshot(self.negative)
+        return torch.where(positive + negative > 0, positive / (negative + EPS), UNSEEN)
 
     def weigh(self, samples: Samples) -> Tensor:
         logits, labels = samples["logits"], samples["labels"]

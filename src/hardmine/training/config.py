@@ -57,6 +57,7 @@ class TrainingConfig:
         clip_norm: largest gradient norm; None: not clipped.
         ema: decay of the averaged weights that are then evaluated and saved; None: no averaging.
         precision: of the training step; predictions are always made in float32.
+        compile: the losses, as `hardmine.compile` does; changes no result but by rounding.
         workers: processes that load images; None: 0 on a CPU, where the step is the bottleneck, 4 beside a GPU.
             Changes no result.
         flip_horizontal: probability of a left-right flip; None: .5, but 0 on the scenes, whose digits have one side.
@@ -85,6 +86,7 @@ class TrainingConfig:
     clip_norm: float | None = 10.0
     ema: float | None = None
     precision: str = "no"
+    compile: bool = False
     workers: int | None = None
     flip_horizontal: float | None = None
     flip_vertical: float = 0.0
@@ -152,7 +154,8 @@ class TrainingConfig:
 def _check_type(name: str, value: object, hint: Any) -> None:
     allowed = Mapping if get_origin(hint) is Mapping else hint
     is_whole_number_for_float = type(value) is int and isinstance(1.0, allowed)
-    if isinstance(value, bool) or not (isinstance(value, allowed) or is_whole_number_for_float):
+    is_bool_for_number = isinstance(value, bool) and allowed is not bool
+    if is_bool_for_number or not (isinstance(value, allowed) or is_whole_number_for_float):
         expected = str(hint) if get_origin(hint) or isinstance(hint, UnionType) else hint.__name__
         raise ConfigError(f"training option {name} must be {expected}, got {value!r}")
 

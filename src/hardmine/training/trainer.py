@@ -17,6 +17,7 @@ from accelerate import Accelerator
 from accelerate.utils import send_to_device, set_seed
 from torch import Tensor, nn
 
+from hardmine.compiling import compile
 from hardmine.data import DetectionDataset
 from hardmine.detectors import Detector
 from hardmine.errors import RunError
@@ -60,6 +61,8 @@ class Trainer:
         self.config, self.accelerator = replace(config, epochs=self.epochs, lr=config.peak_lr), accelerator
         self.detector = make_detector(config, len(train_data.classes))
         self.optimizer = optimizer_for(self.detector, config)
+        if config.compile:
+            compile(self.detector, accelerator.device)
         self.model, self.optimizer = accelerator.prepare(SummedLoss(self.detector), self.optimizer)
         self.average = None if config.ema is None else averaged_weights(self.detector, config.ema)
         self.workers = config.workers if config.workers is not None else (0 if accelerator.device.type == "cpu" else 4)
