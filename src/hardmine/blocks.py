@@ -52,7 +52,9 @@ class _ByBlocks(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides the names)
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor | None, ...]:
         (slope,), (gradient,) = ctx.saved_tensors, grad_outputs
         return None, gradient * slope, *[None] * (len(ctx.needs_input_grad) - 2)
 
