@@ -1,0 +1,99 @@
+"""Time, as a ratio of calls that take turns, and memory, as what a call allocates."""
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler tells of its every start, once torch has been imported
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+__all__ = ["Timing", "alternate", "milliseconds", "peak_bytes", "written_bytes"]
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Medians over rounds; ratio is the peer's time over ours of the same round, low and high its quartiles."""
+
+    ours_ms: float
+    peer_ms: float
+    ratio: float
+    low: float
+    high: float
+    rounds: int
+
+
+def alternate(ours: Call, peer: Call, rounds: int = 9) -> Timing:
+    """Both once to warm up, then in turn, whoever is first changing every round."""
+    elapsed(ours), elapsed(peer)
+    times = [_round(ours, peer, swapped=bool(number % 2)) for number in range(rounds)]
+    ratios = [peer_ms / ours_ms for ours_ms, peer_ms in times]
+    low, middle, high = statistics.quantiles(ratios, n=4) if rounds > 1 else ratios * 3
+    ours_ms, peer_ms = (statistics.median(column) for column in zip(*times, strict=True))
+    return Timing(ours_ms, peer_ms, middle, low, high, rounds)
+
+
+def _round(ours: Call, peer: Call, *, swapped: bool) -> tuple[float, float]:
+    if swapped:
+        peer_ms = elapsed(peer)
+        return elapsed(ours), peer_ms
+    return elapsed(ours), elapsed(peer)
+
+
+def milliseconds(function: Call, rounds: int = 9) -> float:
+    """Median over rounds, after one call to warm up."""
+    elapsed(function)
+    return statistics.median(elapsed(function) for _ in range(rounds))
+
+
+def elapsed(function: Call) -> float:
+    _wait()
+    start = time.perf_counter()
+    function()
+    _wait()
+    return (time.perf_counter() - start) * 1e3
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def peak_bytes(function: Call) -> int:
+    """Most bytes that are alive at once during a call, beyond those alive before it."""
+    if torch.cuda.is_available():
+        return _peak_on_gpu(function)
+    alive = peak = 0
+    for size in _allocations(function):
+        alive += size
+        peak = max(peak, alive)
+    return peak
+
+
+def _peak_on_gpu(function: Call) -> int:
+    function()
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    function()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated() - before
+
+
+def written_bytes(function: Call) -> int:
+    """Size of everything that a call allocates: what it writes, and mostly reads again."""
+    return sum(size for size in _allocations(function) if size > 0)
+
+
+def _allocations(function: Call) -> list[int]:
+    """What a call allocates (above 0) and frees (below 0), in time; that of compiled code too."""
+    function()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        function()
+    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
+    return [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
