@@ -49,7 +49,9 @@ def chosen(text: str, quick: bool) -> Iterator[Case]:
 
 
 def line(row: dict[str, Any]) -> str:
-    differs = f"  [red]{row['differs'] or row['compiled_differs']}[/]" if row["differs"] or row["compiled_differs"] else ""
+    differs = (
+        f"  [red]{row['differs'] or row['compiled_differs']}[/]" if row["differs"] or row["compiled_differs"] else ""
+    )
     return f"{row['operation']} {row['size']} against {row['peer']}: x{row['ratio']:.2f}{differs}"
 
 

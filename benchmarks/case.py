@@ -103,5 +103,3 @@ def _difference(case: Case, ours: Answer, theirs: Answer) -> str:
         if not error <= case.tolerance:
             return f"answer {number} is off by {error:.1e}"
     return ""
-
-

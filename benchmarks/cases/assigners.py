@@ -1,4 +1,4 @@
-"""Assigners on the anchors of RetinaNet at 800 x 1280, with a few, many and a crowd of objects."""
+"""Assigners on the anchors of RetinaNet at 1024 x 640, with a few, many and a crowd of objects."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -17,9 +17,10 @@ from hardmine.samples import Levels, Predictions
 
 __all__ = ["cases"]
 
-WIDTH, HEIGHT, CLASSES = 1280, 1024, 80
+WIDTH, HEIGHT, CLASSES = 1024, 640, 80
 STRIDES = (8, 16, 32, 64, 128)
 TASKS = "models.task_modules.assigners"
+COMPLETE = "theirs fits by CIoU instead of IoU, so only the number of positives is compared"
 Peers = dict[str, Operation]
 
 
@@ -30,8 +31,8 @@ def cases(quick: bool) -> Iterator[Case]:
         yield scene.case("max-IoU, keeping forced matches", hm.MaxIoU(force_match="keep"), scene.matcher())
         single = Scene(objects, anchors=1, scale=4 if quick else 1)
         yield single.case("ATSS", hm.ATSS(), single.atss())
-        yield scene.case("ATSS, 9 anchors", hm.ATSS(), scene.atss())
-        yield scene.case("TAL", hm.TaskAligned(), scene.task_aligned())
+        yield scene.case("TAL", hm.TaskAligned(rank_over="all"), scene.task_aligned())
+        yield scene.case("TAL, as in YOLO", hm.TaskAligned(10, 0.5, 6.0), scene.ultralytics(), note=COMPLETE)
         if objects <= 100:
             yield scene.case("SimOTA", hm.SimOTA(), scene.sim_ota())
 
@@ -50,14 +51,17 @@ class Scene:
     def size(self) -> str:
         return f"{len(self.boxes):,} samples, {len(self.objects)} objects"
 
-    def case(self, name: str, assigner: torch.nn.Module, peers: Peers) -> Case:
+    def case(self, name: str, assigner: torch.nn.Module, peers: Peers, note: str = "") -> Case:
         truth = hm.GroundTruth.from_lists([self.objects], [self.labels])
         given = {"levels": self.levels, "predictions": Predictions(self.predicted[None], self.scores[None])}
 
         def ours() -> Answer:
             return (assigner(self.boxes[None], truth, **given).matched_gt[0],)
 
-        return Case(group="assigners", operation=name, size=self.size, ours=ours, peers=peers, unit=self.boxes, agree=agree)
+        return Case(
+            group="assigners", operation=name, size=self.size, ours=ours, peers=peers, unit=self.boxes,
+            agree=about if note else agree, note=note,
+        )  # fmt: skip
 
     def max_iou(self) -> Peers:
         assigner = mmdetection(f"{TASKS}.max_iou_assigner").MaxIoUAssigner(0.5, 0.4, 0.0)
@@ -75,10 +79,7 @@ class Scene:
 
     def task_aligned(self) -> Peers:
         assigner = mmdetection(f"{TASKS}.task_aligned_assigner").TaskAlignedAssigner(13)
-        return {
-            "mmdetection": partial(self._mmdetection, assigner, alpha=1, beta=6),
-            "ultralytics": self._ultralytics(13, 1.0, 6.0),
-        }
+        return {"mmdetection": partial(self._mmdetection, assigner, alpha=1, beta=6)}
 
     def sim_ota(self) -> Peers:
         assigner = mmdetection(f"{TASKS}.sim_ota_assigner").SimOTAAssigner()
@@ -93,8 +94,8 @@ class Scene:
         found = assigner.assign(samples, *levels, truth, **options).gt_inds
         return (torch.where(found > 0, found - 1, torch.where(found == 0, hm.BACKGROUND, hm.IGNORE)),)
 
-    def _ultralytics(self, topk: int, alpha: float, beta: float) -> Operation:
-        assigner = ultralytics().TaskAlignedAssigner(topk=topk, num_classes=CLASSES, alpha=alpha, beta=beta)
+    def ultralytics(self) -> Peers:
+        assigner = ultralytics().TaskAlignedAssigner(topk=10, num_classes=CLASSES, alpha=0.5, beta=6.0)
         centre = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
         mask = torch.ones(1, len(self.objects), 1)
 
@@ -104,7 +105,7 @@ class Scene:
             )
             return (torch.where(positive[0].bool(), index[0], hm.BACKGROUND),)
 
-        return run
+        return {"ultralytics": run}
 
 
 def agree(ours: Answer, theirs: Answer) -> str:
@@ -112,6 +113,12 @@ def agree(ours: Answer, theirs: Answer) -> str:
     positive = (ours[0] >= 0) | (theirs[0] >= 0)
     other = int((ours[0] != theirs[0]).sum())
     return "" if other <= max(1, int(positive.sum()) // 1000) else f"{other} of {int(positive.sum())} positives differ"
+
+
+def about(ours: Answer, theirs: Answer) -> str:
+    """As many positives, give or take a tenth."""
+    num, other = int((ours[0] >= 0).sum()), int((theirs[0] >= 0).sum())
+    return "" if abs(num - other) <= num // 10 else f"{num} positives, there {other}"
 
 
 def _grid(anchors: int, scale: int) -> tuple[Tensor, Levels, Tensor]:
@@ -139,4 +146,3 @@ def _objects(number: int, scale: int) -> Tensor:
     sides = torch.exp(torch.rand(number, 2) * 3 + 2.8) / scale
     corner = torch.rand(number, 2) * (torch.tensor([WIDTH, HEIGHT]) / scale - sides).clamp_min(1)
     return torch.cat([corner, corner + sides], dim=-1)
-

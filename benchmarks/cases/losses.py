@@ -167,7 +167,9 @@ def classes(rows: int) -> Iterator[Case]:
             peers=theirs, unit=logits,
         )  # fmt: skip
 
-    yield case("softmax cross entropy", hm.CrossEntropy(), {"torch": lambda z, y: F.cross_entropy(z, y, reduction="none")})
+    yield case(
+        "softmax cross entropy", hm.CrossEntropy(), {"torch": lambda z, y: F.cross_entropy(z, y, reduction="none")}
+    )
     counts = torch.bincount(labels.flatten(), minlength=CLASSES + 1)
     seesaw = hm.Seesaw(CLASSES, background_is_class=True).eval()
     seesaw.counts.copy_(counts)

@@ -31,6 +31,7 @@ __all__ = [
     "pairwise_intersection",
     "pairwise_iou",
     "pairwise_overlap_of_second",
+    "side_by_side",
     "survives_nms",
 ]
 
@@ -41,6 +42,11 @@ EMPTY = 1e-12  # what is smaller, in pixels or their squares, has no extent: the
 def area(boxes: Tensor) -> Tensor:
     """Area in square pixels, (..., 4) -> (...). Inverted boxes have none."""
     return (boxes[..., 2] - boxes[..., 0]).clamp_min(0) * (boxes[..., 3] - boxes[..., 1]).clamp_min(0)
+
+
+def side_by_side(boxes: Tensor) -> Tensor:
+    """The same boxes (B, N, 4) with each coordinate of all of them in one stretch of memory, which is read faster."""
+    return boxes.mT.contiguous().mT
 
 
 def pairwise_intersection(first: Tensor, second: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from hardmine.boxes import at_least_float32, pairwise_iou, pairwise_overlap_of_second
+from hardmine.boxes import at_least_float32, pairwise_iou, pairwise_overlap_of_second, side_by_side
 from hardmine.errors import ConfigError, ShapeError
 from hardmine.samples import BACKGROUND, IGNORE, Assignment, GroundTruth, Levels, Predictions
 
@@ -17,7 +17,7 @@ __all__ = ["Assigner", "AssignerEvidence"]
 AssignerEvidence = Literal["levels", "predictions"]
 """What an assigner may need to know beside the boxes and the ground truth."""
 NO_LEVELS = Levels((), (), ())
-CHUNK_PAIRS = 1 << 21
+CHUNK_PAIRS = 1 << 20
 """Pairs of an object and a sample, over the batch, that are compared at a time where no ``chunk`` is given."""
 
 
@@ -121,7 +121,7 @@ class Pairing:
     ) -> "Pairing":
         if is_padding is None:
             is_padding = torch.zeros(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
-        safe = at_least_float32(boxes).masked_fill(is_padding.unsqueeze(-1), 0)
+        safe = side_by_side(at_least_float32(boxes).masked_fill(is_padding.unsqueeze(-1), 0))
         objects = ground_truth.boxes.to(safe.dtype).masked_fill(~ground_truth.is_object.unsqueeze(-1), 0)
         regions = ground_truth.ignore_regions.to(safe.dtype)
         labels, is_object = ground_truth.labels, ground_truth.is_object
@@ -147,7 +147,7 @@ def _predicted(predictions: Predictions | None, boxes: Tensor) -> Predictions:
     shapes = tuple(predictions.boxes.shape), tuple(predictions.scores.shape)
     if shapes[0] != (B, N, 4) or shapes[1][:2] != (B, N):
         raise ShapeError(f"expected predictions of boxes ({B}, {N}, 4) and scores ({B}, {N}, C), got {shapes}")
-    return Predictions(at_least_float32(predictions.boxes), at_least_float32(predictions.scores))
+    return Predictions(side_by_side(at_least_float32(predictions.boxes)), at_least_float32(predictions.scores))
 
 
 def centre_of(boxes: Tensor) -> tuple[Tensor, Tensor]:
