@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["EqualizedFocal"]
+__all__ = ["EqualizedFocal", "average_precision", "bucketed_average_precision", "bucketed_rank_and_sort",
+           "localisation_recall_precision", "rank_and_sort"]  # fmt: skip
 
 
 class EqualizedFocal(nn.Module):
@@ -30,3 +31,142 @@ class EqualizedFocal(nn.Module):
     def _collect(self, gradient: Tensor, target: Tensor) -> None:
         self.sums += torch.stack([(gradient * target).sum(0), (gradient * (1 - target)).sum(0)])
         self.ratio = self.sums[0] / (self.sums[1] + 1e-10)
+
+
+class _ErrorDriven(torch.autograd.Function):
+    """Scores with the loss and the gradient that a loop over the positives found."""
+
+    @staticmethod
+    def forward(ctx, scores: Tensor, value: Tensor, gradient: Tensor) -> Tensor:  # noqa: ARG004
+        ctx.save_for_backward(gradient)
+        return value
+
+    @staticmethod
+    def backward(ctx, outer: Tensor):
+        return ctx.saved_tensors[0] * outer, None, None
+
+
+def _split(logits: Tensor, labels: Tensor, delta: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Places and scores of the positives, and of the negatives that can be above any of them."""
+    target = torch.zeros_like(logits, dtype=torch.bool)
+    positive = (labels >= 0).nonzero().squeeze(-1)
+    target[positive, labels[positive]] = True
+    scores, target = logits.detach().flatten(), target.flatten()
+    foreground = target.nonzero().squeeze(-1)
+    own = scores[foreground]
+    background = (~target & (scores >= own.min() - delta)).nonzero().squeeze(-1)
+    return foreground, own, background, scores[background]
+
+
+def _step(differences: Tensor, delta: float) -> Tensor:
+    return differences.div_(2 * delta).add_(0.5).clamp_(0, 1)
+
+
+def _loss(logits: Tensor, value: Tensor, foreground: Tensor, up: Tensor, background: Tensor, down: Tensor) -> Tensor:
+    gradient = torch.zeros_like(logits).flatten()
+    gradient[foreground], gradient[background] = up, down
+    return _ErrorDriven.apply(logits, value, gradient.view_as(logits))
+
+
+def average_precision(logits: Tensor, labels: Tensor, iou: Tensor, box_loss: Tensor, delta: float = 1.0) -> Tensor:  # noqa: ARG001
+    """AP loss (arXiv:1904.06373): from the lowest positive up, with interpolated precision."""
+    foreground, own, background, others = _split(logits, labels, delta)
+    up, down, best = torch.zeros_like(own), torch.zeros_like(others), torch.zeros(())
+    for i in own.argsort():
+        above = _step(others - own[i], delta)
+        true = _step(own - own[i], delta).sum() + 0.5
+        precision = true / (true + above.sum())
+        share = above / (true + above.sum())
+        if precision >= best:
+            best = precision
+        else:
+            share *= (1 - best) / (1 - precision)
+        up[i] = best - 1
+        down += share
+    return _loss(logits, -up.mean(), foreground, up / len(own), background, down / len(own))
+
+
+def localisation_recall_precision(
+    logits: Tensor, labels: Tensor, iou: Tensor, box_loss: Tensor, delta: float = 1.0  # noqa: ARG001
+) -> Tensor:  # fmt: skip
+    """aLRP loss (arXiv:2009.13592), its classification part."""
+    foreground, own, background, others = _split(logits, labels, delta)
+    error_of_box = box_loss[labels >= 0]
+    up, down, value = torch.zeros_like(own), torch.zeros_like(others), torch.zeros(())
+    for i in range(len(own)):
+        above, positives = _step(others - own[i], delta), _step(own - own[i], delta)
+        positives[i] = 0
+        false = above.sum()
+        rank = positives.sum() + 1 + false
+        value = value + false / rank
+        if false > 1e-5:
+            error = (false + (positives * error_of_box).sum()) / rank
+            up[i] = -error
+            down += above * (error / false)
+    return _loss(logits, value / len(own), foreground, up / len(own), background, down / len(own))
+
+
+def rank_and_sort(logits: Tensor, labels: Tensor, iou: Tensor, box_loss: Tensor, delta: float = 0.5) -> Tensor:  # noqa: ARG001
+    """RS loss (arXiv:2107.11669)."""
+    foreground, own, background, others = _split(logits, labels, delta)
+    quality = iou[labels >= 0]
+    up, down, value = torch.zeros_like(own), torch.zeros_like(others), torch.zeros(())
+    for i in range(len(own)):
+        above, positives = _step(others - own[i], delta), _step(own - own[i], delta)
+        false = above.sum()
+        rank = positives.sum()
+        ranking = false / (rank + false)
+        worse = positives * (quality < quality[i])
+        wanted = positives - worse
+        sorting = (positives * (1 - quality)).sum() / rank - (wanted * (1 - quality)).sum() / wanted.sum()
+        value = value + ranking + sorting
+        up[i] -= ranking + sorting
+        if false > 0:
+            down += above * (ranking / false)
+        if worse.sum() > 0:
+            up += worse * (sorting / worse.sum())
+    return _loss(logits, value / len(own), foreground, up / len(own), background, down / len(own))
+
+
+def _buckets(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """All scores sorted, and negatives between two neighbouring positives taken as one at their mean."""
+    _, order = torch.cat([own, others]).sort(descending=True)
+    is_positive = order < len(own)
+    bucket = is_positive.cumsum(0)[~is_positive]
+    members = order[~is_positive] - len(own)
+    size = torch.zeros(len(own) + 1).scatter_add_(0, bucket, torch.ones(len(bucket)))
+    mean = torch.zeros(len(own) + 1).scatter_add_(0, bucket, others[members]) / size.clamp_min(1)
+    return size, mean, bucket, members
+
+
+def bucketed_average_precision(
+    logits: Tensor, labels: Tensor, iou: Tensor, box_loss: Tensor, delta: float = 1.0  # noqa: ARG001
+) -> Tensor:  # fmt: skip
+    """AP loss on buckets (arXiv:2407.14204), without interpolation."""
+    foreground, own, background, others = _split(logits, labels, delta)
+    size, mean, bucket, members = _buckets(own, others)
+    above = _step(mean - own[:, None], delta) * size  # (P, P + 1)
+    true, false = _step(own - own[:, None], delta).sum(1) + 0.5, above.sum(1)
+    error = false / (true + false)
+    share = (above * (error / false.clamp_min(1e-9))[:, None]).sum(0) / size.clamp_min(1)
+    down = torch.zeros_like(others).scatter(0, members, share[bucket])
+    return _loss(logits, error.mean(), foreground, -error / len(own), background, down / len(own))
+
+
+def bucketed_rank_and_sort(
+    logits: Tensor, labels: Tensor, iou: Tensor, box_loss: Tensor, delta: float = 0.5  # noqa: ARG001
+) -> Tensor:  # fmt: skip
+    """RS loss on buckets (arXiv:2407.14204)."""
+    foreground, own, background, others = _split(logits, labels, delta)
+    size, mean, bucket, members = _buckets(own, others)
+    quality = iou[labels >= 0]
+    above, positives = _step(mean - own[:, None], delta) * size, _step(own - own[:, None], delta)
+    rank, false = positives.sum(1), above.sum(1)
+    ranking = false / (rank + false)
+    worse = positives * (quality < quality[:, None])
+    wanted = positives - worse
+    sorting = (positives * (1 - quality)).sum(1) / rank - (wanted * (1 - quality)).sum(1) / wanted.sum(1)
+    up = (worse * (sorting / worse.sum(1).clamp_min(1e-9))[:, None]).sum(0) - ranking - sorting
+    share = (above * (ranking / false.clamp_min(1e-9))[:, None]).sum(0) / size.clamp_min(1)
+    down = torch.zeros_like(others).scatter(0, members, share[bucket])
+    return _loss(logits, (ranking + sorting).mean(), foreground, up / len(own), background, down / len(own))
