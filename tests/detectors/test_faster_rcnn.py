@@ -26,8 +26,9 @@ def recipe(request) -> Recipe:
 
 @pytest.mark.parametrize("num_objects", [(3, 0, 6), (0, 0)], ids=str)
 def test_two_passes_have_the_losses_and_gradients_of_the_naive_plan(
-    recipe, num_objects, make_model, make_batch, loss_and_gradients
+    recipe, num_objects, make_model, make_batch, loss_and_gradients, monkeypatch
 ):
+    monkeypatch.setattr("hardmine.detectors.faster_rcnn.ROIS_AT_A_TIME", 7)
     model, batch = make_model("fasterrcnn"), make_batch(1, num_objects)
     plans = []
     for two_pass in (True, False):
@@ -43,6 +44,20 @@ def test_two_passes_save_activations(make_model, make_batch):
     model, batch = make_model("fasterrcnn"), make_batch(1)
     saved = [saved_bytes(wrap(model, recipes.ohem(8), two_pass=two_pass).train(), *batch) for two_pass in (True, False)]
     assert 0 < saved[0] < saved[1] / 5
+
+
+def test_the_first_pass_never_holds_all_proposals_at_once(make_model, make_batch, monkeypatch):
+    monkeypatch.setattr("hardmine.detectors.faster_rcnn.ROIS_AT_A_TIME", 50)
+    model, (images, targets) = make_model("fasterrcnn"), make_batch(1)
+    seen: list[tuple[bool, int]] = []
+    model.roi_heads.box_head.register_forward_pre_hook(
+        lambda _, given: seen.append((torch.is_grad_enabled(), len(given[0])))
+    )
+    wrap(model, recipes.ohem(8)).train()(images, targets)
+    *first_pass, second_pass = seen
+    assert len(first_pass) > 1
+    assert all(not with_gradient and rois <= 50 * len(images) for with_gradient, rois in first_pass)
+    assert second_pass == (True, 8 * len(images))
 
 
 def saved_bytes(detector: nn.Module, images: list[Tensor], targets: list[dict[str, Tensor]]) -> int:

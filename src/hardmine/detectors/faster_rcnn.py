@@ -31,6 +31,10 @@ __all__ = ["FasterRCNNDetector"]
 AFTER_HEAD: frozenset[Evidence] = frozenset(get_args(Evidence))
 
 
+ROIS_AT_A_TIME = 256
+"""Proposals of an image whose activations the pass without gradient holds at once: fewer than any step does anyway."""
+
+
 class FasterRCNNDetector(Detector):
     """Faster R-CNN under a recipe; by default random sampling in both heads.
 
@@ -93,29 +97,30 @@ class FasterRCNNDetector(Detector):
         elif self.two_pass and self.roi_head.select.budget is not None:
             self._refuse_batch_statistics()
             with torch.no_grad():
-                output = self._roi_output(images, features, ground_truth, boxes, assignment)
+                output = self._roi_output_in_parts(images, features, boxes, ground_truth.labels_of(assignment))
                 _, samples = self.roi_head.look(output, ground_truth, assignment, boxes)
                 selected = self.roi_head.choose(samples)
         if selected is not None:
             boxes, assignment, selected = _gather_kept(boxes, assignment, selected, self.roi_head.select.budget)
-        output = self._roi_output(images, features, ground_truth, boxes, assignment)
+        output = self._roi_output(images, features, boxes, ground_truth.labels_of(assignment))
         return self.roi_head(output, ground_truth, assignment, boxes, selected)
 
-    def _roi_output(
-        self,
-        images: ImageList,
-        features: dict[str, Tensor],
-        ground_truth: GroundTruth,
-        boxes: Tensor,
-        assignment: Assignment,
+    def _roi_output_in_parts(
+        self, images: ImageList, features: dict[str, Tensor], boxes: Tensor, labels: Tensor
     ) -> HeadOutput:
-        """What the head predicts for the proposals (B, K, 4)."""
+        """As `_roi_output`, with the activations of ``ROIS_AT_A_TIME`` an image only, and of each just what is said."""
+        parts = zip(boxes.split(ROIS_AT_A_TIME, dim=1), labels.split(4 * ROIS_AT_A_TIME, dim=1), strict=True)
+        said = [self._roi_output(images, features, *part) for part in parts]
+        logits, codes = (torch.cat([getattr(part, name) for part in said], dim=1) for name in ("logits", "codes"))
+        return HeadOutput(logits, codes, boxes).at_least_float32()
+
+    def _roi_output(self, images: ImageList, features: dict[str, Tensor], boxes: Tensor, labels: Tensor) -> HeadOutput:
+        """What the head predicts for the proposals (B, K, 4) with labels (B, K)."""
         roi = self.model.roi_heads
         pooled = roi.box_head(roi.box_roi_pool(features, list(boxes.unbind(0)), images.image_sizes))
         logits, codes = roi.box_predictor(pooled)
         batch, num = boxes.shape[:2]
-        labels = ground_truth.labels_of(assignment).clamp_min(0)
-        column = (labels + self.label_offset).view(batch, num, 1, 1).expand(-1, -1, 1, 4)
+        column = (labels.clamp_min(0) + self.label_offset).view(batch, num, 1, 1).expand(-1, -1, 1, 4)
         codes = codes.view(batch, num, -1, 4).gather(2, column).squeeze(2)  # of each sample's own class
         logits = logits.view(batch, num, -1).roll(-1, dims=-1)  # background from the first column to the last
         return HeadOutput(logits, codes, boxes).at_least_float32()
