@@ -96,7 +96,8 @@ def scopes(detector: hm.Detector, options: argparse.Namespace) -> list[Scope]:
     proposals = [random_boxes(options.rois, height, width, PROPOSAL_SIDES).to(options.device) for _ in images]
 
     def roi_losses(plan: Any) -> dict[str, Tensor]:
-        return plan._roi_losses(resized, features, ground_truth, proposals)  # the part has no public name
+        losses = plan._roi_losses(resized, features, ground_truth, proposals)  # the part has no public name
+        return {"classify": losses.classify, "regress": losses.regress}
 
     return [
         Scope("RoI head", roi_losses, list(features.values())),

@@ -109,7 +109,7 @@ class FasterRCNNDetector(Detector):
         self, images: ImageList, features: dict[str, Tensor], boxes: Tensor, labels: Tensor
     ) -> HeadOutput:
         """As `_roi_output`, with the activations of ``ROIS_AT_A_TIME`` an image only, and of each just what is said."""
-        parts = zip(boxes.split(ROIS_AT_A_TIME, dim=1), labels.split(4 * ROIS_AT_A_TIME, dim=1), strict=True)
+        parts = zip(boxes.split(ROIS_AT_A_TIME, dim=1), labels.split(ROIS_AT_A_TIME, dim=1), strict=True)
         said = [self._roi_output(images, features, *part) for part in parts]
         logits, codes = (torch.cat([getattr(part, name) for part in said], dim=1) for name in ("logits", "codes"))
         return HeadOutput(logits, codes, boxes).at_least_float32()
