@@ -1,7 +1,12 @@
 """What is compared, by group."""
 
-from benchmarks.cases import assigners, losses, ranking
+from benchmarks.cases import assigners, losses, ranking, samplers
 
 __all__ = ["GROUPS"]
 
-GROUPS = {"losses": losses.cases, "assigners": assigners.cases, "ranking": ranking.cases}
+GROUPS = {
+    "losses": losses.cases,
+    "assigners": assigners.cases,
+    "samplers": samplers.cases,
+    "ranking": ranking.cases,
+}

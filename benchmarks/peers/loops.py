@@ -1,11 +1,12 @@
 """Methods as their papers have them, for those whose code cannot be installed: loops where the authors loop."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = ["EqualizedFocal", "average_precision", "bucketed_average_precision", "bucketed_rank_and_sort",
-           "localisation_recall_precision", "rank_and_sort"]  # fmt: skip
+           "localisation_recall_precision", "ohem", "pixel_ohem", "rank_and_sort", "score_hlr"]  # fmt: skip
 
 
 class EqualizedFocal(nn.Module):
@@ -170,3 +171,70 @@ def bucketed_rank_and_sort(
     share = (above * (ranking / false.clamp_min(1e-9))[:, None]).sum(0) / size.clamp_min(1)
     down = torch.zeros_like(others).scatter(0, members, share[bucket])
     return _loss(logits, (ranking + sorting).mean(), foreground, up / len(own), background, down / len(own))
+
+
+def ohem(boxes: np.ndarray, loss: np.ndarray, labels: np.ndarray, budget: int, iou: float) -> Tensor:
+    """OHEM (arXiv:1604.03540) of one image: greedy NMS by loss in each label, then the hardest."""
+    kept = np.concatenate([_nms(boxes, loss, np.flatnonzero(labels == label), iou) for label in np.unique(labels)])
+    hardest = kept[np.argsort(-loss[kept])[:budget]]
+    return torch.zeros(len(loss)).index_fill(0, torch.from_numpy(hardest), 1)
+
+
+def _nms(boxes: np.ndarray, score: np.ndarray, some: np.ndarray, iou: float) -> np.ndarray:
+    order, kept = some[np.argsort(-score[some], kind="stable")], []
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    while len(order):
+        first, rest = order[0], order[1:]
+        kept.append(first)
+        lower, upper = np.maximum(boxes[first, :2], boxes[rest, :2]), np.minimum(boxes[first, 2:], boxes[rest, 2:])
+        shared = np.clip(upper - lower, 0, None).prod(1)
+        order = rest[shared / (area[first] + area[rest] - shared) <= iou]
+    return np.array(kept)
+
+
+def score_hlr(
+    boxes: Tensor, logits: Tensor, loss: Tensor, matched: Tensor, num: int, iou: float = 0.5, power: float = 0.5
+) -> Tensor:  # fmt: skip
+    """Score-HLR (arXiv:1904.04821) of one image's negatives: clusters by NMS, ranked first in and then over them."""
+    kept = torch.zeros(len(loss))
+    positive = (matched >= 0).nonzero().squeeze(-1)
+    positive = positive[torch.randperm(len(positive))[: num // 4]]
+    kept[positive] = 1
+    negative = (matched == -1).nonzero().squeeze(-1)
+    quota = num - len(positive)
+    score = logits[negative].softmax(-1)[:, :-1].amax(-1)
+    valid = (score > 0.05).nonzero().squeeze(-1)
+    rank_key = torch.zeros(len(valid))
+    for cluster in _clusters(boxes[negative[valid]].numpy(), score[valid].numpy(), iou):
+        rank_key[cluster] = len(valid) - torch.arange(len(cluster)).float() + score[valid[cluster]]
+    order = rank_key.argsort(descending=True)[:quota]
+    chosen = negative[valid[order]]
+    weight = ((max(num, len(valid)) - torch.arange(len(order)).float()) / max(num, len(valid))) ** power
+    rest = torch.ones(len(negative), dtype=torch.bool).index_fill(0, valid[order], False).nonzero().squeeze(-1)
+    filled = negative[rest[torch.randperm(len(rest))[: quota - len(order)]]]
+    chosen = torch.cat([chosen, filled])
+    weight = torch.cat([weight, weight[-1:].expand(len(filled))]) if len(weight) else torch.ones(len(filled))
+    kept[chosen] = weight * loss[chosen].sum() / (weight * loss[chosen]).sum()
+    return kept
+
+
+def _clusters(boxes: np.ndarray, score: np.ndarray, iou: float) -> list[Tensor]:
+    order, found = np.argsort(-score, kind="stable"), []
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    while len(order):
+        first = order[0]
+        lower, upper = np.maximum(boxes[first, :2], boxes[order, :2]), np.minimum(boxes[first, 2:], boxes[order, 2:])
+        shared = np.clip(upper - lower, 0, None).prod(1)
+        near = shared / (area[first] + area[order] - shared) >= iou
+        near[0] = True
+        found.append(torch.from_numpy(order[near]))
+        order = order[~near]
+    return found
+
+
+def pixel_ohem(logits: Tensor, labels: Tensor, threshold: float, min_kept: int) -> Tensor:
+    """OHEM of pixels as segmentation code bases have it: sort the probabilities of all labels for a threshold."""
+    probability = logits.softmax(1).gather(1, labels.unsqueeze(1)).squeeze(1)
+    ordered = probability.flatten().sort().values
+    least = ordered[min(min_kept * len(labels), ordered.numel() - 1)]
+    return (probability < torch.maximum(least, torch.tensor(threshold))).float()

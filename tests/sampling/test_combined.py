@@ -27,7 +27,7 @@ class Watched(QuotaSampling):
         super().__init__()
         self.needs = frozenset(needs)
 
-    def choose(self, samples, candidates, quota):
+    def choose(self, samples, candidates, quota, most):
         self.seen = samples.available, candidates.tolist(), quota.tolist()
         return (candidates & (candidates.cumsum(1) <= quota)).float()
 

@@ -53,7 +53,7 @@ def test_of_an_object_only_its_candidates_count():
     samples = samples_of(6, 6)
     candidates = torch.tensor([[False] * 5 + [True] * 7])
     for _ in range(20):
-        weights = InstanceBalanced().choose(samples, candidates, torch.tensor([[4]]))
+        weights = InstanceBalanced().choose(samples, candidates, torch.tensor([[4]]), 4)
         assert weights[0, :6].tolist() == [0, 0, 0, 0, 0, 1]
         assert weights.sum() == 4
         samples.noise.copy_(torch.rand(1, 12))

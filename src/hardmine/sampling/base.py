@@ -76,13 +76,16 @@ class QuotaSampling(Sampling):
         self.num, self.budget = num, num
 
     @abstractmethod
-    def choose(self, samples: Samples, candidates: Tensor, quota: Tensor) -> Tensor:
-        """Weights (B, N): as many above 0 in each image as ``quota`` (B, 1) says, and all of them candidates (B, N)."""
+    def choose(self, samples: Samples, candidates: Tensor, quota: Tensor, most: int) -> Tensor:
+        """Weights (B, N): as many above 0 in each image as ``quota`` (B, 1) says, and all of them candidates (B, N).
+
+        most: no quota is above it.
+        """
 
     def weigh(self, samples: Samples) -> Tensor:
         matched_gt = samples.assignment.matched_gt
         quota = matched_gt.new_full((len(matched_gt), 1), self.num)
-        return self.choose(samples, samples.assignment.is_valid, quota)
+        return self.choose(samples, samples.assignment.is_valid, quota, self.num)
 
 
 class All(Sampling):

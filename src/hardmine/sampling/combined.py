@@ -38,7 +38,8 @@ class Combined(Sampling):
 
     def weigh(self, samples: Samples) -> Tensor:
         assignment = samples.assignment
-        quota = assignment.matched_gt.new_full((len(assignment.matched_gt), 1), int(self.num * self.positive_fraction))
-        positives = self.positives.choose(samples.only(self.positives.needs), assignment.is_positive, quota)
-        left = self.num - (positives > 0).sum(dim=-1, keepdim=True)
-        return positives + self.negatives.choose(samples.only(self.negatives.needs), assignment.is_negative, left)
+        most = int(self.num * self.positive_fraction)
+        quota = assignment.matched_gt.new_full((len(assignment.matched_gt), 1), most)
+        positives = self.positives.choose(samples.only(self.positives.needs), assignment.is_positive, quota, most)
+        left, seen = self.num - (positives > 0).sum(dim=-1, keepdim=True), samples.only(self.negatives.needs)
+        return positives + self.negatives.choose(seen, assignment.is_negative, left, self.num)

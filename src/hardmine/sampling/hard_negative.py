@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from hardmine.errors import ConfigError
-from hardmine.ranking import rank_in_groups
+from hardmine.ranking import top_among
 from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import Sampling
 
@@ -38,12 +38,11 @@ class HardNegative(Sampling):
 
     def weigh(self, samples: Samples) -> Tensor:
         assignment, loss = samples.assignment, samples["classification_loss"]
-        rank = rank_in_groups(loss, assignment.matched_gt.clamp_max(0))
         positives = assignment.is_positive
         if self.budget is not None:
-            positives = positives & (rank < self.budget)
+            positives = top_among(loss, positives, self.budget)
         num_positives = positives.sum(dim=-1, keepdim=True)
         quota = (num_positives * self.ratio).clamp_min(self.min_negatives)
         if self.budget is not None:
             quota = torch.minimum(quota, self.budget - num_positives)
-        return (positives | (assignment.is_negative & (rank < quota))).to(loss.dtype)
+        return (positives | top_among(loss, assignment.is_negative, quota, self.budget)).to(loss.dtype)

@@ -33,7 +33,7 @@ class HardPool(QuotaSampling):
             raise ConfigError(f"HardPool needs a finite pool >= 1, got {pool}")
         self.pool = pool
 
-    def choose(self, samples: Samples, candidates: Tensor, quota: Tensor) -> Tensor:
+    def choose(self, samples: Samples, candidates: Tensor, quota: Tensor, most: int) -> Tensor:
         loss = samples["classification_loss"]
-        hardest = top_among(loss, candidates, (quota * self.pool).long())
-        return top_among(samples["noise"], hardest, quota).to(loss.dtype)
+        hardest = top_among(loss, candidates, (quota * self.pool).long(), int(most * self.pool))
+        return top_among(samples["noise"], hardest, quota, most).to(loss.dtype)

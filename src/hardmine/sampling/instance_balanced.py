@@ -27,9 +27,9 @@ class InstanceBalanced(QuotaSampling):
 
     needs: frozenset[Evidence] = frozenset({"noise"})
 
-    def choose(self, samples: Samples, candidates: Tensor, quota: Tensor) -> Tensor:
+    def choose(self, samples: Samples, candidates: Tensor, quota: Tensor, most: int) -> Tensor:
         noise, group = samples["noise"], samples.assignment.matched_gt
         rank = rank_in_groups(noise, torch.where(candidates, group, IGNORE))
         num_objects = (candidates & (rank == 0)).sum(dim=-1, keepdim=True)
         share = (quota // num_objects.clamp_min(1)).clamp_min(1)
-        return top_preferred(noise, candidates, rank < share, quota).to(noise.dtype)
+        return top_preferred(noise, candidates, rank < share, quota, most).to(noise.dtype)

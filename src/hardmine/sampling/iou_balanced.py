@@ -6,9 +6,10 @@ from torch import Tensor
 
 from hardmine.boxes import at_least_float32
 from hardmine.errors import ConfigError
-from hardmine.ranking import rank_in_groups, top_preferred
+from hardmine.ranking import top_among, top_preferred
 from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import QuotaSampling
+from hardmine.scores import is_label
 
 __all__ = ["IoUBalanced"]
 
@@ -52,15 +53,15 @@ class IoUBalanced(QuotaSampling):
             )
         self.bins, self.upper, self.floor_iou, self.floor_fraction = bins, upper, floor_iou, floor_fraction
 
-    def choose(self, samples: Samples, candidates: Tensor, quota: Tensor) -> Tensor:
+    def choose(self, samples: Samples, candidates: Tensor, quota: Tensor, most: int) -> Tensor:
         noise, iou = samples["noise"], at_least_float32(samples.assignment.iou)
         if self.floor_iou is None:
-            return self._from_bins(noise, self._bin(iou, samples), candidates, quota).to(noise.dtype)
+            return self._from_bins(noise, self._bin(iou, samples), candidates, quota, most).to(noise.dtype)
         is_low = (iou < self.floor_iou) | (iou <= 0)
         for_bins = (quota * (1 - self.floor_fraction)).long()
-        kept = self._from_bins(noise, self._bin(iou, samples), candidates & ~is_low, for_bins)
-        kept = kept | top_preferred(noise, candidates & ~kept, is_low, quota - kept.sum(dim=-1, keepdim=True))
-        return kept.to(noise.dtype)
+        kept = self._from_bins(noise, self._bin(iou, samples), candidates & ~is_low, for_bins, most)
+        left = quota - kept.sum(dim=-1, keepdim=True)
+        return (kept | top_preferred(noise, candidates & ~kept, is_low, left, most)).to(noise.dtype)
 
     def _bin(self, iou: Tensor, samples: Samples) -> Tensor:
         """Number of the bin of each sample, (B, N) int64."""
@@ -69,10 +70,12 @@ class IoUBalanced(QuotaSampling):
         place = torch.where(iou < upper, (iou - lower) / (upper - lower), 1)
         return (place * self.bins).long().clamp_max(self.bins - 1)
 
-    def _from_bins(self, noise: Tensor, group: Tensor, candidates: Tensor, quota: Tensor) -> Tensor:
+    def _from_bins(self, noise: Tensor, group: Tensor, candidates: Tensor, quota: Tensor, most: int) -> Tensor:
         share = (quota // self.bins).clamp_min(1)
-        rank = rank_in_groups(noise, torch.where(candidates, group, self.bins))
-        return top_preferred(noise, candidates, rank < share, quota)
+        of_bin = candidates.unsqueeze(-2) & is_label(group, self.bins).mT  # (B, bins, N)
+        rows = (noise.repeat_interleave(self.bins, 0), of_bin.flatten(0, 1), share.repeat_interleave(self.bins, 0))
+        first = top_among(*rows, max(1, most // self.bins)).view_as(of_bin).any(dim=-2)
+        return top_preferred(noise, candidates, first, quota, most)
 
 
 def _largest(iou: Tensor, valid: Tensor) -> Tensor:

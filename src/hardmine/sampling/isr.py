@@ -8,7 +8,7 @@ from torch import Tensor
 from hardmine.boxes import at_least_float32
 from hardmine.errors import ConfigError, check_name
 from hardmine.ranking import hierarchical_local_rank, rank_in_groups
-from hardmine.samples import Evidence, Samples
+from hardmine.samples import IGNORE, Evidence, Samples
 from hardmine.sampling.base import Sampling
 
 __all__ = ["ISR"]
@@ -77,4 +77,4 @@ class ISR(Sampling):
 def _object_of(matched_gt: Tensor) -> Tensor:
     """A number for each object of the batch, (B, N); matched_gt numbers those of one image only."""
     image = torch.arange(len(matched_gt), device=matched_gt.device).unsqueeze(-1)
-    return (image << 32) + matched_gt
+    return image * (matched_gt.amax() - IGNORE + 1) + matched_gt

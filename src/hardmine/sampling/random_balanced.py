@@ -20,9 +20,9 @@ class Random(QuotaSampling):
 
     needs: frozenset[Evidence] = frozenset({"noise"})
 
-    def choose(self, samples: Samples, candidates: Tensor, quota: Tensor) -> Tensor:
+    def choose(self, samples: Samples, candidates: Tensor, quota: Tensor, most: int) -> Tensor:
         noise = samples["noise"]
-        return top_among(noise, candidates, quota).to(noise.dtype)
+        return top_among(noise, candidates, quota, most).to(noise.dtype)
 
 
 class RandomBalanced(Combined):

@@ -52,7 +52,7 @@ class SOHEM(QuotaSampling):
         self.register_buffer("edges", torch.tensor(edges, dtype=torch.float64), persistent=False)
         self.register_buffer("shares", torch.tensor(shares, dtype=torch.float64), persistent=False)
 
-    def choose(self, samples: Samples, candidates: Tensor, quota: Tensor) -> Tensor:
+    def choose(self, samples: Samples, candidates: Tensor, quota: Tensor, most: int) -> Tensor:
         classification = samples["classification_loss"]
         part = at_least_float32(classification)
         total = part + at_least_float32(samples["regression_loss"])
@@ -60,4 +60,4 @@ class SOHEM(QuotaSampling):
         stratum = (ratio.unsqueeze(-1) >= self.edges).sum(dim=-1)
         places = (self.shares * quota + 1e-6).floor()  # (B, strata); .1 · 30 is 3
         rank = rank_in_groups(total, torch.where(candidates, stratum, len(self.shares)))
-        return top_preferred(total, candidates, rank < places.gather(-1, stratum), quota).to(classification.dtype)
+        return top_preferred(total, candidates, rank < places.gather(-1, stratum), quota, most).to(classification.dtype)

@@ -61,14 +61,14 @@ class ScoreHLR(QuotaSampling):
         self.k, self.bias, self.min_score, self.cluster_iou = k, bias, min_score, cluster_iou
         self.activation, self.candidates = activation, candidates
 
-    def choose(self, samples: Samples, candidates: Tensor, quota: Tensor) -> Tensor:
+    def choose(self, samples: Samples, candidates: Tensor, quota: Tensor, most: int) -> Tensor:
         score = torch.where(candidates, self._score(samples["logits"]), 0)
         cluster = self._clusters(score, samples["predicted_boxes"])
         ranked = candidates & (cluster >= 0)
         rank = hierarchical_local_rank(score, cluster, ranked.long())
         best = ranked & (rank < quota)
         num_best = best.sum(dim=-1, keepdim=True)
-        others = top_among(samples["noise"], candidates & ~ranked, quota - num_best)
+        others = top_among(samples["noise"], candidates & ~ranked, quota - num_best, most)
         rank = torch.where(best, rank, (num_best - 1).clamp_min(0)).to(score.dtype)
         weight = self._weight(rank, torch.maximum(quota, ranked.sum(dim=-1, keepdim=True)).clamp_min(1))
         loss = samples["classification_loss"]
