@@ -5,17 +5,18 @@ First both answers are compared; then both calls alternate, and the ratio of the
 
 import argparse
 import json
-import statistics
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
+from rich.table import Table
+
 from benchmarks.case import Case, measure
 from benchmarks.cases import GROUPS
 from benchmarks.machine import describe
-from rich.console import Console
-from rich.table import Table
+from benchmarks.page import summary
 
 RESULT = Path(__file__).parent / "results" / "peers.json"
 
@@ -66,20 +67,6 @@ def table(rows: Iterable[dict[str, Any]]) -> Table:
             f"{row['peak_mb']:.0f}", f"{row['peer_peak_mb']:.0f}",
         )  # fmt: skip
     return table
-
-
-def summary(rows: list[dict[str, Any]]) -> str:
-    """The geometric mean over operations, each against its fastest peer."""
-    fastest: dict[tuple[str, str], float] = {}
-    for row in rows:
-        key = row["operation"], row["size"]
-        fastest[key] = min(row["ratio"], fastest.get(key, row["ratio"]))
-    mean = statistics.geometric_mean(fastest.values())
-    behind = [" ".join(key) for key, ratio in fastest.items() if ratio < 1]
-    return (
-        f"Against the fastest peer of each of {len(fastest)} operations: {mean:.1f}x in the geometric mean; "
-        f"behind: {', '.join(behind) or 'none'}"
-    )
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from benchmarks.measure import alternate, milliseconds, peak_bytes, written_bytes
 from torch import Tensor
+
+from benchmarks.measure import alternate, milliseconds, peak_bytes, written_bytes
 
 __all__ = ["Case", "measure", "with_gradient"]
 
@@ -98,8 +99,10 @@ def _difference(case: Case, ours: Answer, theirs: Answer) -> str:
     if case.agree is not None:
         return case.agree(ours, theirs)
     for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):
-        one, other = one.double().flatten(), other.double().flatten()
-        error = float((one - other).norm() / other.norm().clamp_min(1e-30)) if other.numel() else 0.0
-        if not error <= case.tolerance:
+        if not (error := _relative(one.double(), other.double())) <= case.tolerance:
             return f"answer {number} is off by {error:.1e}"
     return ""
+
+
+def _relative(one: Tensor, other: Tensor) -> float:
+    return float((one - other).norm() / other.norm().clamp_min(1e-30))

@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.machine import describe
-from benchmarks.measure import alternate, milliseconds, peak_bytes
-from benchmarks.pictures import noise_images, random_boxes
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 from torchvision.models.detection import fasterrcnn_resnet50_fpn
 
 import hardmine as hm
+from benchmarks.machine import describe
+from benchmarks.measure import alternate, milliseconds, peak_bytes
+from benchmarks.pictures import noise_images, random_boxes
 
 RESULT = Path(__file__).parent / "results" / "ohem_cost.json"
 CLASSES, OBJECTS = 80, 8

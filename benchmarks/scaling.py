@@ -32,9 +32,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.machine import describe
-from benchmarks.measure import milliseconds
-from benchmarks.pictures import random_boxes
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -42,6 +39,9 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import hardmine as hm
+from benchmarks.machine import describe
+from benchmarks.measure import milliseconds
+from benchmarks.pictures import random_boxes
 from hardmine.assign import Assigner
 from hardmine.losses import ClassificationLoss, RegressionLoss
 from hardmine.samples import Levels, Predictions

@@ -23,14 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.machine import describe
-from benchmarks.measure import alternate
-from benchmarks.pictures import noise_images
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
 import hardmine as hm
+from benchmarks.machine import describe
+from benchmarks.measure import alternate
+from benchmarks.pictures import noise_images
 from hardmine.assign import Assigner
 from hardmine.detectors.head import Head, HeadOutput
 from hardmine.errors import EvidenceError

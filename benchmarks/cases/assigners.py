@@ -5,14 +5,14 @@ from functools import partial
 from typing import Any
 
 import torch
-from benchmarks.case import Answer, Case, Operation
-from benchmarks.peers.installed import mmdetection, ultralytics
-from benchmarks.peers.mmdetection import Instances
 from torch import Tensor
 from torchvision.models.detection._utils import Matcher
 from torchvision.ops import box_iou
 
 import hardmine as hm
+from benchmarks.case import Answer, Case, Operation
+from benchmarks.peers.installed import mmdetection, ultralytics
+from benchmarks.peers.mmdetection import Instances
 from hardmine.samples import Levels, Predictions
 
 __all__ = ["cases"]

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
-from benchmarks.case import Case, Operation, with_gradient
-from benchmarks.peers import loops
-from benchmarks.peers.installed import kornia, mmdetection, monai, segmentation_models, torchvision
 from torch import Tensor
 
 import hardmine as hm
+from benchmarks.case import Case, Operation, with_gradient
+from benchmarks.peers import loops
+from benchmarks.peers.installed import kornia, mmdetection, monai, segmentation_models, torchvision
 
 __all__ = ["cases"]
 
@@ -184,16 +184,19 @@ def boxes(rows: int) -> Iterator[Case]:
     corners = torch.rand(2, rows // 2, 2) * 500
     boxes = torch.cat([corners, corners + 20 + torch.rand(2, rows // 2, 2) * 100], -1)
     target = boxes + torch.rand_like(boxes) * 4 - 2  # IoU above .5, where mmdetection looks at shapes too
-    of_mmdetection = mmdetection("models.losses.iou_loss")
-    for name, loss, peers in (
-        ("GIoU", hm.GIoU(), {"torchvision": torchvision().generalized_box_iou_loss, "mmdetection": of_mmdetection.giou_loss}),
-        ("DIoU", hm.DIoU(), {"torchvision": torchvision().distance_box_iou_loss, "mmdetection": of_mmdetection.diou_loss}),
-        ("CIoU", hm.CIoU(), {"torchvision": torchvision().complete_box_iou_loss, "mmdetection": of_mmdetection.ciou_loss}),
-    ):  # fmt: skip
-        yield box_case(name, loss, boxes, target, {
-            who: with_gradient(lambda p, t, peer=peer: peer(p.flatten(0, 1), t.flatten(0, 1), reduction="none").sum() / Z,
-                               boxes, target) for who, peer in peers.items()
-        }, tolerance=1e-3)  # fmt: skip
+    theirs, torchvisions = mmdetection("models.losses.iou_loss"), torchvision()
+
+    def summed(peer: Callable[..., Tensor]) -> Operation:
+        total = lambda p, t: peer(p.flatten(0, 1), t.flatten(0, 1), reduction="none").sum() / Z  # noqa: E731
+        return with_gradient(total, boxes, target)
+
+    for name, loss, of_torchvision, of_mmdetection in (
+        ("GIoU", hm.GIoU(), torchvisions.generalized_box_iou_loss, theirs.giou_loss),
+        ("DIoU", hm.DIoU(), torchvisions.distance_box_iou_loss, theirs.diou_loss),
+        ("CIoU", hm.CIoU(), torchvisions.complete_box_iou_loss, theirs.ciou_loss),
+    ):
+        peers = {"torchvision": summed(of_torchvision), "mmdetection": summed(of_mmdetection)}
+        yield box_case(name, loss, boxes, target, peers, tolerance=1e-3)
     codes, wanted = torch.randn(2, rows // 2, 4), torch.randn(2, rows // 2, 4)
     balanced = mmdetection("models.losses.balanced_l1_loss").balanced_l1_loss
     yield box_case("balanced L1", hm.BalancedL1(), codes, wanted, {

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import torch
-from benchmarks.case import Case, with_gradient
-from benchmarks.peers import loops
 from torch import Tensor
 
 import hardmine as hm
+from benchmarks.case import Case, with_gradient
+from benchmarks.peers import loops
 
 __all__ = ["cases"]
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from benchmarks.case import Answer, Case, Operation, with_gradient
-from benchmarks.peers import loops
-from benchmarks.peers.installed import mmdetection, monai_samplers
 from torch import Tensor
 from torchvision.models.detection._utils import BalancedPositiveNegativeSampler
 
 import hardmine as hm
+from benchmarks.case import Answer, Case, Operation, with_gradient
+from benchmarks.peers import loops
+from benchmarks.peers.installed import mmdetection, monai_samplers
 from hardmine.boxes import paired_iou
 
 __all__ = ["cases"]
@@ -201,13 +201,13 @@ class Batch:
         sampling, loss = hm.CARL(), hm.SmoothL1(1.0)
         weigh = mmdetection("models.losses.pisa_loss").carl_loss
         positive, codes, target = self.matched >= 0, torch.randn_like(self.boxes), torch.randn_like(self.boxes)
-        theirs = torch.where(positive, self.labels, CLASSES).flatten()
+        labels = torch.where(positive, self.labels, CLASSES).flatten()
 
         def of_boxes(predicted: Tensor, wanted: Tensor, reduction_override: str) -> Tensor:
             return F.smooth_l1_loss(predicted, wanted, reduction=reduction_override)
 
         def peer(logits: Tensor) -> Tensor:
-            given = (logits.flatten(0, 1), theirs, codes.flatten(0, 1), target.flatten(0, 1), of_boxes)
+            given = (logits.flatten(0, 1), labels, codes.flatten(0, 1), target.flatten(0, 1), of_boxes)
             return weigh(*given)["loss_carl"].sum()
 
         def ours(logits: Tensor) -> Tensor:
@@ -215,10 +215,10 @@ class Batch:
             each = torch.where(positive.unsqueeze(-1), loss(codes, target), 0).sum(-1)
             return (sampling(samples) * each).sum() / positive.numel()
 
+        theirs = {"mmdetection": with_gradient(peer, self.logits)}
         return Case(
             group="samplers", operation="CARL", size=self.size, ours=with_gradient(ours, self.logits),
-            compiled=with_gradient(hm.compile(ours), self.logits), peers={"mmdetection": with_gradient(peer, self.logits)},
-            unit=self.logits,
+            compiled=with_gradient(hm.compile(ours), self.logits), peers=theirs, unit=self.logits,
         )  # fmt: skip
 
     def _numpy(self, *rows: Tensor) -> Iterator[list[np.ndarray]]:

@@ -1,0 +1,128 @@
+"""docs/speed.md, made of the results that are there: `python -m benchmarks.page`."""
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).parents[1] / "docs" / "speed.md"
+Row = dict[str, Any]
+
+HEAD = """# Speed and memory
+
+Made by `python -m benchmarks.page` of the files in `benchmarks/results/`; how to remake those:
+[benchmarks/](../benchmarks/README.md). Times are only comparable within a row: both calls took turns in one process, and a
+ratio is the median over rounds.
+
+## Compiled or not
+
+```python
+detector = hm.compile(hm.wrap(model, recipe))   # weights, losses and normalisers of each head: one graph
+focal = hm.compile(hm.Focal())                  # or a part, or any function of yours
+```
+
+`hardmine train --compile` and `hardmine compare --compile` do the first. A compiler makes one pass over the logits for value
+and weights and one for the gradient, and keeps the gradient only. Without a compiler on the machine everything stays as it is,
+which a line in the log says. Uncompiled, losses and weights of single logits are found block by block, value and slope
+together: again the slope is all that is kept. The first calls take seconds, so compiling is worth its while in a training and
+not in a test.
+"""
+EXPLAINED = """Ratio: their time over ours, with quartiles. Copies: our time in copies of the input, the least that any pass
+over it takes. Peak: what is alive at once during the call, in MB, ours and theirs. Losses are forward + backward. Before a row
+was timed, both answers were compared; where they cannot be the same, it says so. Loops were written from the papers, since the
+authors' code cannot be installed.
+"""
+COLUMNS = ("operation", "size", "against", "ratio", "ours, ms", "copies", "peak", "theirs", "")
+OHEM = """The cost table of the paper, on Faster R-CNN R50-FPN with 2,000 proposals an image, of which 64 count: drawn at
+random, the hardest in two passes, the naive plan. All relative to random sampling.
+"""
+STEPS = """Forward + backward of the whole detector, {backbone} at {image_size} pixels, not compiled, over the same detector
+with its default slots. What is ours grows slower than the network: larger images and backbones make it less.
+"""
+SCALING = """Every public assigner, sampling and loss, on one thread: the exponents of the upper half of the range, in
+log-log, against samples N and against positives or objects P.
+
+![time against samples and positives](scaling.png)
+"""
+
+
+def main() -> None:
+    text = [part(json.loads((RESULTS / f"{name}.json").read_text())) for name, part in PARTS.items()]
+    PAGE.write_text("\n".join([HEAD, *text]))
+
+
+def peers(result: Row) -> str:
+    rows = result["rows"]
+    groups = groupby(rows, key=lambda row: row["group"])
+    tables = [f"### {group.capitalize()}\n\n{table(COLUMNS, map(_cells, some))}" for group, some in groups]
+    return section("Against others", result, summary(rows), EXPLAINED, *tables)
+
+
+def _cells(row: Row) -> list[str]:
+    numbers = (f"{row['ours_ms']:.1f}", *(f"{row[name]:.0f}" for name in ("copies", "peak_mb", "peer_peak_mb")))
+    operation = row["operation"] + ("" if row["ours"] == "eager" else ", compiled")
+    ratio = f"{row['ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+    remark = "; ".join(filter(None, (row["differs"], row["compiled_differs"], row["note"])))
+    return [operation, row["size"], row["peer"], ratio, *numbers, remark]
+
+
+def summary(rows: Iterable[Row]) -> str:
+    """The geometric mean over operations, each against its fastest peer, and where we are behind."""
+    ratios = fastest(rows)
+    behind = [f"{name}: {ratio:.2f}" for name, ratio in ratios.items() if ratio < 1]
+    return (
+        f"Over {len(ratios)} operations, each against its fastest peer, the geometric mean is "
+        f"{statistics.geometric_mean(ratios.values()):.1f}. Behind: {'; '.join(behind) or 'none'}."
+    )
+
+
+def fastest(rows: Iterable[Row]) -> dict[str, float]:
+    """Ratio to the fastest peer of each operation and size."""
+    ratios: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        ratios[f"{row['operation']} ({row['size']})"].append(row["ratio"])
+    return {name: min(values) for name, values in ratios.items()}
+
+
+def ohem(result: Row) -> str:
+    measures = {"time to random": "time", "peak to random": "peak memory", "peak to naive": "peak to the naive plan's"}
+    rows = [[row["scope"], row["plan"], *(f"{row[name]:.2f}" for name in measures)] for row in result["rows"]]
+    return section("What OHEM costs", result, OHEM, table(("part", "plan", *measures.values()), rows))
+
+
+def steps(result: Row) -> str:
+    """Recipes down, detectors across."""
+    detectors, recipes = (list(dict.fromkeys(row[name] for row in result["rows"])) for name in ("detector", "recipe"))
+    ratio = {(row["recipe"], row["detector"]): f"{row['ratio']:.3f}" for row in result["rows"]}
+    rows = [[f"`{recipe}`", *(ratio.get((recipe, detector), "") for detector in detectors)] for recipe in recipes]
+    about = STEPS.format(**result["rows"][0])
+    return section("What a recipe adds to a training step", result, about, table(("recipe", *detectors), rows))
+
+
+def scaling(result: Row) -> str:
+    of: dict[str, dict[str, str]] = defaultdict(dict)
+    for curve in result["curves"]:
+        of[curve["method"]][curve["axis"]] = "" if curve["exponent"] is None else f"{curve['exponent']:.2f}"
+    rows = [[method, each.get("N", ""), each.get("P", "")] for method, each in of.items()]
+    return section("How time grows", result, SCALING, table(("method", "in N", "in P"), rows))
+
+
+def section(title: str, result: Row, *parts: str) -> str:
+    machine = result["machine"]
+    ran_on = f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, {machine['date']}."
+    return "\n".join([f"## {title}\n", ran_on, *(f"\n{part.rstrip()}" for part in parts), ""])
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    columns = list(columns)
+    return "\n".join("| " + " | ".join(line) + " |" for line in (columns, ["---"] * len(columns), *rows))
+
+
+PARTS = {"peers": peers, "ohem_cost": ohem, "step_overhead": steps, "scaling": scaling}
+
+if __name__ == "__main__":
+    main()
