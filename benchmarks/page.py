@@ -15,8 +15,8 @@ Row = dict[str, Any]
 HEAD = """# Speed and memory
 
 Made by `python -m benchmarks.page` of the files in `benchmarks/results/`; how to remake those:
-[benchmarks/](../benchmarks/README.md). Times are only comparable within a row: both calls took turns in one process, and a
-ratio is the median over rounds.
+[benchmarks/](../benchmarks/README.md). Times are only comparable within a row: both calls took turns in one process,
+and a ratio is the median over rounds.
 
 ## Compiled or not
 
@@ -25,23 +25,23 @@ detector = hm.compile(hm.wrap(model, recipe))   # weights, losses and normaliser
 focal = hm.compile(hm.Focal())                  # or a part, or any function of yours
 ```
 
-`hardmine train --compile` and `hardmine compare --compile` do the first. A compiler makes one pass over the logits for value
-and weights and one for the gradient, and keeps the gradient only. Without a compiler on the machine everything stays as it is,
-which a line in the log says. Uncompiled, losses and weights of single logits are found block by block, value and slope
-together: again the slope is all that is kept. The first calls take seconds, so compiling is worth its while in a training and
-not in a test.
+`hardmine train --compile` and `hardmine compare --compile` do the first. A compiler makes one pass over the logits
+for value and weights and one for the gradient, and keeps the gradient only. Without a compiler on the machine
+everything stays as it is, which a line in the log says. Uncompiled, losses and weights of single logits are found
+block by block, value and slope together: again the slope is all that is kept. The first calls take seconds, so
+compiling is worth its while in a training and not in a test.
 """
-EXPLAINED = """Ratio: their time over ours, with quartiles. Copies: our time in copies of the input, the least that any pass
-over it takes. Peak: what is alive at once during the call, in MB, ours and theirs. Losses are forward + backward. Before a row
-was timed, both answers were compared; where they cannot be the same, it says so. Loops were written from the papers, since the
-authors' code cannot be installed.
+EXPLAINED = """Ratio: their time over ours, with quartiles. Copies: our time in copies of the input, the least that
+any pass over it takes. Peak: what is alive at once during the call, in MB, ours and theirs. Losses are forward +
+backward. Before a row was timed, both answers were compared; where they cannot be the same, it says so. Loops were
+written from the papers, since the authors' code cannot be installed.
 """
 COLUMNS = ("operation", "size", "against", "ratio", "ours, ms", "copies", "peak", "theirs", "")
-OHEM = """The cost table of the paper, on Faster R-CNN R50-FPN with 2,000 proposals an image, of which 64 count: drawn at
-random, the hardest in two passes, the naive plan. All relative to random sampling.
+OHEM = """The cost table of the paper, on Faster R-CNN R50-FPN with 2,000 proposals an image, of which 64 count: drawn
+at random, the hardest in two passes, the naive plan. All relative to random sampling.
 """
-STEPS = """Forward + backward of the whole detector, {backbone} at {image_size} pixels, not compiled, over the same detector
-with its default slots. What is ours grows slower than the network: larger images and backbones make it less.
+STEPS = """Forward + backward of the whole detector, {backbone} at {image_size} pixels, not compiled, over the same
+detector with its default slots. What is ours grows slower than the network: larger images and backbones make it less.
 """
 SCALING = """Every public assigner, sampling and loss, on one thread: the exponents of the upper half of the range, in
 log-log, against samples N and against positives or objects P.
