@@ -51,8 +51,12 @@ log-log, against samples N and against positives or objects P.
 
 
 def main() -> None:
-    text = [part(json.loads((RESULTS / f"{name}.json").read_text())) for name, part in PARTS.items()]
-    PAGE.write_text("\n".join([HEAD, *text]))
+    PAGE.write_text(text())
+
+
+def text() -> str:
+    parts = [part(json.loads((RESULTS / f"{name}.json").read_text())) for name, part in PARTS.items()]
+    return "\n".join([HEAD, *parts])
 
 
 def peers(result: Row) -> str:

@@ -14,6 +14,7 @@ from hardmine.boxes import (
     pairwise_intersection,
     pairwise_iou,
     pairwise_overlap_of_second,
+    side_by_side,
     survives_nms,
 )
 
@@ -123,3 +124,10 @@ def test_a_wild_code_does_not_overflow():
     decoded = DeltaCoder().decode(torch.full((1, 4), 1e4), torch.tensor([[0.0, 0, 16, 16]]))
     assert torch.isfinite(decoded).all()
     assert (decoded[0, 2] - decoded[0, 0]).item() == pytest.approx(1000, rel=1e-3)
+
+
+def test_boxes_side_by_side_are_the_same_boxes_coordinate_by_coordinate():
+    boxes = torch.rand(2, 5, 4)
+    moved = side_by_side(boxes)
+    assert torch.equal(moved, boxes)
+    assert all(coordinate.is_contiguous() for coordinate in moved[0].unbind(-1))

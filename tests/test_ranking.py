@@ -41,6 +41,35 @@ def test_top_among_keeps_the_largest_of_the_candidates(row, quota):
         assert key[kept].min() >= key[candidates & ~kept].max()
 
 
+@given(ROWS, st.integers(0, 6), st.integers(0, 6))
+@settings(max_examples=200, deadline=None)
+def test_a_bound_of_the_quota_changes_nothing(row, quota, beyond):
+    key = torch.tensor([[float(key) for key, _ in row]]).view(1, -1)
+    candidates = torch.tensor([[group > 0 for _, group in row]], dtype=torch.bool).view(1, -1)
+    of_row = torch.full((1, 1), quota)
+    assert torch.equal(
+        top_among(key, candidates, of_row, most=quota + beyond), top_among(key, candidates, of_row, most=None)
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64], ids=str)
+def test_keys_are_ranked_as_torch_sorts_them(dtype):
+    key = torch.tensor([[2, -1, 0, 3, -7, 2, 0, 1], [5, 5, 5, -5, 0, 1, 2, 3]], dtype=dtype)
+    if dtype.is_floating_point:
+        key[0, :4] = torch.tensor([torch.nan, torch.inf, -torch.inf, -0.0], dtype=dtype)
+        key[1, :3] = torch.tensor([-torch.nan, 1e-3, -1e-3], dtype=dtype)
+    order = key.argsort(dim=-1, descending=True, stable=True)
+    expected = torch.empty_like(order).scatter(-1, order, torch.arange(8).expand_as(order))
+    assert torch.equal(rank_in_groups(key, torch.zeros_like(key)), expected)
+
+
+@pytest.mark.parametrize("most", [2, None])
+def test_nan_is_the_largest_key_so_that_a_diverged_loss_is_seen(most):
+    key = torch.tensor([[1.0, torch.nan, 3.0, 2.0]])
+    kept = top_among(key, torch.tensor([[True, True, True, False]]), torch.tensor([[2]]), most)
+    assert kept.tolist() == [[False, True, True, False]]
+
+
 @given(ROWS, st.integers(0, 6))
 @settings(max_examples=100, deadline=None)
 def test_top_preferred_takes_the_preferred_first(row, quota):

@@ -1,0 +1,54 @@
+"""What the benchmarks measure with, and that the page says what their results say."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks import page
+from benchmarks.case import Case, measure, with_gradient
+from benchmarks.measure import alternate, peak_bytes, written_bytes
+
+NUMBERS = 1 << 18
+MEGABYTE = 1 << 20
+
+
+def two_then_one() -> Tensor:
+    """Two megabytes alive at once, three written."""
+    first = torch.ones(NUMBERS)
+    second = first + 1
+    del first
+    return second * 2
+
+
+def test_memory_is_what_is_alive_at_once_and_all_that_is_written():
+    assert peak_bytes(two_then_one) == pytest.approx(2 * MEGABYTE, rel=1e-3)  # and the numbers 1 and 2
+    assert written_bytes(two_then_one) == pytest.approx(3 * MEGABYTE, rel=1e-3)
+
+
+def test_calls_take_turns_after_a_call_of_each():
+    calls = []
+    timing = alternate(lambda: calls.append("ours"), lambda: calls.append("peer"), rounds=3)
+    assert calls == ["ours", "peer", "ours", "peer", "peer", "ours", "ours", "peer"]
+    assert timing.rounds == 3
+    assert timing.low <= timing.ratio <= timing.high
+
+
+def test_a_peer_that_answers_something_else_is_found_out():
+    values = torch.rand(10)
+    case = Case(
+        group="g", operation="square", size="10", unit=values,
+        ours=with_gradient(lambda x: x.square().sum(), values),
+        peers={
+            "the same": with_gradient(lambda x: (x * x).sum(), values),
+            "another": with_gradient(lambda x: x.exp().sum(), values),
+            "not finite": with_gradient(lambda x: (x / 0).sum(), values),
+        },
+    )  # fmt: skip
+    same, another, not_finite = measure(case, rounds=1)
+    assert same["differs"] == ""
+    assert another["differs"].startswith("answer 0 is off by")
+    assert not_finite["differs"].startswith("answer 0 is off by")
+
+
+def test_the_page_says_what_the_results_say():
+    assert page.PAGE.read_text() == page.text()
