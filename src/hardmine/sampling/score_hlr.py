@@ -6,7 +6,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from hardmine.boxes import at_least_float32, pairwise_iou, survives_nms
+from hardmine.boxes import at_least_float32, pairwise_iou, side_by_side, survives_nms
 from hardmine.errors import ConfigError, check_name
 from hardmine.ranking import hierarchical_local_rank, top_among, top_indices
 from hardmine.samples import Activation, Evidence, Samples
@@ -14,7 +14,7 @@ from hardmine.sampling.base import QuotaSampling
 
 __all__ = ["ScoreHLR"]
 
-CHUNK = 128  # leaders compared with all others at once: bounds the memory, and is faster than all with all
+CHUNK = 32  # leaders compared with all others at once: bounds the memory, and is faster than all with all
 
 
 class ScoreHLR(QuotaSampling):
@@ -88,7 +88,8 @@ class ScoreHLR(QuotaSampling):
         best = eligible.gather(1, index)
         takes_part = best > self.min_score
         boxes = at_least_float32(boxes).gather(1, index.unsqueeze(-1).expand(-1, -1, 4))
-        leaders = _leaders(boxes.masked_fill(~takes_part.unsqueeze(-1), 0), best, self.cluster_iou)
+        boxes = side_by_side(boxes.masked_fill(~takes_part.unsqueeze(-1), 0))
+        leaders = _leaders(boxes, best, self.cluster_iou)
         return torch.full_like(score, -1, dtype=torch.long).scatter(1, index, torch.where(takes_part, leaders, -1))
 
     def _weight(self, rank: Tensor, num: Tensor) -> Tensor:
