@@ -39,12 +39,18 @@ class Case:
     rounds: int | None = field(default=None)
 
 
-def with_gradient(function: Callable[..., Tensor], of: Tensor, *others: Any) -> Operation:
-    """Forward and backward: the value of function(of, *others), and its gradient to ``of``."""
+def with_gradient(
+    function: Callable[..., Tensor], of: Tensor, *others: Any, before: Callable[[], object] = bool
+) -> Operation:
+    """Forward and backward: the value of function(of, *others), and its gradient to ``of``.
+
+    before: is called first, to take back what a call remembers.
+    """
     leaf = of.detach().clone().requires_grad_()
 
     def run() -> Answer:
         leaf.grad = None
+        before()
         value = function(leaf, *others)
         value.backward()
         return value.detach(), leaf.grad  # pyright: ignore[reportReturnType]
@@ -55,7 +61,6 @@ def with_gradient(function: Callable[..., Tensor], of: Tensor, *others: Any) -> 
 def measure(case: Case, rounds: int) -> list[dict[str, Any]]:
     """A row for each peer."""
     rounds = case.rounds or rounds
-    case.ours()  # a first call, after which what is remembered of these inputs stays the same
     answer = case.ours()
     variants = {"eager": case.ours} | ({} if case.compiled is None else {"compiled": case.compiled})
     best = min(variants, key=lambda name: milliseconds(variants[name], 3))

@@ -31,7 +31,7 @@ everything stays as it is, which a line in the log says. Uncompiled, losses and 
 block by block, value and slope together: again the slope is all that is kept. The first calls take seconds, so
 compiling is worth its while in a training and not in a test.
 """
-EXPLAINED = """Ratio: their time over ours, with quartiles. Copies: our time in copies of the input, the least that
+EXPLAINED = """Ratio: their time over ours, with quartiles. Copies: our time in copies of the logits, the least that
 any pass over it takes. Peak: what is alive at once during the call, in MB, ours and theirs. Losses are forward +
 backward. Before a row was timed, both answers were compared; where they cannot be the same, it says so. Loops were
 written from the papers, since the authors' code cannot be installed.
@@ -67,7 +67,8 @@ def peers(result: Row) -> str:
 
 
 def _cells(row: Row) -> list[str]:
-    numbers = (f"{row['ours_ms']:.1f}", *(f"{row[name]:.0f}" for name in ("copies", "peak_mb", "peer_peak_mb")))
+    copies = f"{row['copies']:.0f}" if row["group"] == "losses" else ""  # others do not pass over one input
+    numbers = f"{row['ours_ms']:.1f}", copies, f"{row['peak_mb']:.0f}", f"{row['peer_peak_mb']:.0f}"
     operation = row["operation"] + ("" if row["ours"] == "eager" else ", compiled")
     ratio = f"{row['ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
     remark = "; ".join(filter(None, (row["differs"], row["compiled_differs"], row["note"])))

@@ -109,10 +109,10 @@ class Scene:
 
 
 def agree(ours: Answer, theirs: Answer) -> str:
-    """Ties are broken in other ways here and there: one in a thousand of the positives may be another's."""
+    """Ties are broken in other ways here and there: two in a thousand of the positives may be another's."""
     positive = (ours[0] >= 0) | (theirs[0] >= 0)
     other = int((ours[0] != theirs[0]).sum())
-    return "" if other <= max(1, int(positive.sum()) // 1000) else f"{other} of {int(positive.sum())} positives differ"
+    return "" if other <= max(1, int(positive.sum()) // 500) else f"{other} of {int(positive.sum())} positives differ"
 
 
 def about(ours: Answer, theirs: Answer) -> str:

@@ -20,6 +20,7 @@ Z = 200.0
 def cases(quick: bool) -> Iterator[Case]:
     rows = 2_000 if quick else 120_000
     yield from dense(rows)
+    yield equalized(rows)
     yield from classes(rows // 8)
     yield from boxes(rows)
 
@@ -133,11 +134,6 @@ def _vfl() -> dict[str, Callable[..., Tensor]]:
     return {"mmdetection": value}
 
 
-def _efl() -> dict[str, Callable[..., Tensor]]:
-    loss = loops.EqualizedFocal(CLASSES)
-    return {"written from the paper": lambda logits, labels, _: loss(logits, labels)}
-
-
 DENSE = {
     "focal": (lambda: ours(hm.Focal()), _focal),
     "sigmoid cross entropy": (lambda: ours(hm.CrossEntropy("sigmoid")), _cross_entropy),
@@ -145,8 +141,28 @@ DENSE = {
     "GHM-C, 30 bins": _ghm(30),
     "QFL": (lambda: ours(hm.QFL()), _qfl),
     "VFL": (lambda: ours(hm.VFL()), _vfl),
-    "EFL": (lambda: ours(hm.CrossEntropy("sigmoid"), hm.EFL(CLASSES)), _efl),
 }
+
+
+def equalized(rows: int) -> Case:
+    """EFL, each call with the sums of a training that has begun."""
+    given, sampling, theirs = evidence(rows), hm.EFL(CLASSES), loops.EqualizedFocal(CLASSES)
+    positive, negative = torch.rand(CLASSES), torch.rand(CLASSES) + 0.5
+    value = ours(hm.CrossEntropy("sigmoid"), sampling)
+
+    def begun() -> None:
+        sampling.positive.copy_(positive)
+        sampling.negative.copy_(negative)
+        theirs.sums = torch.stack([positive, negative])
+        theirs.ratio = positive / (negative + 1e-10)
+
+    peer = flat(lambda logits, labels, _: theirs(logits, labels))
+    return Case(
+        group="losses", operation="EFL", size=f"{rows:,} x {CLASSES}", unit=given[0],
+        ours=with_gradient(value, *given, before=begun),
+        compiled=with_gradient(hm.compile(value), *given, before=begun),
+        peers={"written from the paper": with_gradient(peer, *given, before=begun)},
+    )  # fmt: skip
 
 
 def classes(rows: int) -> Iterator[Case]:
