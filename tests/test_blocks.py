@@ -36,6 +36,17 @@ def test_value_and_slope_are_those_of_all_at_once(shape, size, monkeypatch):
     torch.testing.assert_close(ours.grad, plain.grad)
 
 
+def test_logits_may_lie_in_memory_in_any_order():
+    logits, labels, quality = evidence((2, 7, 3))
+    expected = by_blocks(softened, logits, labels, quality)
+    for moved in (logits.mT.contiguous().mT, torch.cat([logits, logits], dim=-1)[..., :3]):
+        ours = moved.detach().requires_grad_()
+        value = by_blocks(softened, ours, labels, quality)
+        value.sum().backward()
+        torch.testing.assert_close(value, expected)
+        assert ours.grad.abs().min() > 0
+
+
 def test_what_is_ignored_has_neither_value_nor_slope_whatever_its_logits():
     logits, labels, quality = evidence((2, 7, 3))
     logits[0, 2], labels[0, 2] = torch.tensor([torch.inf, -torch.inf, torch.nan]), IGNORE

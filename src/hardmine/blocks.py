@@ -45,7 +45,7 @@ class _ByBlocks(torch.autograd.Function):
     def forward(ctx: Any, function: OfLogits, logits: Tensor, *evidence: Tensor) -> Tensor:
         if not ctx.needs_input_grad[1]:
             return _filled(logits, (_of_valid(function, *rows) for rows in _blocks(logits, *evidence)))
-        slope = torch.empty_like(logits)
+        slope = _blank(logits)
         ctx.save_for_backward(slope)
         values = zip(_blocks(logits, *evidence), _blocks(slope), strict=True)
         return _filled(logits, (_with_slope(function, rows, into) for rows, (into,) in values))
@@ -66,6 +66,11 @@ def _blocks(logits: Tensor, *evidence: Tensor) -> Iterator[tuple[Tensor, ...]]:
     return zip(logits.flatten(0, 1).split(rows), *(each.flatten().split(rows) for each in evidence), strict=True)
 
 
+def _blank(logits: Tensor) -> Tensor:
+    """Of the same shape, and in one stretch, so that its blocks are views of it."""
+    return torch.empty_like(logits, memory_format=torch.contiguous_format)
+
+
 def _with_slope(function: OfLogits, rows: tuple[Tensor, ...], into: Tensor) -> Tensor:
     logits = rows[0].detach().requires_grad_()
     with torch.enable_grad():
@@ -75,7 +80,7 @@ def _with_slope(function: OfLogits, rows: tuple[Tensor, ...], into: Tensor) -> T
 
 
 def _filled(logits: Tensor, values: Iterator[Tensor]) -> Tensor:
-    result = torch.empty_like(logits)
+    result = _blank(logits)
     for (into,), value in zip(_blocks(result), values, strict=True):
         into.copy_(value)
     return result

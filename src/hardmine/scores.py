@@ -40,7 +40,7 @@ def of_each_class(
 
 def sigmoid_power(x: Tensor, softplus_x: Tensor, gamma: float | Tensor) -> Tensor:
     """(1 - p_t)^γ where 1 - p_t = sigmoid(x) = exp(x - softplus(x)); whole powers are products, and so faster."""
-    if not isinstance(gamma, Tensor) and gamma >= 1 and gamma == int(gamma):
+    if not isinstance(gamma, Tensor) and gamma >= 1 and float(gamma).is_integer():
         return torch.sigmoid(x).pow(int(gamma))
     return torch.exp(gamma * (x - softplus_x))
 
