@@ -2,6 +2,7 @@ from . import (
     assign as assign,
     detectors as detectors,
     losses as losses,
+    mining as mining,
     normalize as normalize,
     recipes as recipes,
     sampling as sampling,

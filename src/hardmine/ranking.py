@@ -69,12 +69,14 @@ def top_among(key: Tensor, candidates: Tensor, quota: int | Tensor, most: int | 
         order = _descending_order(eligible)
         place = torch.arange(key.shape[-1], device=key.device).expand_as(order)
         return candidates & torch.zeros_like(candidates).scatter(-1, order, place < quota)
-    return candidates & _above_the_rest(eligible, torch.as_tensor(quota, device=key.device), most)
+    if isinstance(quota, int):
+        quota = torch.full((len(key), 1), quota, device=key.device)
+    return candidates & _above_the_rest(eligible, quota, most)
 
 
 def _above_the_rest(key: Tensor, quota: Tensor, most: int) -> Tensor:
     """Mask of the ``quota`` largest of each row, (B, N): all above the last of them, and the first that equal it."""
-    quota = quota.ceil().long().expand(len(key), 1)
+    quota = quota.ceil().long()
     least = key.topk(max(most, 1), dim=-1).values.gather(-1, (quota - 1).clamp_min(0))
     above, equal = key > least, key == least
     first = equal.cumsum(dim=-1) <= quota - above.sum(dim=-1, keepdim=True)

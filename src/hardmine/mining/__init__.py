@@ -1,0 +1,20 @@
+"""Mining offline: on features or predictions that are there, with the model fixed."""
+
+from hardmine.mining.false_positive_bootstrap import FalsePositiveBootstrap
+from hardmine.mining.matching import Detections, Matching, Objects, match
+from hardmine.mining.naming import ERRORS, HARD, hardness_of_detections, hardness_of_objects, name_detections
+from hardmine.mining.working_set import WorkingSetMiner
+
+__all__ = [
+    "ERRORS",
+    "HARD",
+    "Detections",
+    "FalsePositiveBootstrap",
+    "Matching",
+    "Objects",
+    "WorkingSetMiner",
+    "hardness_of_detections",
+    "hardness_of_objects",
+    "match",
+    "name_detections",
+]
