@@ -21,8 +21,8 @@ and a ratio is the median over rounds.
 ## Compiled or not
 
 ```python
-detector = hm.compile(hm.wrap(model, recipe))   # weights, losses and normalisers of each head: one graph
-focal = hm.compile(hm.Focal())                  # or a part, or any function of yours
+detector = hm.compile(hm.wrap(model, recipe))  # weights, losses and normalisers of each head: one graph
+focal = hm.compile(hm.Focal())  # or a part, or any function of yours
 ```
 
 `hardmine train --compile` and `hardmine compare --compile` do the first. A compiler makes one pass over the logits
