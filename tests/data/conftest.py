@@ -1,22 +1,12 @@
 """Small data sets of each format, written by the tests that need them."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-
-
-@pytest.fixture
-def shared() -> Path:
-    """The folder of real data; the test is skipped where it is absent."""
-    folder = Path(os.environ.get("HARDMINE_SHARED", Path(__file__).parents[3] / "shared")) / "data"
-    if not folder.is_dir():
-        pytest.skip(f"real data is not there ({folder}); set HARDMINE_SHARED to run this")
-    return folder
 
 
 @pytest.fixture

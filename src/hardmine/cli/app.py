@@ -128,6 +128,33 @@ def predict(
 
 
 @app.command()
+def mine(
+    data: Annotated[str, typer.Option(help="Data set: a path, or scenes.", show_default=False)],
+    predictions: Annotated[
+        Path, typer.Option(help="What any model found in it: COCO results, .json or .json.gz.", show_default=False)
+    ],
+    out: Out,
+    split: Annotated[str | None, typer.Option(help="Split of the data set.", show_default="the only one")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images, if not beside a COCO file.")] = None,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="Keep so many hard positives and negatives.", show_default="all")
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Also list them here.")] = False,
+) -> None:
+    """Find the hard objects and the hard backgrounds of a data set, from the predictions of any model."""
+    from hardmine.cli.tables import hardest_table, mined_table
+    from hardmine.data import open_dataset
+    from hardmine.evaluation import read_predictions
+    from hardmine.mining import mine as run_mining, write_mined
+
+    dataset = open_dataset(data, split, images=images)
+    tables = run_mining(dataset, read_predictions(predictions), str(predictions))
+    write_mined(out, dataset, tables, predictions.name, top)
+    listed = [hardest_table(tables, kind, top) for kind in ("hard positive", "hard negative")] if show else []
+    _show(mined_table(tables), *listed, f"Mined: {out}; its README.md says what each file is")
+
+
+@app.command()
 def recipes() -> None:
     """List the recipes: one paper each."""
     from hardmine.cli.tables import recipes_table

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import fields
+from pathlib import Path
 
 from rich import box
 from rich.table import Table
@@ -12,12 +13,22 @@ from hardmine.detectors import DETECTORS
 from hardmine.detectors.support import heads_under, parts_set
 from hardmine.errors import EvidenceError
 from hardmine.evaluation import Difference, LookAlikeErrors, Metrics
+from hardmine.mining import MinedTables
+from hardmine.mining.tables import SIDES
 from hardmine.recipes import RECIPES, Recipe, Slot
 from hardmine.recipes.recipe import SLOTS
 from hardmine.sampling import Sampling
 from hardmine.training.compare import Comparison, RecipeChoice
 
-__all__ = ["check_report", "comparison_table", "explanation", "metrics_table", "recipes_table"]
+__all__ = [
+    "check_report",
+    "comparison_table",
+    "explanation",
+    "hardest_table",
+    "metrics_table",
+    "mined_table",
+    "recipes_table",
+]
 
 UNDEFINED = "-"
 
@@ -43,6 +54,28 @@ def metrics_table(metrics: Metrics) -> Table:
     named |= {"AR 100": metrics.ar100} | {f"AP of {name}": ap for name, ap in metrics.per_class.items()}
     for name, value in named.items():
         table.add_row(name, _number(value))
+    return table
+
+
+def mined_table(tables: MinedTables) -> Table:
+    """How many objects and predictions are of which kind, and why; then how many images are hard."""
+    table = _table("what", "kind", "why", "number")
+    for name, rows, why in (("objects", tables.objects, "reason"), ("predictions", tables.predictions, "error")):
+        for kind, reason, count in rows.group_by("kind", why).len().sort("kind", why).iter_rows():
+            table.add_row(name, kind, reason or UNDEFINED, str(count))
+    for is_hard, count in tables.images.group_by(tables.images["hardness"] > 0).len().sort("hardness").iter_rows():
+        table.add_row("images", "with something hard" if is_hard else "with nothing hard", UNDEFINED, str(count))
+    return table
+
+
+def hardest_table(tables: MinedTables, kind: str, top: int | None) -> Table:
+    """One hard object or mistaken prediction a row: where it is and why it is hard."""
+    table = _table(f"{kind}: image", "class", "box", "why", "hardness")
+    rows = tables.hardest(kind, top).join(tables.images, on="image_id", maintain_order="left", suffix=" of image")
+    for row in rows.iter_rows(named=True):
+        image = f"{row['image_id']} {Path(row['file_name']).name}".strip()
+        box = " ".join(f"{row[side]:.0f}" for side in SIDES)
+        table.add_row(image, row["category"], box, row.get("reason") or row.get("error"), _number(row["hardness"]))
     return table
 
 

@@ -7,8 +7,9 @@ module adds what that leaves to its caller: records from outside are checked bef
 does not exist (no object of that size or class) is `None`, not -1.
 """
 
+import gzip
 import json
-import math
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,8 +20,10 @@ from faster_coco_eval import COCO, COCOeval_faster
 
 from hardmine.errors import DataError
 
-__all__ = ["Metrics", "evaluate_predictions", "read_predictions"]
+__all__ = ["Metrics", "checked_predictions", "evaluate_predictions", "read_predictions"]
 
+LARGEST = 1e9  # of any number in a prediction: far beyond every image, and its square is still exact enough
+GZIP = b"\x1f\x8b"
 STANDARD_ROWS = {
     "ap": 0,
     "ap50": 1,
@@ -75,16 +78,17 @@ def evaluate_predictions(ground_truth: dict, predictions: Sequence[dict], *, sou
 
 
 def read_predictions(path: Path) -> list[dict]:
-    """Reads a COCO results file; `evaluate_predictions` checks the records against the ground truth.
+    """Reads a COCO results file, packed by gzip or not; `evaluate_predictions` checks the records.
 
     Raises:
         DataError: the file is missing, is not JSON, or is not a list of records.
     """
     try:
-        predictions = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        content = path.read_bytes()
+        predictions = json.loads(gzip.decompress(content) if content.startswith(GZIP) else content)
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(
-            f"{path}: cannot be read ({error.strerror}); give a predictions file in COCO results format"
+            f"{path}: cannot be read ({error}); give a predictions file in COCO results format, or one packed by gzip"
         ) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not valid JSON ({error}); write the predictions again") from error
@@ -118,21 +122,22 @@ def _checked(prediction: object, image_ids: set, category_ids: set, where: str) 
             f"(it has {sorted(category_ids)!s:.120})"
         )
     box = prediction["bbox"]
-    if not (isinstance(box, list | tuple) and len(box) == 4 and all(map(_is_finite, box)) and min(box[2:]) >= 0):
+    if not (isinstance(box, list | tuple) and len(box) == 4 and all(map(_is_number, box)) and min(box[2:]) >= 0):
         raise DataError(
-            f"{where}: bbox must be finite numbers x, y, width, height, the sizes not negative, got {box!r:.80}"
+            f"{where}: bbox must be finite numbers (up to 1e9) x, y, width, height, the sizes not negative, got "
+            f"{box!r:.80}"
         )
-    if not _is_finite(prediction["score"]):
-        raise DataError(f"{where}: score must be a finite number, got {prediction['score']!r:.60}")
+    if not _is_number(prediction["score"]):
+        raise DataError(f"{where}: score must be a finite number (up to 1e9), got {prediction['score']!r:.60}")
     return {key: prediction[key] for key in ("image_id", "category_id", "bbox", "score")}
 
 
 def _is_known(value: object, known: set) -> bool:
-    return isinstance(value, int) and value in known
+    return isinstance(value, int) and not isinstance(value, bool) and value in known
 
 
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST  # NaN is not
 
 
 def _as_annotations(predictions: list[dict]) -> list[dict]:

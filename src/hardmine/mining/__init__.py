@@ -1,8 +1,10 @@
-"""Mining offline: on features or predictions that are there, with the model fixed."""
+"""Mining offline: on features or predictions that are there, whoever's model made them, with the model fixed."""
 
 from hardmine.mining.false_positive_bootstrap import FalsePositiveBootstrap
+from hardmine.mining.folder import write_mined
 from hardmine.mining.matching import Detections, Matching, Objects, match
 from hardmine.mining.naming import ERRORS, HARD, hardness_of_detections, hardness_of_objects, name_detections
+from hardmine.mining.tables import MinedTables, mine
 from hardmine.mining.working_set import WorkingSetMiner
 
 __all__ = [
@@ -11,10 +13,13 @@ __all__ = [
     "Detections",
     "FalsePositiveBootstrap",
     "Matching",
+    "MinedTables",
     "Objects",
     "WorkingSetMiner",
     "hardness_of_detections",
     "hardness_of_objects",
     "match",
+    "mine",
     "name_detections",
+    "write_mined",
 ]

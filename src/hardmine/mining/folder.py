@@ -1,0 +1,104 @@
+"""The mined folder: tables for analysis, COCO files for other tools, weights for the next round.
+
+images.parquet, objects.parquet, predictions.parquet    everything, as `MinedTables` says
+hard_positives.json, hard_negatives.json                COCO, hardest first
+image_weights.csv                                       image_id, file_name, weight
+README.md                                               what each is, and what was mined
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import polars as pl
+
+from hardmine.data import DetectionDataset
+from hardmine.errors import RunError
+from hardmine.mining.tables import MinedTables, image_folder
+from hardmine.training.files import write_json
+
+__all__ = ["coco_of", "write_mined"]
+
+README = """# What was mined
+
+{num_images} images with {num_objects} objects, against {num_predictions} predictions ({source}).
+
+| file | what |
+|---|---|
+| `images.parquet` | a row an image: hard positives and hard negatives on it, and how often it should be drawn |
+| `objects.parquet` | a row an object: how hard it is and why, the prediction that takes it |
+| `predictions.parquet` | a row a prediction: what is wrong with it, its nearest object, how hard it is |
+| `hard_positives.json` | {hard_positives} objects missed, or found with a low score or IoU; COCO, hardest first |
+| `hard_negatives.json` | {hard_negatives} mistaken predictions with a high score; COCO, hardest first |
+| `image_weights.csv` | how often each image should be drawn, with mean 1 |
+
+File names are relative to the folder of the images ({folder}),
+which FiftyOne takes as `data_path` and `hardmine.data.open_dataset` as `images`.
+
+A hard object may be mislabelled, and a hard negative an object that nobody labelled: look before you train on them.
+"""
+
+
+def write_mined(
+    out: Path | str, dataset: DetectionDataset, tables: MinedTables, source: str, top: int | None = None
+) -> None:
+    """Writes the mined folder, whole or not at all; the COCO files hold the ``top`` hardest, or all.
+
+    Raises: RunError: `out` exists and is not empty, or cannot be written.
+    """
+    out = Path(out)
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise RunError(f"{out} exists already; choose another folder with --out")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+            unfinished = Path(folder) / out.name
+            unfinished.mkdir()
+            _write_all(unfinished, dataset, tables, source, top)
+            unfinished.replace(out)
+    except OSError as error:
+        raise RunError(f"cannot write {out} ({error.strerror or error}); make room, or choose another --out") from error
+
+
+def coco_of(dataset: DetectionDataset, images: pl.DataFrame, rows: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Rows of the objects or of the predictions as a COCO data set of the images that they are on."""
+    on_them = images.join(rows.select("image_id").unique(), on="image_id", how="semi", maintain_order="left")
+    categories = zip(dataset.category_ids, dataset.classes, strict=True)
+    return {
+        "images": on_them.select(pl.col("image_id").alias("id"), "file_name", "width", "height").to_dicts(),
+        "annotations": [_annotation(number, row) for number, row in enumerate(rows.iter_rows(named=True), start=1)],
+        "categories": [{"id": category_id, "name": name} for category_id, name in categories],
+    }
+
+
+def _write_all(folder: Path, dataset: DetectionDataset, tables: MinedTables, source: str, top: int | None) -> None:
+    for name in ("images", "objects", "predictions"):
+        getattr(tables, name).write_parquet(folder / f"{name}.parquet")
+    tables.images.select("image_id", "file_name", "weight").write_csv(folder / "image_weights.csv")
+    counts = {}
+    for kind in ("hard_positive", "hard_negative"):
+        rows = tables.hardest(kind.replace("_", " "), top)
+        counts[f"{kind}s"] = len(rows)
+        write_json(folder / f"{kind}s.json", coco_of(dataset, tables.images, rows))
+    sizes = {f"num_{name}": len(getattr(tables, name)) for name in ("images", "objects", "predictions")}
+    where = image_folder(dataset) or "nowhere, since the images are generated"
+    text = README.format(source=source, folder=where, **sizes, **counts)
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _annotation(number: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    x1, y1, x2, y2 = (row[side] for side in ("x1", "y1", "x2", "y2"))
+    return {
+        "id": number,
+        "image_id": row["image_id"],
+        "category_id": row["category_id"],
+        "bbox": [x1, y1, x2 - x1, y2 - y1],
+        "area": (x2 - x1) * (y2 - y1),
+        "iscrowd": 0,
+        **_given(row, ("score", "hardness", "reason", "error")),
+    }
+
+
+def _given(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: row[name] for name in names if row.get(name) is not None}

@@ -1,0 +1,112 @@
+"""`hardmine mine` on results that it did not write, and on thirty that nobody could use."""
+
+import gzip
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+GOOD = {"image_id": 1, "category_id": 2, "bbox": [1, 2, 30, 40], "score": 0.5}
+
+
+def packed(content: bytes) -> bytes:
+    return gzip.compress(content)
+
+
+def records(*changes: object) -> bytes:
+    """Good records, changed."""
+    parts = [GOOD | {"score": 0.25}, *(GOOD | c if isinstance(c, dict) else c for c in changes)]
+    return json.dumps(parts).encode()
+
+
+def without(name: str) -> bytes:
+    return json.dumps([{key: value for key, value in GOOD.items() if key != name}]).encode()
+
+
+BROKEN = {
+    "absent": (None, "cannot be read"),
+    "empty file": (b"", "not valid JSON"),
+    "no record": (b"[]", "no prediction in it"),
+    "truncated": (records()[:-5], "not valid JSON"),
+    "two documents": (records() + records(), "not valid JSON"),
+    "a trailing comma": (b"[1,]", "not valid JSON"),
+    "binary": (b"\x00\x01\xff\xfe" * 9, "not valid JSON"),
+    "not UTF-8": (b'["\xff"]', "not valid JSON"),
+    "an image": (b"\x89PNG\r\n\x1a\n", "not valid JSON"),
+    "deeply nested": (b"[" * 100_000, "not valid JSON"),
+    "too many digits": (b"[" + b"9" * 5000 + b"]", "not valid JSON"),
+    "an object": (b'{"images": []}', "expected a list of COCO results, got dict"),
+    "a number": (b"3", "expected a list of COCO results, got int"),
+    "truncated gzip": (packed(records())[:-12], "cannot be read"),
+    "damaged gzip": (packed(records())[:12] + b"zz" + packed(records())[14:], "cannot be read"),
+    "a record that is a list": (records([1, 2]), "record 1: expected an object"),
+    "a record that is null": (records(None), "record 1: expected an object"),
+    "no score": (without("score"), "record 0: lacks score"),
+    "no box": (without("bbox"), "record 0: lacks bbox"),
+    "an unknown image": (records({"image_id": 99}), "record 1: image_id 99 is not in the ground truth"),
+    "an image by name": (records({"image_id": "a.jpg"}), "record 1: image_id 'a.jpg' is not"),
+    "an image that is true": (records({"image_id": True}), "record 1: image_id True is not"),
+    "an unknown category": (records({"category_id": 0}), "record 1: category_id 0 is not"),
+    "NaN score": (records({"score": float("nan")}), "record 1: score must be a finite number"),
+    "infinite score": (records({"score": float("inf")}), "record 1: score must be a finite number"),
+    "a logit": (records({"score": 3.5}), "record 1: score is 3.5, expected 0 to 1"),
+    "score as text": (records({"score": "0.9"}), "record 1: score must be a finite number"),
+    "negative width": (records({"bbox": [1, 2, -3, 4]}), "record 1: bbox must be finite numbers"),
+    "three sides": (records({"bbox": [1, 2, 3]}), "record 1: bbox must be finite numbers"),
+    "NaN box": (records({"bbox": [1, float("nan"), 3, 4]}), "record 1: bbox must be finite numbers"),
+    "a huge box": (records({"bbox": [1, 2, 1e300, 4]}), "record 1: bbox must be finite numbers"),
+    "a box beyond floats": (records({"bbox": [1, 2, 10**400, 4]}), "record 1: bbox must be finite numbers"),
+    "the same twice": (records({}, {}), "record 2: the same as record 1"),
+}
+
+
+@pytest.fixture
+def few_scenes(monkeypatch):
+    monkeypatch.setattr("hardmine.data.scenes._NUM_IMAGES", {"train": 4, "val": 4})
+
+
+def mine_scenes(hardmine, file: Path, out: Path, *more: str):
+    return hardmine("mine", "--data", "scenes", "--split", "val", "--predictions", str(file), "--out", str(out), *more)
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_results_are_one_line_and_exit_code_2(hardmine, few_scenes, tmp_path, case):
+    content, message = BROKEN[case]
+    file, out = tmp_path / "results.json", tmp_path / "mined"
+    if content is not None:
+        file.write_bytes(content)
+    done = mine_scenes(hardmine, file, out)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.count("\n") == 1
+    assert str(file) in done.err
+    assert message in done.err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("pack", [bytes, packed])
+def test_results_are_mined_and_shown(hardmine, few_scenes, tmp_path, pack):
+    (tmp_path / "results.json").write_bytes(pack(records({"score": 0.75})))
+    done = mine_scenes(hardmine, tmp_path / "results.json", tmp_path / "mined", "--top", "1", "--show")
+    assert done.code == 0, done.err
+    for expected in ("hard positive", "hard negative", "missed", "0.750", "README.md"):
+        assert expected in done.out, expected
+    assert len(pl.read_parquet(tmp_path / "mined/predictions.parquet")) == 2
+    again = mine_scenes(hardmine, tmp_path / "results.json", tmp_path / "mined")
+    assert (again.code, "exists already" in again.err) == (2, True)
+
+
+def test_category_ids_with_gaps_and_images_without_predictions(hardmine, tmp_path, shared):
+    truth = json.loads((shared / "coco128/coco_val2017.json").read_text())
+    file = tmp_path / "results.json.gz"
+    results = [{key: a[key] for key in ("image_id", "category_id", "bbox")} for a in truth["annotations"][:50]]
+    unique = {json.dumps(result): result | {"score": 0.5} for result in results}
+    file.write_bytes(packed(json.dumps(list(unique.values())).encode()))
+    command = ("mine", "--data", str(shared / "coco128/coco_val2017.json"), "--split", "val")
+    done = hardmine(*command, "--predictions", str(file), "--out", str(tmp_path / "mined"))
+    assert done.code == 0, done.err
+    images = pl.read_parquet(tmp_path / "mined/images.parquet")
+    assert len(images) == len(truth["images"])
+    found = pl.read_parquet(tmp_path / "mined/predictions.parquet")
+    assert set(found["category_id"]) == {result["category_id"] for result in results}
+    assert set(found["kind"]) == {"hard positive"}
