@@ -24,6 +24,7 @@ TRAINING_OPTIONS = {
     "data": _option(str, "Data set: a path (COCO, Pascal VOC or YOLO, recognised), or the built-in scenes.", "scenes"),
     "train_split": _option(str, "Split to learn from.", "train"),
     "val_split": _option(str, "Split to measure on.", "val"),
+    "mined": _option(str, "Folder of `hardmine mine`: draw images by how hard they are.", "all alike"),
     "detector": _option(str, "fasterrcnn, retinanet, ssd, ssdlite or fcos.", "fasterrcnn"),
     "backbone": _option(str, "tiny, or any torchvision backbone: mobilenet_v2, resnet18, ...", "tiny"),
     "weights": _option(str, "Initial weights: none, imagenet, coco, or a file.", "none"),

@@ -46,6 +46,7 @@ class TrainingConfig:
     Args:
         data: `scenes`, or the path of a data set.
         train_split, val_split: what to learn from and what to measure on.
+        mined: a folder of `hardmine mine` on the train split: images are drawn by the weights in it; None: all alike.
         detector, backbone, weights: as `hardmine.detectors.build` takes them.
         image_size: shorter side in pixels; None: the detector's own.
         recipe, recipe_options: a name in `RECIPES` and its arguments.
@@ -71,6 +72,7 @@ class TrainingConfig:
     data: str = "scenes"
     train_split: str = "train"
     val_split: str = "val"
+    mined: str | None = None
     detector: str = "fasterrcnn"
     backbone: str = "tiny"
     weights: str = "none"

@@ -26,6 +26,7 @@ from hardmine.training.batches import BatchOrder, derive_seed, training_loader
 from hardmine.training.config import TrainingConfig
 from hardmine.training.folder import refuse_other_config
 from hardmine.training.measure import peak_memory, reset_peak_memory, synchronize
+from hardmine.training.mined import image_weights
 from hardmine.training.optimise import averaged_weights, learning_rate, optimizer_for, set_learning_rate
 from hardmine.training.progress import Reporter
 from hardmine.training.run import make_detector
@@ -66,7 +67,9 @@ class Trainer:
         self.model, self.optimizer = accelerator.prepare(SummedLoss(self.detector), self.optimizer)
         self.average = None if config.ema is None else averaged_weights(self.detector, config.ema)
         self.workers = config.workers if config.workers is not None else (0 if accelerator.device.type == "cpu" else 4)
-        self.order = BatchOrder(len(train_data), config, accelerator.process_index, accelerator.num_processes)
+        weights = None if config.mined is None else image_weights(config.mined, train_data)
+        place = accelerator.process_index, accelerator.num_processes
+        self.order = BatchOrder(len(train_data), config, *place, weights)
         self.loader = training_loader(train_data, config, self.order, self.workers)
         self.rows: list[dict[str, Any]] = []
 
