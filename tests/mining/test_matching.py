@@ -6,6 +6,7 @@ from hypothesis import given, settings, strategies as st
 
 from hardmine.errors import ConfigError, ShapeError
 from hardmine.evaluation import match_predictions
+from hardmine.mining import matching as matching_module
 from hardmine.mining.matching import Detections, Matching, Objects, match
 
 
@@ -60,6 +61,20 @@ def test_it_is_what_a_loop_over_the_predictions_finds(seed, threshold):
             assert matching.taken_by[g] == p
             assert matching.taken_iou[p] == pytest.approx(iou_of(detections.boxes[p], objects.boxes[g], False))
     assert (matching.taken_by >= 0).sum() == (matching.taken >= 0).sum()
+
+
+@pytest.mark.parametrize("pairs_at_a_time", [1, 5])
+@pytest.mark.parametrize("seed", range(5))
+def test_parts_change_nothing(seed, pairs_at_a_time, monkeypatch):
+    objects, detections = scene(seed)
+    whole = match(objects, detections)
+    calls, original = [], matching_module._match_part
+    monkeypatch.setattr(matching_module, "PAIRS_AT_A_TIME", pairs_at_a_time)
+    monkeypatch.setattr(matching_module, "_match_part", lambda *given: calls.append(given) or original(*given))
+    parts = match(objects, detections)
+    assert len(calls) > 1
+    for name in Matching.__slots__:
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -4,8 +4,9 @@ The rules are COCO's, as in `evaluation.matching`: within an image and class, in
 free object with the highest IoU at or over the threshold (of equals the later one). Here at one threshold, without a
 limit to the predictions of an image, and with what stands near each prediction, whether it took it or not.
 
-Images, classes and objects are not looped over: pairs of one image are listed side by side, and predictions of equal
-rank in their image and class choose together. So time and memory grow with the pairs.
+Classes and objects are not looped over, nor images one by one: pairs of one image are listed side by side, as many
+images at a time as have a million pairs, and predictions of equal rank in their image and class choose together. So
+time grows with the pairs, and memory with objects and predictions only.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from numpy.typing import NDArray
 from hardmine.errors import ConfigError, ShapeError
 
 __all__ = ["Detections", "Matching", "Objects", "match"]
+
+PAIRS_AT_A_TIME = 1_000_000
+"""Predictions with an object of their image that are held at once, about: 200 bytes each."""
 
 Numbers = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -43,6 +47,10 @@ class Detections:
     category: Places
     boxes: Numbers
     scores: Numbers
+
+    def only(self, rows: Places) -> "Detections":
+        """Some of them."""
+        return Detections(self.image[rows], self.category[rows], self.boxes[rows], self.scores[rows])
 
     def __post_init__(self) -> None:
         _check("predictions", self.image, self.category, self.boxes, self.scores)
@@ -76,7 +84,32 @@ def match(objects: Objects, detections: Detections, iou: float = 0.5) -> Matchin
     """
     if not 0 < iou <= 1:
         raise ConfigError(f"the IoU threshold must be in (0, 1], got {iou}")
-    pairs = _pairs(objects, detections)
+    order = np.argsort(objects.image, kind="stable")
+    images = objects.image[order]
+    parts = _parts(images, detections.image)
+    taken_by = np.full(len(images), -1)
+    found = [_match_part(objects, order, images, detections.only(part), iou, part, taken_by) for part in parts]
+    back = np.argsort(np.concatenate(parts))
+    columns = (np.concatenate(column)[back] for column in zip(*found, strict=True))
+    taken, taken_iou, own, own_iou, other, other_iou, on_crowd = columns
+    return Matching(taken, taken_iou, taken_by, own, own_iou, other, other_iou, on_crowd)
+
+
+def _parts(images: Places, of_detections: Places) -> list[Places]:
+    """Which predictions to match at a time: those of whole images, with few enough pairs to bound the memory."""
+    order = np.argsort(of_detections, kind="stable")
+    sorted_images = of_detections[order]
+    count = np.searchsorted(images, sorted_images, side="right") - np.searchsorted(images, sorted_images)
+    before = np.cumsum(count + 1) - (count + 1)  # pairs of all predictions before; one more for the prediction itself
+    part = before[np.searchsorted(sorted_images, sorted_images)] // PAIRS_AT_A_TIME
+    return np.split(order, np.flatnonzero(np.diff(part)) + 1)
+
+
+def _match_part(
+    objects: Objects, order: Places, images: Places, detections: Detections, iou: float, part: Places, taken_by: Places
+) -> tuple[np.ndarray, ...]:
+    """The columns of `Matching` for some predictions; `taken_by` is filled in for their images."""
+    pairs = _pairs(objects, order, images, detections)
     same = detections.category[pairs.detection] == objects.category[pairs.object]
     crowd = objects.is_crowd[pairs.object]
     num = len(detections.scores)
@@ -84,9 +117,9 @@ def match(objects: Objects, detections: Detections, iou: float = 0.5) -> Matchin
     other, other_iou = pairs.where(~same & ~crowd).best(num)
     _, in_crowd = pairs.where(same & crowd).best(num)
     candidates = pairs.where(same & ~crowd & (pairs.overlap >= iou))
-    taken, taken_iou, taken_by = _take_turns(candidates, _turn(detections), num, len(objects.category))
+    taken, taken_iou = _take_turns(candidates, _turn(detections), num, part, taken_by)
     on_crowd = (taken < 0) & (in_crowd >= iou)
-    return Matching(taken, taken_iou, taken_by, own, own_iou, other, other_iou, on_crowd)
+    return taken, taken_iou, own, own_iou, other, other_iou, on_crowd
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +148,8 @@ class _Pairs:
         return _spread(best.detection, best.object, num, -1), _spread(best.detection, best.overlap, num, 0.0)
 
 
-def _pairs(objects: Objects, detections: Detections) -> _Pairs:
-    order = np.argsort(objects.image, kind="stable")
-    images = objects.image[order]
+def _pairs(objects: Objects, order: Places, images: Places, detections: Detections) -> _Pairs:
+    """Every prediction with every object of its image, given the objects' order by image and their images in it."""
     start = np.searchsorted(images, detections.image)
     count = np.searchsorted(images, detections.image, side="right") - start
     detection = np.repeat(np.arange(len(count)), count)
@@ -148,18 +180,18 @@ def _turn(detections: Detections) -> Places:
     return _spread(order, place - np.maximum.accumulate(np.where(starts, place, 0)), len(order), 0)
 
 
-def _take_turns(candidates: _Pairs, turn: Places, num: int, num_objects: int) -> tuple[Places, Numbers, Places]:
+def _take_turns(candidates: _Pairs, turn: Places, num: int, places: Places, taken_by: Places) -> tuple[Places, Numbers]:
     """Those whose turn it is choose among the objects that are free; no two of them can want the same."""
-    taken, taken_iou, taken_by = np.full(num, -1), np.zeros(num), np.full(num_objects, -1)
+    taken, taken_iou = np.full(num, -1), np.zeros(num)
     candidates = candidates.ordered(turn[candidates.detection])
     turns = turn[candidates.detection]
     ends = np.flatnonzero(np.append(turns[1:] != turns[:-1], True)[: len(turns)]) + 1
     for start, end in zip([0, *ends[:-1]], ends, strict=False):
-        part = candidates.where(np.arange(start, end))
-        chosen = part.where(taken_by[part.object] < 0).last_of_each()
+        choosing = candidates.where(np.arange(start, end))
+        chosen = choosing.where(taken_by[choosing.object] < 0).last_of_each()
         taken[chosen.detection], taken_iou[chosen.detection] = chosen.object, chosen.overlap
-        taken_by[chosen.object] = chosen.detection
-    return taken, taken_iou, taken_by
+        taken_by[chosen.object] = places[chosen.detection]
+    return taken, taken_iou
 
 
 def _spread(places: Places, values: np.ndarray, num: int, blank: float) -> np.ndarray:
