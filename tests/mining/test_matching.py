@@ -66,7 +66,7 @@ def test_it_is_what_a_loop_over_the_predictions_finds(seed, threshold):
 @pytest.mark.parametrize("pairs_at_a_time", [1, 5])
 @pytest.mark.parametrize("seed", range(5))
 def test_parts_change_nothing(seed, pairs_at_a_time, monkeypatch):
-    objects, detections = scene(seed)
+    objects, detections = scene(seed, images=4, most=60)
     whole = match(objects, detections)
     calls, original = [], matching_module._match_part
     monkeypatch.setattr(matching_module, "PAIRS_AT_A_TIME", pairs_at_a_time)
