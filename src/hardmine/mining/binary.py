@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -22,6 +22,8 @@ class BinaryMiner(ClassifierMixin, BaseEstimator):
     it was last fitted on, ``history_`` what happened in each round.
     """
 
+    estimator: Any
+    initial_negatives: int | None
     estimator_: Any
     classes_: NDArray[Any]
     working_set_: Places
@@ -56,6 +58,25 @@ class BinaryMiner(ClassifierMixin, BaseEstimator):
                 f"got {len(self.classes_)} class{'es' * (len(self.classes_) != 1)}: {self.classes_.tolist()}"
             )
         return X, y == self.classes_[1]
+
+    def _default_estimator(self) -> Any:
+        """What is trained where no estimator was given."""
+        raise NotImplementedError
+
+    def _num_initial(self, num_positives: int) -> int:
+        return num_positives if self.initial_negatives is None else self.initial_negatives
+
+    def _check_initial(self) -> None:
+        if self.initial_negatives is not None and self.initial_negatives < 1:
+            raise ConfigError(
+                f"{type(self).__name__} needs initial_negatives >= 1 or None, got {self.initial_negatives}"
+            )
+
+    def _train(self, X: NDArray[Any], positive: NDArray[np.bool_], rows: Places) -> None:
+        """Fits the estimator anew on some rows."""
+        self.estimator_ = clone(self._default_estimator() if self.estimator is None else self.estimator)
+        self.estimator_.fit(X[rows], positive[rows])
+        self.working_set_ = rows
 
     def _score(self, X: NDArray[Any]) -> NDArray[Any]:
         """By the estimator's decision function, or its probability of the positive class above one half."""

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.svm import LinearSVC
 from sklearn.utils import check_random_state
 
@@ -52,14 +51,12 @@ class FalsePositiveBootstrap(BinaryMiner):
         """Trains on features (n, d) with labels (n,)."""
         X, positive = self._checked(X, y)
         self._check_arguments()
-        num = positive.sum() if self.initial_negatives is None else self.initial_negatives
+        num = self._num_initial(int(positive.sum()))
         chosen = positive.copy()
-        chosen[some_of(np.flatnonzero(~positive), int(num), check_random_state(self.random_state))] = True
+        chosen[some_of(np.flatnonzero(~positive), num, check_random_state(self.random_state))] = True
         self.history_ = []
         for number in range(self.rounds + 1):
-            self.estimator_ = clone(LinearSVC(random_state=0) if self.estimator is None else self.estimator)
-            self.estimator_.fit(X[chosen], positive[chosen])
-            self.working_set_ = np.flatnonzero(chosen)
+            self._train(X, positive, np.flatnonzero(chosen))
             score = np.where(chosen, -np.inf, self._score(X))
             false = np.flatnonzero(score > 0)
             self.history_.append({"negatives": int((chosen & ~positive).sum()), "false_positives_outside": len(false)})
@@ -69,11 +66,12 @@ class FalsePositiveBootstrap(BinaryMiner):
                 break
         return self
 
+    def _default_estimator(self) -> LinearSVC:
+        return LinearSVC(random_state=0)
+
     def _check_arguments(self) -> None:
-        if self.rounds < 0 or (self.initial_negatives is not None and self.initial_negatives < 1):
-            raise ConfigError(
-                f"FalsePositiveBootstrap needs rounds >= 0 and initial_negatives >= 1 or None, got {self.rounds}, "
-                f"{self.initial_negatives}"
-            )
+        self._check_initial()
+        if self.rounds < 0:
+            raise ConfigError(f"FalsePositiveBootstrap needs rounds >= 0, got {self.rounds}")
         if self.max_added is not None and self.max_added < 1:
             raise ConfigError(f"FalsePositiveBootstrap needs max_added >= 1 or None, got {self.max_added}")

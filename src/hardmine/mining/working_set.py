@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 from sklearn.svm import LinearSVC
 from sklearn.utils import check_random_state, gen_batches
 
@@ -66,9 +65,8 @@ class WorkingSetMiner(BinaryMiner):
         X, positive = self._checked(X, y)
         limit = self._limit(positive)
         negatives, positives = np.flatnonzero(~positive), np.flatnonzero(positive)
-        num = len(positives) if self.initial_negatives is None else self.initial_negatives
         room = limit - len(positives)
-        cached = some_of(negatives, min(num, room), check_random_state(self.random_state))
+        cached = some_of(negatives, min(self._num_initial(len(positives)), room), check_random_state(self.random_state))
         self.history_, new = [], negatives
         for _ in range(self.max_rounds):
             self._train(X, positive, np.sort(np.concatenate([positives, cached])))
@@ -89,8 +87,7 @@ class WorkingSetMiner(BinaryMiner):
                 f"WorkingSetMiner needs margin > 0, slack >= 0, max_rounds >= 1 and chunk_size >= 1, got "
                 f"{self.margin}, {self.slack}, {self.max_rounds}, {self.chunk_size}"
             )
-        if self.initial_negatives is not None and self.initial_negatives < 1:
-            raise ConfigError(f"WorkingSetMiner needs initial_negatives >= 1 or None, got {self.initial_negatives}")
+        self._check_initial()
         limit = len(positive) if self.cache_size is None else self.cache_size
         if limit <= positive.sum():
             raise ConfigError(
@@ -99,11 +96,8 @@ class WorkingSetMiner(BinaryMiner):
             )
         return limit
 
-    def _train(self, X: NDArray[Any], positive: NDArray[np.bool_], rows: Places) -> None:
-        default = LinearSVC(loss="squared_hinge", dual=False, tol=1e-8, max_iter=10_000)  # pyright: ignore[reportArgumentType]
-        self.estimator_ = clone(default if self.estimator is None else self.estimator)
-        self.estimator_.fit(X[rows], positive[rows])
-        self.working_set_ = rows
+    def _default_estimator(self) -> LinearSVC:
+        return LinearSVC(loss="squared_hinge", dual=False, tol=1e-8, max_iter=10_000)  # pyright: ignore[reportArgumentType]
 
     def _by_chunks(self, X: NDArray[Any], rows: Places) -> NDArray[Any]:
         parts = gen_batches(len(rows), self.chunk_size)
