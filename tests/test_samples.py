@@ -1,5 +1,7 @@
 """Padding, labels, and what a method is shown."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -41,6 +43,20 @@ def test_boxes_and_labels_of_an_assignment(ground_truth):
     assignment = Assignment(torch.tensor([[1, BACKGROUND, 0], [IGNORE, BACKGROUND, IGNORE]]), torch.zeros(2, 3))
     assert ground_truth.labels_of(assignment).tolist() == [[0, BACKGROUND, 2], [IGNORE, BACKGROUND, IGNORE]]
     assert ground_truth.boxes_of(assignment)[0, [0, 2]].tolist() == [[4, 5, 6, 7], [0, 1, 2, 3]]
+
+
+def test_positives_count_as_much_as_their_object(ground_truth):
+    assignment = Assignment(torch.tensor([[1, BACKGROUND, 0], [IGNORE, BACKGROUND, IGNORE]]), torch.zeros(2, 3))
+    selected = torch.tensor([[1.0, 3.0, 2.0], [0.0, 1.0, 0.0]])
+    weighted = replace(ground_truth, weights=torch.tensor([[0.5, 0.25], [9.0, 9.0]]))
+    assert weighted.weigh(selected, assignment).tolist() == [[0.25, 3.0, 1.0], [0.0, 1.0, 0.0]]
+    assert ground_truth.weigh(selected, assignment) is selected
+
+
+def test_weights_are_padded():
+    boxes, labels = [torch.ones(1, 4), torch.ones(2, 4)], [torch.zeros(1).long(), torch.zeros(2).long()]
+    padded = GroundTruth.from_lists(boxes, labels, weights=[torch.tensor([0.5]), torch.tensor([1.0, 2.0])])
+    assert padded.weights.tolist() == [[0.5, 0.0], [1.0, 2.0]]
 
 
 def test_an_assignment_says_what_each_sample_is():

@@ -48,18 +48,24 @@ class GroundTruth:
     boxes: (B, G, 4) xyxy pixels.  labels: (B, G) int64 in 0..C-1.  is_object: (B, G) bool, False in padding.
     ignore_regions: (B, R, 4), crowds and "difficult" objects: neither object nor background; padded with empty boxes,
     R = 0 where the batch has none.
+    weights: (B, G), how much each object counts: a factor of the w of its positives; None: 1 each.
     """
 
     boxes: Tensor
     labels: Tensor
     is_object: Tensor
     ignore_regions: Tensor
+    weights: Tensor | None = None
 
     @classmethod
     def from_lists(
-        cls, boxes: Sequence[Tensor], labels: Sequence[Tensor], ignore_regions: Sequence[Tensor] | None = None
+        cls,
+        boxes: Sequence[Tensor],
+        labels: Sequence[Tensor],
+        ignore_regions: Sequence[Tensor] | None = None,
+        weights: Sequence[Tensor] | None = None,
     ) -> "GroundTruth":
-        """Pads one (G_b, 4), one (G_b,) and, where there are any, one (R_b, 4) tensor an image.
+        """Pads one (G_b, 4), one (G_b,) and, where there are any, one (R_b, 4) and one (G_b,) tensor an image.
 
         Raises: ShapeError: shapes that do not belong together.
         """
@@ -73,6 +79,7 @@ class GroundTruth:
             ignore_regions=boxes[0].new_zeros(len(boxes), 0, 4)
             if ignore_regions is None
             else _pad(ignore_regions, max(len(regions) for regions in ignore_regions)),
+            weights=None if weights is None else _pad(weights, columns),
         )
 
     def boxes_of(self, assignment: "Assignment") -> Tensor:
@@ -84,6 +91,13 @@ class GroundTruth:
         """The class each sample should predict, (B, N) in 0..C-1, BACKGROUND or IGNORE."""
         labels = self.labels.gather(1, assignment.matched_gt.clamp_min(0))
         return torch.where(assignment.is_positive, labels, assignment.matched_gt)
+
+    def weigh(self, selected: Tensor, assignment: "Assignment") -> Tensor:
+        """What the sampling says of each sample, (B, N), times the weight of its object where it has one."""
+        if self.weights is None:
+            return selected
+        weights = self.weights.gather(1, assignment.matched_gt.clamp_min(0)).to(selected.dtype)
+        return torch.where(assignment.is_positive, selected * weights, selected)
 
 
 @dataclass(frozen=True, slots=True)

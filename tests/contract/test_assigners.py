@@ -87,7 +87,8 @@ def test_padded_objects_change_nothing(assigner, anchors, ground_truth, levels, 
 def test_a_batch_equals_its_images_one_by_one(assigner, anchors, ground_truth, levels, predictions):
     together = assigner(anchors, ground_truth, levels=levels, predictions=predictions)
     for b in range(len(anchors)):
-        own = GroundTruth(*(getattr(ground_truth, name)[b : b + 1] for name in GroundTruth.__slots__))
+        fields = (getattr(ground_truth, name) for name in GroundTruth.__slots__)
+        own = GroundTruth(*(field if field is None else field[b : b + 1] for field in fields))
         said = Predictions(predictions.boxes[b : b + 1], predictions.scores[b : b + 1])
         alone = assigner(anchors[b : b + 1], own, levels=levels, predictions=said)
         assert torch.equal(alone.matched_gt[0], together.matched_gt[b])

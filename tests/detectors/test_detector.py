@@ -85,6 +85,30 @@ def test_targets_without_iscrowd_have_no_crowds(detector, make_batch):
     torch.testing.assert_close(detector(images, targets), without)
 
 
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_a_weight_that_is_none_is_named(weight, detector, make_batch):
+    images, targets = make_batch(detector.label_offset)
+    targets[2]["weights"] = torch.ones(6)
+    targets[2]["weights"][4] = weight
+    with pytest.raises(ConfigError, match=r"image 2 of the batch, object 4: got .* expected a finite weight"):
+        detector(images, targets)
+
+
+def test_objects_of_targets_without_weights_count_once(detector, make_batch):
+    images, targets = make_batch(detector.label_offset)
+    torch.manual_seed(1)
+    without = detector(images, targets)
+    targets[0]["weights"] = torch.ones(3)
+    torch.manual_seed(1)
+    torch.testing.assert_close(detector(images, targets), without)
+
+
+def test_a_crowd_has_no_weight_of_its_own(detector, make_batch):
+    _, targets = make_batch(detector.label_offset, (3, 0))
+    targets[0]["iscrowd"], targets[0]["weights"] = torch.tensor([0, 1, 0]), torch.tensor([0.5, 7.0, 2.0])
+    assert detector._ground_truth(targets).weights[0].tolist() == [0.5, 2.0]
+
+
 def test_freezing_survives_a_change_of_mode(detector):
     parameter = next(detector.model.parameters()).requires_grad_(False)
     detector.eval().train()

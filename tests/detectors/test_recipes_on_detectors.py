@@ -76,6 +76,23 @@ def test_images_without_objects_teach_the_background(name, model, make_batch):
     assert (gradient > 0) == teaches
 
 
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_an_object_without_weight_teaches_no_box(name, model, make_batch):
+    """And one with weight does: the factor reaches the w of every recipe."""
+    kind = kind_of(model)
+    if kind in REFUSED.get(name, ()):
+        return  # see above
+    detector = wrap(model, RECIPES[name]()).train()
+    images, targets = make_batch(detector.label_offset, (2, 3))
+    box_loss = "loss_box_reg" if kind == "fasterrcnn" else "bbox_regression"
+    losses = {}
+    for weight in (0.0, 1.0):
+        weighted = [target | {"weights": torch.full((len(target["boxes"]),), weight)} for target in targets]
+        losses[weight] = float(detector(images, weighted)[box_loss].detach())
+    assert losses[0.0] == 0
+    assert losses[1.0] > 0
+
+
 @pytest.mark.parametrize("name", ["random", "ohem_mmdet"])
 def test_bfloat16_autocast_gives_float32_losses_near_those_without(name, model, make_batch):
     detector = wrap(model, RECIPES[name]()).train()

@@ -22,8 +22,10 @@ def _option(kind: Any, help_text: str, default: str) -> Any:
 
 TRAINING_OPTIONS = {
     "data": _option(str, "Data set: a path (COCO, Pascal VOC or YOLO, recognised), or the built-in scenes.", "scenes"),
+    "images": _option(str, "Folder of the images, if not beside a COCO file.", "beside the file"),
     "train_split": _option(str, "Split to learn from.", "train"),
     "val_split": _option(str, "Split to measure on.", "val"),
+    "fold": _option(str, "1/3: hold the first of 3 parts of the train split out, measure on it.", "none"),
     "mined": _option(str, "Folder of `hardmine mine`: draw images by how hard they are.", "all alike"),
     "detector": _option(str, "fasterrcnn, retinanet, ssd, ssdlite or fcos.", "fasterrcnn"),
     "backbone": _option(str, "tiny, or any torchvision backbone: mobilenet_v2, resnet18, ...", "tiny"),

@@ -6,6 +6,7 @@ scenes = open_scenes("train", label_errors=0.1)         generated, with the trut
 """
 
 from hardmine.data.checking import BoxSizes, CheckReport, SplitReport, check
+from hardmine.data.derived import DerivedDataset, Fold, hold_out
 from hardmine.data.label_errors import PlantedError
 from hardmine.data.opening import available_splits, open_dataset
 from hardmine.data.problems import Problem
@@ -16,7 +17,9 @@ from hardmine.data.transforms import TrainingTransform, collate, training_transf
 __all__ = [
     "BoxSizes",
     "CheckReport",
+    "DerivedDataset",
     "DetectionDataset",
+    "Fold",
     "ImageRecord",
     "PlantedError",
     "Problem",
@@ -26,6 +29,7 @@ __all__ = [
     "available_splits",
     "check",
     "collate",
+    "hold_out",
     "open_dataset",
     "open_scenes",
     "training_transform",

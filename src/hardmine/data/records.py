@@ -35,6 +35,7 @@ class ImageRecord:
     labels: np.ndarray  # (n,) int64, 0..C-1
     is_crowd: np.ndarray  # (n,) bool, neither object nor background
     areas: np.ndarray | None = None  # (n,) float32, the file's own (COCO: of the mask); None: those of the boxes
+    weights: np.ndarray | None = None  # (n,) float32, how much each object counts in training; None: 1 each
     orientation: int = 1  # the EXIF orientation to apply when the file is decoded
 
     def object_areas(self) -> np.ndarray:
@@ -70,15 +71,14 @@ class DetectionDataset(torch.utils.data.Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Any]]:
         """Image (3, H, W) uint8 and its target: boxes (n, 4) float32, labels (n,) int64, iscrowd (n,) bool, image_id.
 
+        Where the objects have weights, also these, (n,) float32.
         Raises: DataError: the image file cannot be decoded.
         """
         record = self.records[index]
-        return torch.from_numpy(self.pixels(index)).permute(2, 0, 1).contiguous(), {
-            "boxes": torch.from_numpy(record.boxes.copy()),
-            "labels": torch.from_numpy(record.labels.copy()),
-            "iscrowd": torch.from_numpy(record.is_crowd.copy()),
-            "image_id": record.image_id,
-        }
+        arrays = {"boxes": record.boxes, "labels": record.labels, "iscrowd": record.is_crowd, "weights": record.weights}
+        target = {name: torch.from_numpy(array.copy()) for name, array in arrays.items() if array is not None}
+        image = torch.from_numpy(self.pixels(index)).permute(2, 0, 1).contiguous()
+        return image, target | {"image_id": record.image_id}
 
     def pixels(self, index: int) -> np.ndarray:
         """The image as (H, W, 3) uint8. Raises: DataError: the file cannot be decoded, or changed since it was read."""

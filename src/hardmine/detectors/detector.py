@@ -20,7 +20,8 @@ class Detector(nn.Module, ABC):
     """A detector under a recipe: ``(images, targets) -> dict of losses`` in training mode, the model itself in eval.
 
     Images are (3, H, W) floats in [0, 1], targets the framework's own dicts with its own labels: ``boxes`` (G, 4) and
-    ``labels`` (G,), and optionally ``iscrowd`` (G,), objects that are neither to be found nor background.
+    ``labels`` (G,), and optionally ``iscrowd`` (G,), objects that are neither to be found nor background, and
+    ``weights`` (G,), how much each object counts (a listwise loss has no weights: there only 0 makes a difference).
     The model's parameters, its state_dict and its inference stay as they are: it is `model`.
     """
 
@@ -60,12 +61,14 @@ class Detector(nn.Module, ABC):
         boxes = [target["boxes"] for target in targets]
         labels = [target["labels"].long() - self.label_offset for target in targets]
         crowd = [_crowd(target) for target in targets]
+        weights = _weights(targets)
         regions = None
         if torch.cat(crowd).any():  # rare; without it no box has to be picked out
             regions = [box[is_crowd] for box, is_crowd in zip(boxes, crowd, strict=True)]
             boxes = [box[~is_crowd] for box, is_crowd in zip(boxes, crowd, strict=True)]
             labels = [label[~is_crowd] for label, is_crowd in zip(labels, crowd, strict=True)]
-        ground_truth = GroundTruth.from_lists(boxes, labels, regions)
+            weights = weights and [weight[~is_crowd] for weight, is_crowd in zip(weights, crowd, strict=True)]
+        ground_truth = GroundTruth.from_lists(boxes, labels, regions, weights)
         self._check_values(ground_truth)
         return ground_truth
 
@@ -74,17 +77,27 @@ class Detector(nn.Module, ABC):
         boxes, labels, is_object = ground_truth.boxes, ground_truth.labels, ground_truth.is_object
         empty = ~(boxes[..., 2:] > boxes[..., :2]).all(-1) & is_object  # NaN included
         unknown = ((labels < 0) | (labels >= self.num_classes)) & is_object
-        if not (empty | unknown).any():
+        weights = torch.ones_like(boxes[..., 0]) if ground_truth.weights is None else ground_truth.weights
+        unweighable = ~((weights >= 0) & (weights < torch.inf)) & is_object
+        if not (empty | unknown | unweighable).any():
             return
         for mask, values, expected in (
             (empty, boxes, "x2 > x1 and y2 > y1 after resizing; leave empty boxes out"),
             (unknown, labels + self.label_offset,
              f"a label from {self.label_offset} to {self.num_classes + self.label_offset - 1}"),
+            (unweighable, weights, "a finite weight of at least 0"),
         ):  # fmt: skip
             for b, g in mask.nonzero().tolist()[:1]:
                 raise ConfigError(
                     f"image {b} of the batch, object {g}: got {values[b, g].tolist()}, expected {expected}"
                 )
+
+
+def _weights(targets: Targets) -> list[Tensor] | None:
+    """What the targets say, 1 for the objects of those that say nothing; None where none does."""
+    if not any("weights" in target for target in targets):
+        return None
+    return [target.get("weights", torch.ones_like(target["boxes"][:, 0])) for target in targets]
 
 
 def _crowd(target: Mapping[str, Tensor]) -> Tensor:

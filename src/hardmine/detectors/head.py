@@ -147,6 +147,7 @@ class Head(nn.Module):
         losses, samples = self.look(output, ground_truth, assignment, boxes)
         if selected is None:
             selected = self.choose(samples)
+        selected = ground_truth.weigh(selected, assignment)
         kept = samples.keep(selected > 0)
         return HeadLosses(*self.reduce(losses, kept, selected), kept, selected)
 

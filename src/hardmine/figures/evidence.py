@@ -13,13 +13,13 @@ from torch import Tensor
 from hardmine.data import open_dataset
 from hardmine.detectors import wrap
 from hardmine.detectors.head import Head
-from hardmine.errors import DataError
 from hardmine.recipes import HeadTraits, Recipe, Slot
 from hardmine.recipes.recipe import BEYOND_RPN
 from hardmine.samples import Evidence, Samples
 from hardmine.sampling import Sampling
 from hardmine.training import LoadedRun, load_run
 from hardmine.training.batches import BatchOrder, training_loader
+from hardmine.training.data import open_split
 from hardmine.training.trainer import SummedLoss
 
 __all__ = ["Pulls", "TrainedRun", "open_run"]
@@ -88,15 +88,14 @@ def open_run(run: Path, data: str | None = None, split: str | None = None) -> Tr
     loaded = load_run(run)
     config = loaded.config
     if data is None:
-        data, split = config.data, split or config.train_split
-    dataset = open_dataset(data, split, classes=loaded.classes)
-    if len(dataset) == 0:
-        raise DataError(f"{data}: split {dataset.split} has no images to look at")
+        dataset = open_split(config, split or config.train_split, loaded.classes)
+    else:
+        dataset = open_dataset(data, split, classes=loaded.classes)
     loader = training_loader(dataset, config, BatchOrder(len(dataset), config, rank=0, num_processes=1), workers=0)
     with _same_randomness():
         batches = list(islice(loader, MOST_BATCHES))
     number = sum(len(images) for images, _ in batches)
-    source = f"{number} images of {Path(data).name} ({dataset.split}); {config.detector} of run {run.resolve().name}"
+    source = f"{number} images of {dataset.name} ({dataset.split}); {config.detector} of run {run.resolve().name}"
     return TrainedRun(loaded, batches, source)
 
 

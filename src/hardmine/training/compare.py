@@ -19,7 +19,7 @@ from typing import Any
 
 from accelerate import PartialState
 
-from hardmine.data import DetectionDataset, open_dataset
+from hardmine.data import DetectionDataset
 from hardmine.data.scenes import Scenes
 from hardmine.errors import ConfigError, DataError, EvidenceError, RunError
 from hardmine.evaluation import (
@@ -35,6 +35,7 @@ from hardmine.evaluation import (
 from hardmine.evaluation.look_alikes import MATCHED_RECALL
 from hardmine.recipes import RECIPES
 from hardmine.training.config import TrainingConfig
+from hardmine.training.data import open_training_data
 from hardmine.training.files import write_atomically, write_json
 from hardmine.training.loop import RunResult, train
 from hardmine.training.run import make_detector
@@ -188,10 +189,9 @@ def every_recipe(config: TrainingConfig) -> list[RecipeChoice]:
 
 
 def _checked_data(config: TrainingConfig) -> DetectionDataset:
-    train_data = open_dataset(config.data, config.train_split)
-    val_data = open_dataset(config.data, config.val_split, classes=train_data.classes)
+    _, val_data = open_training_data(config)
     if all(record.is_crowd.all() for record in val_data.records):
-        raise DataError(f"{config.data}, split {config.val_split}: no labelled object, so there is no AP to compare")
+        raise DataError(f"{config.data}, split {val_data.split}: no labelled object, so there is no AP to compare")
     return val_data
 
 

@@ -45,7 +45,9 @@ class TrainingConfig:
 
     Args:
         data: `scenes`, or the path of a data set.
+        images: the folder of the images, for COCO files that do not lie beside them.
         train_split, val_split: what to learn from and what to measure on.
+        fold: "1/3": hold the first of three parts of the train split out, and measure on it instead.
         mined: a folder of `hardmine mine` on the train split: images are drawn by the weights in it; None: all alike.
         detector, backbone, weights: as `hardmine.detectors.build` takes them.
         image_size: shorter side in pixels; None: the detector's own.
@@ -70,8 +72,10 @@ class TrainingConfig:
     """
 
     data: str = "scenes"
+    images: str | None = None
     train_split: str = "train"
     val_split: str = "val"
+    fold: str | None = None
     mined: str | None = None
     detector: str = "fasterrcnn"
     backbone: str = "tiny"
@@ -140,6 +144,11 @@ class TrainingConfig:
         """Probabilities of a left-right and an upside-down flip."""
         usual = 0.0 if self.data == SCENES else 0.5
         return usual if self.flip_horizontal is None else self.flip_horizontal, self.flip_vertical
+
+    @property
+    def measured_split(self) -> str:
+        """The name of the split that is measured on."""
+        return self.val_split if self.fold is None else "held_out"
 
     def steps_per_epoch(self, num_images: int, num_processes: int) -> int:
         """Optimiser steps until every image was seen; the last batch is filled up from the start of the order."""

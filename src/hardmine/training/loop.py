@@ -10,10 +10,11 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from hardmine.data import DetectionDataset, open_dataset
+from hardmine.data import DetectionDataset
 from hardmine.errors import ConfigError
 from hardmine.evaluation import Metrics, evaluate_predictions
 from hardmine.training.config import TrainingConfig
+from hardmine.training.data import open_training_data
 from hardmine.training.files import write_json
 from hardmine.training.folder import RunFolder
 from hardmine.training.measure import environment
@@ -42,7 +43,7 @@ class RunResult:
     @property
     def predictions(self) -> Path:
         """COCO results on the validation split."""
-        return self.folder.predictions(self.config.val_split)
+        return self.folder.predictions(self.config.measured_split)
 
     @property
     def seconds_per_step(self) -> float:
@@ -69,8 +70,7 @@ def train(config: TrainingConfig, out: Path | str, *, resume: bool = False, prog
         RunError: `out` holds something else or a checkpoint that does not fit; a full disk; a loss that is not finite.
     """
     accelerator = _accelerator(config)
-    train_data = open_dataset(config.data, config.train_split)
-    val_data = open_dataset(config.data, config.val_split, classes=train_data.classes)
+    train_data, val_data = open_training_data(config)
     if accelerator.is_main_process:
         _warn_of_problems(train_data, val_data)
     trainer = Trainer(config, accelerator, train_data)
@@ -152,7 +152,7 @@ def _evaluate(folder: RunFolder, trainer: Trainer, val_data: DetectionDataset, r
         watch=reporter.evaluating,
     )
     if trainer.accelerator.is_main_process:
-        write_json(folder.predictions(trainer.config.val_split), predictions)
+        write_json(folder.predictions(trainer.config.measured_split), predictions)
     return evaluate_predictions(val_data.coco_ground_truth(), predictions)
 
 

@@ -16,6 +16,7 @@ from hardmine.evaluation import Metrics, evaluate_predictions
 from hardmine.recipes import RECIPES, Recipe
 from hardmine.training import checkpoint
 from hardmine.training.config import TrainingConfig
+from hardmine.training.data import open_split, open_training_data
 from hardmine.training.files import write_json
 from hardmine.training.folder import RunFolder
 from hardmine.training.predict import predict
@@ -121,9 +122,12 @@ def predict_run(run: Path | str, data: str | Path | None, split: str | None, out
 
 
 def _open_data(loaded: LoadedRun, data: str | Path | None, split: str | None) -> DetectionDataset:
-    if data is None:
-        data, split = loaded.config.data, split or loaded.config.val_split
-    return open_dataset(data, split, classes=loaded.classes)
+    config = loaded.config
+    if data is not None:
+        return open_dataset(data, split, classes=loaded.classes)
+    if split in (None, config.measured_split):
+        return open_training_data(config)[1]
+    return open_split(config, split, loaded.classes)
 
 
 def _predict(loaded: LoadedRun, dataset: DetectionDataset) -> list[dict[str, Any]]:

@@ -1,0 +1,60 @@
+"""A data set made of another: some of its images, or its images with other objects on them.
+
+Pixels stay with the parent; nothing is copied and nothing is decoded twice.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hardmine.data.records import DetectionDataset, ImageRecord
+from hardmine.errors import ConfigError, DataError
+
+__all__ = ["DerivedDataset", "Fold", "hold_out"]
+
+
+class DerivedDataset(DetectionDataset):
+    """Records on the images of a parent: `records[i]` describes image `places[i]` of it, under any id."""
+
+    def __init__(self, parent: DetectionDataset, split: str, places: Sequence[int], records: Sequence[ImageRecord]):
+        self.parent, self.places = parent, tuple(places)
+        super().__init__(parent.name, split, parent.classes, parent.category_ids, records, parent.problems)
+
+    def pixels(self, index: int) -> np.ndarray:
+        return self.parent.pixels(self.places[index])
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One of ``of`` parts, all but equally large, that together are the whole; `number` counts from 1."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Fold":
+        """Reads "2/3", the second of three parts. Raises: ConfigError: it is no such text, or there is no such part."""
+        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+        number, of = map(int, found.groups()) if found else (0, 0)
+        if not 1 <= number <= of or of < 2:
+            raise ConfigError(f"a fold is written as 1/3, the first of three parts of at least two; got {text!r}")
+        return cls(number, of)
+
+
+def hold_out(dataset: DetectionDataset, fold: Fold) -> tuple[DetectionDataset, DetectionDataset]:
+    """The data set without a fold, and the fold: images are dealt out at random, and always in the same way.
+
+    Raises: DataError: fewer images than folds.
+    """
+    if len(dataset) < fold.of:
+        raise DataError(f"{dataset.name}, split {dataset.split!r}: {len(dataset)} images cannot make {fold.of} folds")
+    part = np.random.default_rng(0).permutation(len(dataset)) % fold.of + 1
+    is_held = part == fold.number
+    return _some(dataset, ~is_held, dataset.split), _some(dataset, is_held, "held_out")
+
+
+def _some(dataset: DetectionDataset, chosen: np.ndarray, split: str) -> DetectionDataset:
+    places = np.flatnonzero(chosen).tolist()
+    return DerivedDataset(dataset, split, places, [dataset.records[place] for place in places])

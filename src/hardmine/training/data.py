@@ -1,0 +1,29 @@
+"""What a configuration says to learn from, and what to measure on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hardmine.data import DetectionDataset, Fold, hold_out, open_dataset
+from hardmine.training.config import TrainingConfig
+
+__all__ = ["open_split", "open_training_data"]
+
+
+def open_training_data(config: TrainingConfig) -> tuple[DetectionDataset, DetectionDataset]:
+    """Both data sets, with the same classes in the same order; with a fold, both are of the training split.
+
+    Raises: ConfigError, DataError: a configuration or a data set that cannot be used.
+    """
+    train_data = open_split(config, config.train_split)
+    if config.fold is not None:
+        return hold_out(train_data, Fold.parse(config.fold))
+    return train_data, open_split(config, config.val_split, train_data.classes)
+
+
+def open_split(config: TrainingConfig, split: str | None, classes: Sequence[str] | None = None) -> DetectionDataset:
+    """A split of the configuration's data, whole; with the classes in this order, where it is given.
+
+    Raises: DataError: it cannot be used.
+    """
+    images = None if config.images is None else Path(config.images)
+    return open_dataset(config.data, split, classes=classes, images=images)

@@ -1,0 +1,56 @@
+"""Parts of a data set as data sets of their own."""
+
+import numpy as np
+import pytest
+
+from hardmine.data import Fold, hold_out, open_scenes
+from hardmine.errors import ConfigError, DataError
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return open_scenes("train", num_images=7)
+
+
+def ids(dataset):
+    return [record.image_id for record in dataset.records]
+
+
+def test_folds_are_the_whole_each_image_once(scenes):
+    held = [hold_out(scenes, Fold(number, 3))[1] for number in (1, 2, 3)]
+    assert sorted(image_id for fold in held for image_id in ids(fold)) == ids(scenes)
+    assert sorted(map(len, held)) == [2, 2, 3]
+
+
+def test_a_fold_and_the_rest_are_apart_and_the_same_each_time(scenes):
+    rest, held = hold_out(scenes, Fold(2, 3))
+    assert sorted(ids(rest) + ids(held)) == ids(scenes)
+    again, held_again = hold_out(scenes, Fold(2, 3))
+    assert (ids(again), ids(held_again)) == (ids(rest), ids(held))
+    assert (rest.split, held.split) == ("train", "held_out")
+
+
+def test_images_and_objects_are_the_parents(scenes):
+    _, held = hold_out(scenes, Fold(1, 3))
+    assert ids(held) != [1, 2, 3]  # otherwise the next lines would not see a wrong place
+    for index, image_id in enumerate(ids(held)):
+        np.testing.assert_array_equal(held.pixels(index), scenes.pixels(image_id - 1))
+        image, target = held[index]
+        assert image.shape == (3, 128, 128)
+        assert target["boxes"].numpy().tolist() == scenes.records[image_id - 1].boxes.tolist()
+    assert held.classes == scenes.classes
+
+
+@pytest.mark.parametrize("text", ["", "1", "0/3", "4/3", "1/1", "1/3/3", "-1/3", "a/b", "1/9999999"])
+def test_what_is_no_fold_is_refused(text):
+    with pytest.raises(ConfigError, match="a fold is written as 1/3"):
+        Fold.parse(text)
+
+
+def test_a_fold_is_read():
+    assert Fold.parse("2/3") == Fold(2, 3)
+
+
+def test_more_folds_than_images_are_refused(scenes):
+    with pytest.raises(DataError, match="7 images cannot make 8 folds"):
+        hold_out(scenes, Fold(1, 8))

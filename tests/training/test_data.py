@@ -1,0 +1,46 @@
+"""What a configuration says to learn from, and to measure on."""
+
+import json
+import shutil
+
+import pytest
+
+from hardmine.data import open_dataset
+from hardmine.errors import ConfigError
+from hardmine.training import evaluate_run, train
+from hardmine.training.data import open_training_data
+
+
+def ids(dataset):
+    return {record.image_id for record in dataset.records}
+
+
+def test_without_a_fold_both_splits_are_opened(small):
+    config = small()
+    train_data, val_data = open_training_data(config)
+    assert (train_data.split, val_data.split) == (config.train_split, config.val_split)
+
+
+def test_a_fold_is_held_out_of_the_train_split_and_measured_on(small, small_data, tmp_path):
+    config = small(fold="1/2", epochs=1, val_split="nothing of that name")
+    train_data, held = open_training_data(config)
+    assert ids(train_data) | ids(held) == ids(open_dataset(small_data, "train"))
+    assert not ids(train_data) & ids(held)
+    result = train(config, tmp_path / "run", progress=False)
+    assert result.predictions == tmp_path / "run" / "predictions_held_out.json"
+    assert {found["image_id"] for found in json.loads(result.predictions.read_text())} <= ids(held)
+    assert evaluate_run(tmp_path / "run") == result.metrics
+
+
+def test_what_is_no_fold_is_refused_before_anything_is_written(small, tmp_path):
+    with pytest.raises(ConfigError, match="a fold is written as 1/3"):
+        train(small(fold="3/2"), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_images_may_lie_elsewhere(small, small_data, tmp_path):
+    for file in small_data.glob("*.json"):
+        shutil.copy(file, tmp_path / file.name)
+    images = open_dataset(small_data, "train").records[0].file.parent
+    train_data, _ = open_training_data(small(data=str(tmp_path), images=str(images)))
+    assert train_data.pixels(0).any()
