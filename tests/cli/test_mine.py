@@ -110,3 +110,28 @@ def test_category_ids_with_gaps_and_images_without_predictions(hardmine, tmp_pat
     found = pl.read_parquet(tmp_path / "mined/predictions.parquet")
     assert set(found["category_id"]) == {result["category_id"] for result in results}
     assert set(found["kind"]) == {"hard positive"}
+
+
+def test_a_run_is_mined_by_models_that_did_not_learn_the_images(hardmine, few_scenes, tmp_path):
+    plain = ("--detector", "retinanet", "--image-size", "64", "--epochs", "1", "--batch-size", "4")
+    assert hardmine("train", "--out", str(tmp_path / "run"), *plain).code == 0
+    done = hardmine("mine", "--run", str(tmp_path / "run"), "--folds", "2", "--out", str(tmp_path / "mined"))
+    assert done.code == 0, done.err
+    assert "fold 2 of 2" in done.err
+    assert sorted(folder.name for folder in (tmp_path / "run/folds").iterdir()) == ["1_of_2", "2_of_2"]
+    assert len(pl.read_parquet(tmp_path / "mined/images.parquet")) == 4
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        (),
+        ("--data", "scenes"),
+        ("--predictions", "results.json"),
+        ("--data", "scenes", "--predictions", "results.json", "--run", "run"),
+        ("--data", "scenes", "--predictions", "results.json", "--folds", "3"),
+    ],
+)
+def test_what_to_mine_must_be_clear(hardmine, tmp_path, given):
+    done = hardmine("mine", *given, "--out", str(tmp_path / "mined"))
+    assert (done.code, done.err) == (2, "give --data and --predictions, or --run and perhaps --folds\n")

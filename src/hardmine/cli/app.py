@@ -129,13 +129,15 @@ def predict(
 
 @app.command()
 def mine(
-    data: Annotated[str, typer.Option(help="Data set: a path, or scenes.", show_default=False)],
-    predictions: Annotated[
-        Path, typer.Option(help="What any model found in it: COCO results, .json or .json.gz.", show_default=False)
-    ],
     out: Out,
+    data: Annotated[str | None, typer.Option(help="Data set.", show_default="what the run was trained on")] = None,
+    predictions: Annotated[Path | None, typer.Option(help="COCO results of any model, .json or .json.gz.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Or a run of hardmine, to predict with.")] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="Train as in --run without each of so many parts, and predict it.")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="Split of the data set.", show_default="the only one")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the images, if not beside a COCO file.")] = None,
+    images: Annotated[str | None, typer.Option(help="Folder of the images, if not beside a COCO file.")] = None,
     top: Annotated[
         int | None, typer.Option(min=1, help="Keep so many hard positives and negatives.", show_default="all")
     ] = None,
@@ -143,15 +145,35 @@ def mine(
 ) -> None:
     """Find the hard objects and the hard backgrounds of a data set, from the predictions of any model."""
     from hardmine.cli.tables import hardest_table, mined_table
-    from hardmine.data import open_dataset
-    from hardmine.evaluation import read_predictions
     from hardmine.mining import mine as run_mining, write_mined
 
-    dataset = open_dataset(data, split, images=images)
-    tables = run_mining(dataset, read_predictions(predictions), str(predictions))
-    write_mined(out, dataset, tables, predictions.name, top)
+    source = predictions or run
+    if source is None or (predictions and run) or (predictions and (folds or not data)):
+        raise ConfigError("give --data and --predictions, or --run and perhaps --folds")
+    dataset, results = _to_mine(data, predictions, run, folds, split, images)
+    tables = run_mining(dataset, results, str(source))
+    write_mined(out, dataset, tables, source.name, top)
     listed = [hardest_table(tables, kind, top) for kind in ("hard positive", "hard negative")] if show else []
     _show(mined_table(tables), *listed, f"Mined: {out}; its README.md says what each file is")
+
+
+def _to_mine(
+    data: str | None,
+    predictions: Path | None,
+    run: Path | None,
+    folds: int | None,
+    split: str | None,
+    images: str | None,
+) -> tuple[Any, list[dict[str, Any]]]:
+    """The data set and what was found in it."""
+    from hardmine.data import open_dataset
+    from hardmine.evaluation import read_predictions
+    from hardmine.training.out_of_fold import predict_for_mining
+
+    if run is not None:
+        return predict_for_mining(run, folds, data=data, train_split=split, images=images)
+    dataset = open_dataset(data, split, images=images and Path(images))
+    return dataset, read_predictions(predictions)
 
 
 @app.command()

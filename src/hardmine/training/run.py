@@ -21,7 +21,16 @@ from hardmine.training.files import write_json
 from hardmine.training.folder import RunFolder
 from hardmine.training.predict import predict
 
-__all__ = ["LoadedRun", "evaluate_run", "load_run", "make_detector", "make_recipe", "predict_run", "save_weights"]
+__all__ = [
+    "LoadedRun",
+    "evaluate_run",
+    "load_run",
+    "make_detector",
+    "make_recipe",
+    "predict_dataset",
+    "predict_run",
+    "save_weights",
+]
 
 FRESH_HEAD = ("none", "imagenet")  # weights that leave the detection head to start anew
 
@@ -119,6 +128,11 @@ def predict_run(run: Path | str, data: str | Path | None, split: str | None, out
     loaded = load_run(run)
     write_json(out, _predict(loaded, _open_data(loaded, data, split)))
     return out
+
+
+def predict_dataset(run: Path | str, dataset: DetectionDataset) -> list[dict[str, Any]]:
+    """What a finished run finds in a data set with its own classes, as COCO results. Raises RunError: as `load_run`."""
+    return _predict(load_run(run), dataset)
 
 
 def _open_data(loaded: LoadedRun, data: str | Path | None, split: str | None) -> DetectionDataset:
