@@ -147,10 +147,8 @@ def mine(
     from hardmine.cli.tables import hardest_table, mined_table
     from hardmine.mining import mine as run_mining, write_mined
 
-    source = predictions or run
-    if source is None or (predictions and run) or (predictions and (folds or not data)):
-        raise ConfigError("give --data and --predictions, or --run and perhaps --folds")
     dataset, results = _to_mine(data, predictions, run, folds, split, images)
+    source = predictions or run or Path()
     tables = run_mining(dataset, results, str(source))
     write_mined(out, dataset, tables, source.name, top)
     listed = [hardest_table(tables, kind, top) for kind in ("hard positive", "hard negative")] if show else []
@@ -170,9 +168,11 @@ def _to_mine(
     from hardmine.evaluation import read_predictions
     from hardmine.training.out_of_fold import predict_for_mining
 
-    if run is not None:
+    if run is not None and predictions is None:
         return predict_for_mining(run, folds, data=data, train_split=split, images=images)
-    dataset = open_dataset(data, split, images=images and Path(images))
+    if predictions is None or data is None or run is not None or folds is not None:
+        raise ConfigError("give --data and --predictions, or --run and perhaps --folds")
+    dataset = open_dataset(data, split, images=Path(images) if images else None)
     return dataset, read_predictions(predictions)
 
 
