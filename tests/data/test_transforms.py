@@ -8,7 +8,8 @@ from hardmine.errors import ConfigError
 def example(boxes=((1.0, 2.0, 4.0, 6.0),)):
     image = torch.arange(3 * 8 * 10, dtype=torch.uint8).reshape(3, 8, 10)
     boxes = torch.tensor(boxes).reshape(-1, 4)
-    return image, {"boxes": boxes, "labels": torch.ones(len(boxes), dtype=torch.int64), "image_id": 7}
+    labels, crowd = torch.ones(len(boxes), dtype=torch.int64), torch.zeros(len(boxes), dtype=torch.bool)
+    return image, {"boxes": boxes, "labels": labels, "iscrowd": crowd, "image_id": 7}
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_same_seed_same_flips():
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"flip_horizontal": 1.1}, {"flip_vertical": -0.1}, {"flip_vertical": float("nan")}]
+    "arguments", [{"flip_horizontal": 1.1}, {"flip_vertical": -0.1}, {"flip_vertical": float("nan")}, {"crop": 2.0}]
 )
 def test_probabilities_outside_their_range_are_refused(arguments):
     with pytest.raises(ConfigError, match="expected a probability from 0 to 1"):
@@ -59,3 +60,33 @@ def test_collate_keeps_images_of_different_sizes_apart():
     assert images[1].dtype == torch.float32
     assert images[1].min() == images[1].max() == 1.0
     assert targets[0] is target
+
+
+def test_a_crop_keeps_what_is_visible_and_ignores_slivers():
+    everywhere = torch.stack([torch.arange(100.0) % 10 * 10, torch.arange(100) // 10 * 10.0], dim=1)
+    boxes = torch.cat([everywhere, everywhere + 10], dim=1)
+    labels = torch.arange(100)
+    crowd, image = torch.zeros(100, dtype=torch.bool), torch.zeros(3, 100, 100, dtype=torch.uint8)
+    image[:] = (torch.arange(100)[:, None] // 10 * 10 + torch.arange(100) // 10).to(torch.uint8)  # the box's label
+    target = {"boxes": boxes, "labels": labels, "iscrowd": crowd, "weights": labels.float(), "image_id": 7}
+    torch.manual_seed(0)
+    slivers = 0
+    for _ in range(20):
+        cut, changed = training_transform(0, 0, crop=1.0)(image, target)
+        height, width = cut.shape[-2:]
+        assert 75 <= height <= 100 >= width >= 75
+        left, top, right, bottom = changed["boxes"].unbind(1)
+        assert left.min() == top.min() == 0
+        assert (right.max(), bottom.max()) == (width, height)
+        for x, y, label in zip(left.int(), top.int(), changed["labels"], strict=True):
+            assert cut[0, y, x] == label
+        area = (right - left) * (bottom - top)
+        assert torch.equal(changed["iscrowd"], area < 20)
+        assert torch.equal(changed["weights"], changed["labels"].float())
+        slivers += int(changed["iscrowd"].sum())
+    assert slivers
+
+
+def test_a_crop_of_an_image_without_objects():
+    _, changed = training_transform(0, 0, crop=1.0)(*example(()))
+    assert changed["boxes"].shape == (0, 4)

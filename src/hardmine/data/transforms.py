@@ -14,22 +14,53 @@ from torchvision.transforms import v2
 
 from hardmine.errors import ConfigError
 
-__all__ = ["TrainingTransform", "collate", "training_transform"]
+__all__ = ["RandomCrop", "TrainingTransform", "collate", "training_transform"]
 
 Target = dict[str, Any]
 
 
-def training_transform(flip_horizontal: float = 0.5, flip_vertical: float = 0.0) -> "TrainingTransform":
-    """Flips with the given probabilities; vertical only where up and down mean nothing (cells, aerial images).
+def training_transform(
+    flip_horizontal: float = 0.5, flip_vertical: float = 0.0, crop: float = 0.0
+) -> "TrainingTransform":
+    """Flips and cuts with the given probabilities; vertical only where up and down mean nothing (cells, aerial images).
 
     Raises: ConfigError: a probability outside 0..1.
     """
-    for name, probability in (("flip_horizontal", flip_horizontal), ("flip_vertical", flip_vertical)):
+    chances = {"flip_horizontal": flip_horizontal, "flip_vertical": flip_vertical, "crop": crop}
+    for name, probability in chances.items():
         if not 0 <= probability <= 1:
             raise ConfigError(f"{name} is {probability}, expected a probability from 0 to 1")
-    return TrainingTransform(
-        v2.Compose([v2.RandomHorizontalFlip(flip_horizontal), v2.RandomVerticalFlip(flip_vertical)])
-    )
+    flips = [v2.RandomHorizontalFlip(flip_horizontal), v2.RandomVerticalFlip(flip_vertical)]
+    return TrainingTransform(v2.Compose([v2.RandomApply([RandomCrop()], crop), *flips]))
+
+
+class RandomCrop(v2.Transform):
+    """Cuts a random part out of an image, of at least ``least`` of each side; objects keep what is visible of them.
+
+    An object of which less than ``visible`` is left becomes a crowd: neither an object nor background.
+    """
+
+    def __init__(self, least: float = 0.75, visible: float = 0.2):
+        super().__init__()
+        self.least, self.visible = least, visible
+
+    def forward(self, image: Tensor, target: Target) -> tuple[Tensor, Target]:
+        size = torch.tensor(image.shape[-2:])
+        kept = (size * (self.least + (1 - self.least) * torch.rand(2))).round().int().clamp(min=1)
+        corner = (torch.rand(2) * (size - kept + 1)).int()
+        window = [*corner.tolist(), *kept.tolist()]
+        boxes = v2.functional.crop(target["boxes"], *window)
+        share = _areas(boxes) / _areas(target["boxes"])
+        crowd = target["iscrowd"] | (share < self.visible)
+        inside = share > 0
+        objects = {"boxes": boxes, "iscrowd": crowd}
+        objects |= {name: target[name] for name in ("labels", "weights") if name in target}
+        cut = {name: values[inside] for name, values in objects.items()}
+        return v2.functional.crop(image, *window), target | cut
+
+
+def _areas(boxes: Tensor) -> Tensor:
+    return (boxes[:, 2:] - boxes[:, :2]).as_subclass(Tensor).prod(dim=1)
 
 
 class TrainingTransform:

@@ -88,7 +88,7 @@ def training_loader(
     dataset: DetectionDataset, config: TrainingConfig, order: BatchOrder, workers: int
 ) -> DataLoader[Any]:
     """Augmented batches of one process, in this order, as (list of images, list of targets)."""
-    transform = training_transform(*config.flips)
+    transform = training_transform(*config.flips, config.crop)
     return DataLoader(
         TrainingImages(dataset, transform, config.seed),
         batch_sampler=order,

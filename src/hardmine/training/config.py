@@ -34,6 +34,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "workers": (0, 1024),
     "flip_horizontal": (0, 1),
     "flip_vertical": (0, 1),
+    "crop": (0, 1),
     "eval_every": (1, 100_000),
 }
 _CHOICES = {"precision": ("no", "bf16", "fp16")}
@@ -65,6 +66,7 @@ class TrainingConfig:
             Changes no result.
         flip_horizontal: probability of a left-right flip; None: .5, but 0 on the scenes, whose digits have one side.
         flip_vertical: probability of an upside-down flip.
+        crop: probability of cutting out a random part of at least 3/4 of each side.
         eval_every: also evaluate after every so many epochs; None: after the last only.
 
     Raises:
@@ -96,6 +98,7 @@ class TrainingConfig:
     workers: int | None = None
     flip_horizontal: float | None = None
     flip_vertical: float = 0.0
+    crop: float = 0.0
     eval_every: int | None = None
 
     def __post_init__(self) -> None:
