@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
@@ -34,7 +34,7 @@ def training_transform(
     return TrainingTransform(v2.Compose([v2.RandomApply([RandomCrop()], crop), *flips]))
 
 
-class RandomCrop(v2.Transform):
+class RandomCrop(nn.Module):
     """Cuts a random part out of an image, of at least ``least`` of each side; objects keep what is visible of them.
 
     An object of which less than ``visible`` is left becomes a crowd: neither an object nor background.
