@@ -71,14 +71,14 @@ def test_a_crop_keeps_what_is_visible_and_ignores_slivers():
     target = {"boxes": boxes, "labels": labels, "iscrowd": crowd, "weights": labels.float(), "image_id": 7}
     torch.manual_seed(0)
     slivers = 0
-    for _ in range(20):
-        cut, changed = training_transform(0, 0, crop=1.0)(image, target)
+    for flip in [0.0, 1.0] * 10:
+        cut, changed = training_transform(flip, 0, crop=1.0)(image, target)
         height, width = cut.shape[-2:]
         assert 75 <= height <= 100 >= width >= 75
         left, top, right, bottom = changed["boxes"].unbind(1)
         assert left.min() == top.min() == 0
         assert (right.max(), bottom.max()) == (width, height)
-        for x, y, label in zip(left.int(), top.int(), changed["labels"], strict=True):
+        for x, y, label in zip((left.int(), right.int() - 1)[flip == 1], top.int(), changed["labels"], strict=True):
             assert cut[0, y, x] == label
         area = (right - left) * (bottom - top)
         assert torch.equal(changed["iscrowd"], area < 20)

@@ -53,9 +53,9 @@ class RandomCrop(nn.Module):
         share = _areas(boxes) / _areas(target["boxes"])
         crowd = target["iscrowd"] | (share < self.visible)
         inside = share > 0
-        objects = {"boxes": boxes, "iscrowd": crowd}
-        objects |= {name: target[name] for name in ("labels", "weights") if name in target}
+        objects = {"iscrowd": crowd} | {name: target[name] for name in ("labels", "weights") if name in target}
         cut = {name: values[inside] for name, values in objects.items()}
+        cut["boxes"] = tv_tensors.wrap(boxes[inside], like=boxes)  # or later transforms would leave the boxes alone
         return v2.functional.crop(image, *window), target | cut
 
 
