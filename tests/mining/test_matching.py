@@ -6,8 +6,9 @@ from hypothesis import given, settings, strategies as st
 
 from hardmine.errors import ConfigError, ShapeError
 from hardmine.evaluation import match_predictions
-from hardmine.mining import matching as matching_module
-from hardmine.mining.matching import Detections, Matching, Objects, match
+from hardmine.mining import matching as matching_module, pairs as pairs_module
+from hardmine.mining.matching import Matching, match
+from hardmine.mining.pairs import Detections, Objects
 
 
 def scene(seed: int, images: int = 6, most: int = 9, classes: int = 3) -> tuple[Objects, Detections]:
@@ -69,7 +70,7 @@ def test_parts_change_nothing(seed, pairs_at_a_time, monkeypatch):
     objects, detections = scene(seed, images=4, most=60)
     whole = match(objects, detections)
     calls, original = [], matching_module._match_part
-    monkeypatch.setattr(matching_module, "PAIRS_AT_A_TIME", pairs_at_a_time)
+    monkeypatch.setattr(pairs_module, "PAIRS_AT_A_TIME", pairs_at_a_time)
     monkeypatch.setattr(matching_module, "_match_part", lambda *given: calls.append(given) or original(*given))
     parts = match(objects, detections)
     assert len(calls) > 1

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from hardmine.errors import ConfigError, DataError
-from hardmine.mining.matching import Detections, Objects, match
+from hardmine.mining.matching import match
 from hardmine.mining.naming import hardness_of_detections, hardness_of_objects, name_detections
+from hardmine.mining.pairs import Detections, Objects
 
 OBJECTS = Objects(
     image=np.array([0, 0, 0, 1]),

@@ -54,8 +54,9 @@ class RandomCrop(nn.Module):
         crowd = target["iscrowd"] | (share < self.visible)
         inside = share > 0
         objects = {"iscrowd": crowd} | {name: target[name] for name in ("labels", "weights") if name in target}
+        # an index makes a plain tensor of the boxes, and later transforms would leave them alone
         cut = {name: values[inside] for name, values in objects.items()}
-        cut["boxes"] = tv_tensors.wrap(boxes[inside], like=boxes)  # or later transforms would leave the boxes alone
+        cut["boxes"] = tv_tensors.wrap(boxes[inside], like=boxes)  # pyright: ignore[reportCallIssue]
         return v2.functional.crop(image, *window), target | cut
 
 

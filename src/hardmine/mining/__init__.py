@@ -2,8 +2,9 @@
 
 from hardmine.mining.false_positive_bootstrap import FalsePositiveBootstrap
 from hardmine.mining.folder import write_mined
-from hardmine.mining.matching import Detections, Matching, Objects, match
+from hardmine.mining.matching import Matching, match
 from hardmine.mining.naming import ERRORS, HARD, hardness_of_detections, hardness_of_objects, name_detections
+from hardmine.mining.pairs import Detections, Objects
 from hardmine.mining.tables import MinedTables, mine
 from hardmine.mining.working_set import WorkingSetMiner
 

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardmine.errors import ConfigError, DataError
-from hardmine.mining.matching import Detections, Mask, Matching, Numbers
+from hardmine.mining.matching import Matching
+from hardmine.mining.pairs import Detections, Mask, Numbers
 
-__all__ = ["ERRORS", "HARD", "hardness_of_detections", "hardness_of_objects", "name_detections"]
+__all__ = ["ERRORS", "HARD", "check_scores", "hardness_of_detections", "hardness_of_objects", "name_detections"]
 
 ERRORS = ("true", "badly located", "confusion", "duplicate", "both", "background", "ignored")
 HARD = 0.5
@@ -46,7 +47,7 @@ def name_detections(matching: Matching, found_iou: float = 0.5, near_iou: float 
 
 def hardness_of_objects(matching: Matching, detections: Detections) -> Numbers:
     """(G,) in [0, 1]."""
-    _check_scores(detections.scores)
+    check_scores(detections.scores)
     found = matching.taken_by >= 0
     hardness = np.ones(len(found))
     by = matching.taken_by[found]
@@ -56,12 +57,12 @@ def hardness_of_objects(matching: Matching, detections: Detections) -> Numbers:
 
 def hardness_of_detections(matching: Matching, detections: Detections) -> Numbers:
     """(P,) in [0, 1]."""
-    _check_scores(detections.scores)
+    check_scores(detections.scores)
     is_true: Mask = matching.taken >= 0
     return np.where(is_true, 1 - detections.scores * matching.taken_iou, detections.scores)
 
 
-def _check_scores(scores: Numbers) -> None:
+def check_scores(scores: Numbers) -> None:
     wrong = ~((scores >= 0) & (scores <= 1))
     if wrong.any():
         first = int(np.flatnonzero(wrong)[0])

@@ -16,8 +16,9 @@ import polars as pl
 from hardmine.data import DetectionDataset
 from hardmine.errors import DataError
 from hardmine.evaluation.coco import checked_predictions
-from hardmine.mining.matching import Detections, Matching, Objects, match
+from hardmine.mining.matching import Matching, match
 from hardmine.mining.naming import HARD, hardness_of_detections, hardness_of_objects, name_detections
+from hardmine.mining.pairs import Detections, Objects
 
 __all__ = ["SIDES", "MinedTables", "detections_of", "image_folder", "mine", "objects_of"]
 

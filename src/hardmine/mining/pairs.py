@@ -1,0 +1,137 @@
+"""Predictions and the objects of their images side by side: what all that compares boxes is computed from.
+
+Images are not looped over one by one: pairs of one image are listed side by side, as many images at a time as have a
+million pairs. So time grows with the pairs, and memory with objects and predictions only.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardmine.errors import ShapeError
+
+__all__ = ["Detections", "Mask", "Numbers", "Objects", "Pairs", "Places", "pairs_in_parts", "spread"]
+
+PAIRS_AT_A_TIME = 1_000_000
+"""Predictions with an object of their image that are held at once, about: 200 bytes each."""
+
+Numbers = NDArray[np.float64]
+Places = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """Annotated objects. image, category: (G,) int.  boxes: (G, 4) xyxy pixels.  is_crowd: (G,) bool."""
+
+    image: Places
+    category: Places
+    boxes: Numbers
+    is_crowd: Mask
+
+    def __post_init__(self) -> None:
+        _check("objects", self.image, self.category, self.boxes, self.is_crowd)
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """Predictions. image, category: (P,) int.  boxes: (P, 4) xyxy pixels.  scores: (P,), the higher the surer."""
+
+    image: Places
+    category: Places
+    boxes: Numbers
+    scores: Numbers
+
+    def only(self, rows: Places) -> "Detections":
+        """Some of them."""
+        return Detections(self.image[rows], self.category[rows], self.boxes[rows], self.scores[rows])
+
+    def __post_init__(self) -> None:
+        _check("predictions", self.image, self.category, self.boxes, self.scores)
+
+
+def pairs_in_parts(objects: Objects, detections: Detections) -> Iterator[tuple[Places, "Pairs"]]:
+    """Every prediction with every object of its image, about a million pairs at a time.
+
+    Yields the predictions of a part, those of whole images, and their pairs, which number them as they lie in the part.
+    """
+    order = np.argsort(objects.image, kind="stable")
+    images = objects.image[order]
+    for part in _parts(images, detections.image):
+        yield part, _pairs(objects, order, images, detections.only(part))
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Predictions and objects of one image, (K,) each, and how much they overlap."""
+
+    detection: Places
+    object: Places
+    overlap: Numbers
+
+    def where(self, mask: Mask | Places) -> "Pairs":
+        return Pairs(self.detection[mask], self.object[mask], self.overlap[mask])
+
+    def ordered(self, first: Places | None = None) -> "Pairs":
+        """By prediction, or by something of it first, then overlap, then object."""
+        keys = (self.object, self.overlap, self.detection)
+        return self.where(np.lexsort(keys if first is None else (*keys, first)))
+
+    def last_of_each(self) -> "Pairs":
+        """Of ordered pairs, the one of each prediction that overlaps most: of equals, the later object."""
+        return self.where(np.append(self.detection[1:] != self.detection[:-1], True)[: len(self.detection)])
+
+    def best(self, num: int) -> tuple[Places, Numbers]:
+        """Object and overlap of each of ``num`` predictions, -1 and 0 where it overlaps none."""
+        best = self.where(self.overlap > 0).ordered().last_of_each()
+        return spread(best.detection, best.object, num, -1), spread(best.detection, best.overlap, num, 0.0)
+
+
+def _pairs(objects: Objects, order: Places, images: Places, detections: Detections) -> Pairs:
+    """Every prediction with every object of its image, given the objects' order by image and their images in it."""
+    start = np.searchsorted(images, detections.image)
+    count = np.searchsorted(images, detections.image, side="right") - start
+    detection = np.repeat(np.arange(len(count)), count)
+    within = np.arange(len(detection)) - np.repeat(np.cumsum(count) - count, count)
+    index = order[np.repeat(start, count) + within]
+    is_crowd = objects.is_crowd[index]
+    return Pairs(detection, index, _overlap(detections.boxes[detection], objects.boxes[index], is_crowd))
+
+
+def _overlap(boxes: Numbers, others: Numbers, is_crowd: Mask) -> Numbers:
+    """IoU of paired boxes; with a crowd, the share of the first box that lies in it."""
+    sides = np.minimum(boxes[:, 2:], others[:, 2:]) - np.maximum(boxes[:, :2], others[:, :2])
+    shared = sides.clip(min=0).prod(axis=1)
+    union = _area(boxes) + np.where(is_crowd, 0, _area(others) - shared)
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def _area(boxes: Numbers) -> Numbers:
+    return (boxes[:, 2:] - boxes[:, :2]).clip(min=0).prod(axis=1)
+
+
+def _parts(images: Places, of_detections: Places) -> list[Places]:
+    """Which predictions to match at a time: those of whole images, with few enough pairs to bound the memory."""
+    order = np.argsort(of_detections, kind="stable")
+    sorted_images = of_detections[order]
+    count = np.searchsorted(images, sorted_images, side="right") - np.searchsorted(images, sorted_images)
+    before = np.cumsum(count + 1) - (count + 1)  # pairs of all predictions before; one more for the prediction itself
+    part = before[np.searchsorted(sorted_images, sorted_images)] // PAIRS_AT_A_TIME
+    return np.split(order, np.flatnonzero(np.diff(part)) + 1)
+
+
+def spread(places: Places, values: np.ndarray, num: int, blank: float) -> np.ndarray:
+    """The values at their places in an array of ``num``, the others blank."""
+    result = np.full(num, blank, dtype=values.dtype)
+    result[places] = values
+    return result
+
+
+def _check(what: str, image: Places, category: Places, boxes: Numbers, last: np.ndarray) -> None:
+    if not (boxes.ndim == 2 and boxes.shape[1] == 4 and len(image) == len(category) == len(boxes) == len(last)):
+        raise ShapeError(
+            f"{what}: got images {image.shape}, categories {category.shape}, boxes {boxes.shape} and {last.shape}; "
+            f"expected (n,), (n,), (n, 4) and (n,)"
+        )
