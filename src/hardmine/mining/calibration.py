@@ -21,11 +21,10 @@ from sklearn.preprocessing import StandardScaler
 
 from hardmine.mining.matching import match
 from hardmine.mining.pairs import Detections, Mask, Numbers, Objects, Places, pairs_in_parts
-from hardmine.mining.suspects import NEAR_IOU, Suspicion, suspect
+from hardmine.mining.suspects import FAULTS, NEAR_IOU, Suspicion, suspect
 
 __all__ = ["calibrate"]
 
-KINDS = ("spurious", "wrong_class", "badly_located")
 PRIOR = 0.05
 """Share of labels that is expected to be at fault in each of the three ways."""
 SHARE_SPOILT = 0.25
@@ -49,13 +48,13 @@ def calibrate(objects: Objects, detections: Detections, suspicion: Suspicion, si
         again = suspect(spoilt, detections, match(spoilt, detections))
         found[kind] = _evidence(spoilt, again, sizes)[is_spoilt & ~objects.is_crowd]
     probability = _fit(found).predict_proba(evidence)
-    columns = {kind: probability[:, column] for column, kind in enumerate(KINDS, start=1) if len(found[column])}
+    columns = {kind: probability[:, column] for column, kind in enumerate(FAULTS, start=1) if len(found[column])}
     return replace(suspicion, **{kind: column * ~objects.is_crowd for kind, column in columns.items()})
 
 
 def _fit(found: dict[int, Numbers]) -> Pipeline:
     """Tells the kinds (0: right) apart by their evidence, each weighing as much as it is expected to occur."""
-    share = {kind: PRIOR if kind else 1 - PRIOR * len(KINDS) for kind in found}
+    share = {kind: PRIOR if kind else 1 - PRIOR * len(FAULTS) for kind in found}
     weights = np.concatenate([np.full(len(rows), share[kind] / max(1, len(rows))) for kind, rows in found.items()])
     kinds = np.concatenate([np.full(len(rows), kind) for kind, rows in found.items()])
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))

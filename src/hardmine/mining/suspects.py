@@ -20,8 +20,10 @@ from hardmine.mining.matching import Matching
 from hardmine.mining.naming import check_scores
 from hardmine.mining.pairs import Detections, Numbers, Objects, Places, pairs_in_parts, spread
 
-__all__ = ["NEAR_IOU", "Suspicion", "suspect"]
+__all__ = ["FAULTS", "NEAR_IOU", "Suspicion", "suspect"]
 
+FAULTS = ("spurious", "wrong_class", "badly_located")
+"""What can be wrong with a label that is there."""
 NEAR_IOU = 0.1
 FREE_IOU = 0.5
 """A prediction that overlaps a label so much speaks of that label, not of a missing one."""

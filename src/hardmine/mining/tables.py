@@ -16,9 +16,12 @@ import polars as pl
 from hardmine.data import DetectionDataset
 from hardmine.errors import DataError
 from hardmine.evaluation.coco import checked_predictions
+from hardmine.mining.calibration import calibrate
 from hardmine.mining.matching import Matching, match
 from hardmine.mining.naming import HARD, hardness_of_detections, hardness_of_objects, name_detections
 from hardmine.mining.pairs import Detections, Objects
+from hardmine.mining.suspect_table import suspect_table
+from hardmine.mining.suspects import FAULTS, Suspicion, suspect
 
 __all__ = ["SIDES", "MinedTables", "detections_of", "image_folder", "mine", "objects_of"]
 
@@ -27,22 +30,25 @@ SIDES = ("x1", "y1", "x2", "y2")
 
 @dataclass(frozen=True, slots=True)
 class MinedTables:
-    """The three tables; every image, object and prediction is in them once, in the order in which it came.
+    """The tables; every image, object and prediction is in the first three once, in the order in which it came.
 
     images: image_id, file_name (in `image_folder`), width, height; num_objects, num_predictions, hard_positives,
         hard_negatives: how many; hardness: sum over the hard ones; weight: how often the image should be drawn, with
         mean 1.
     objects: object (number in the data set), image_id, category_id, category, x1, y1, x2, y2; kind: hard positive, easy
         positive or crowd; reason: missed, low score, low IoU, or nothing; prediction that takes it, its score and iou
-        (null: none does); hardness.
+        (null: none does); hardness; spurious, wrong_class, badly_located: probability that the label is at fault.
     predictions: prediction (number in the results, from 0), image_id, category_id, category, x1, y1, x2, y2, score;
         kind: hard or easy positive, hard or easy negative, or ignored; error: one of `ERRORS`; object that it takes, or
-        else the nearest of its class, or else of another (null: it overlaps none), and iou with that; hardness.
+        else the nearest of its class, or else of another (null: it overlaps none), and iou with that; hardness;
+        missing: probability that it is an object that has no label.
+    suspects: see `suspect_table`.
     """
 
     images: pl.DataFrame
     objects: pl.DataFrame
     predictions: pl.DataFrame
+    suspects: pl.DataFrame
 
     def hardest(self, kind: str, num: int | None = None) -> pl.DataFrame:
         """The hard positives among the objects, or the hard negatives among the predictions, hardest first."""
@@ -59,9 +65,11 @@ def mine(dataset: DetectionDataset, predictions: Sequence[dict], source: str = "
     objects = objects_of(dataset)
     detections = detections_of(dataset, predictions, source)
     matching = match(objects, detections)
-    object_table = _object_table(dataset, objects, detections, matching)
-    prediction_table = _prediction_table(dataset, detections, matching)
-    return MinedTables(_image_table(dataset, object_table, prediction_table), object_table, prediction_table)
+    suspicion = calibrate(objects, detections, suspect(objects, detections, matching), _image_sizes(dataset))
+    object_table = _object_table(dataset, objects, detections, matching, suspicion)
+    prediction_table = _prediction_table(dataset, detections, matching).with_columns(missing=suspicion.missing)
+    images = _image_table(dataset, object_table, prediction_table)
+    return MinedTables(images, object_table, prediction_table, suspect_table(suspicion, object_table, prediction_table))
 
 
 def objects_of(dataset: DetectionDataset) -> Objects:
@@ -75,6 +83,12 @@ def objects_of(dataset: DetectionDataset) -> Objects:
         boxes=np.concatenate([record.boxes for record in dataset.records]).astype(float),
         is_crowd=np.concatenate([record.is_crowd for record in dataset.records]),
     )
+
+
+def _image_sizes(dataset: DetectionDataset) -> np.ndarray:
+    """Width and height of each object's image, (G, 2)."""
+    sizes = np.array([(record.width, record.height) for record in dataset.records], dtype=float)
+    return np.repeat(sizes, [len(record.labels) for record in dataset.records], axis=0)
 
 
 def image_folder(dataset: DetectionDataset) -> Path | None:
@@ -126,7 +140,7 @@ def _refuse_repeated(detections: Detections, source: str) -> None:
 
 
 def _object_table(
-    dataset: DetectionDataset, objects: Objects, detections: Detections, matching: Matching
+    dataset: DetectionDataset, objects: Objects, detections: Detections, matching: Matching, suspicion: Suspicion
 ) -> pl.DataFrame:
     by = matching.taken_by
     found, hardness = by >= 0, hardness_of_objects(matching, detections)
@@ -144,6 +158,7 @@ def _object_table(
             "score": _or_null(score, found),
             "iou": _or_null(iou, found),
             "hardness": _or_null(hardness, ~objects.is_crowd),
+            **{fault: _or_null(getattr(suspicion, fault), ~objects.is_crowd) for fault in FAULTS},
         }
     )
 

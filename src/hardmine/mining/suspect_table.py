@@ -1,0 +1,46 @@
+"""The labels that are perhaps at fault, one a row, the most suspect first."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+
+from hardmine.mining.pairs import Places
+from hardmine.mining.suspects import Suspicion
+
+__all__ = ["SUSPECT", "suspect_table"]
+
+SUSPECT = 0.2
+"""Probability from which a label is listed."""
+LABEL = ("object", "image_id", "category_id", "category", "x1", "y1", "x2", "y2")
+BETTER = ("prediction", "category_id", "category", "x1", "y1", "x2", "y2", "score")
+SUGGESTED: Mapping[str, str] = {name: f"suggested_{name}" for name in BETTER if name != "prediction"}
+
+
+def suspect_table(suspicion: Suspicion, objects: pl.DataFrame, predictions: pl.DataFrame) -> pl.DataFrame:
+    """kind, probability; object, image_id, category_id, category, x1, y1, x2, y2: the label (null where it is missing);
+    prediction and suggested_category_id, _category, _x1, _y1, _x2, _y2, _score: what it should perhaps be (null where
+    it should not be). A label is listed once, as what it most probably is.
+    """
+    kinds = ("spurious", "wrong class", "badly located")
+    probabilities = np.stack([suspicion.spurious, suspicion.wrong_class, suspicion.badly_located])
+    kind, none = probabilities.argmax(axis=0), np.full(len(suspicion.own), -1)
+    better = np.select([kind == 1, kind == 2], [suspicion.other, suspicion.own], none)
+    of_labels = _rows(np.array(kinds)[kind], probabilities.max(axis=0), np.arange(len(kind)), better)
+    places = np.arange(len(suspicion.missing))
+    of_places = _rows(np.full(len(places), "missing"), suspicion.missing, np.full(len(places), -1), places)
+    suspects = pl.concat([of_labels, of_places]).filter(pl.col("probability") >= SUSPECT)
+    better_rows = predictions.select(BETTER).rename(SUGGESTED)
+    return (
+        suspects.join(objects.select(LABEL), on="object", how="left", maintain_order="left")
+        .join(better_rows, on="prediction", how="left", maintain_order="left")
+        .join(predictions.select("prediction", image="image_id"), on="prediction", how="left", maintain_order="left")
+        .with_columns(pl.coalesce("image_id", "image").alias("image_id"))
+        .drop("image")
+        .sort("probability", descending=True, maintain_order=True)
+    )
+
+
+def _rows(kind: np.ndarray, probability: np.ndarray, label: Places, better: Places) -> pl.DataFrame:
+    numbers = pl.DataFrame({"object": label, "prediction": better}).select(pl.all().replace(-1, None))
+    return pl.DataFrame({"kind": kind, "probability": probability}).hstack(numbers)
