@@ -5,11 +5,12 @@ import polars as pl
 import pytest
 
 from hardmine.data import open_dataset
-from hardmine.errors import DataError
+from hardmine.errors import ConfigError, DataError
 from hardmine.mining import mine, write_mined
 from hardmine.training import train
 from hardmine.training.batches import TrainingImages
-from hardmine.training.mined import image_weights
+from hardmine.training.data import open_training_data
+from hardmine.training.mined import SIDES, image_weights, treat_suspects
 
 
 @pytest.fixture
@@ -74,3 +75,76 @@ def test_a_training_draws_by_the_mined_weights(dataset, small, tmp_path, monkeyp
     monkeypatch.setattr(TrainingImages, "__getitem__", watched)
     train(small(mined=str(tmp_path), epochs=1), tmp_path / "run", progress=False)
     assert seen == {1}
+
+
+@pytest.fixture
+def mined(dataset, tmp_path):
+    """Suspects on the first two images: a spurious label, and two places where one is missing."""
+    first, second = dataset.records[:2]
+    rows = [
+        {"image_id": first.image_id, "kind": "spurious", "probability": 0.75, **sides("", first.boxes[0])},
+        {"image_id": first.image_id, "kind": "missing", "probability": 0.5, **sides("suggested_", [1, 2, 30, 40])},
+        {"image_id": second.image_id, "kind": "missing", "probability": 0.5, **sides("suggested_", [-5, 0, 99, 9])},
+    ]
+    pl.DataFrame(rows, schema_overrides={f"suggested_{side}": pl.Float64 for side in SIDES}).write_parquet(
+        tmp_path / "suspects.parquet"
+    )
+    return tmp_path
+
+
+def sides(prefix, box):
+    return {f"{prefix}{side}": float(value) for side, value in zip(SIDES, box, strict=True)}
+
+
+def test_suspects_are_kept_as_they_are(dataset, mined):
+    assert treat_suspects(mined, dataset, "keep") is dataset
+
+
+def test_suspects_weigh_less_and_missing_ones_are_no_background(dataset, mined):
+    treated = treat_suspects(mined, dataset, "down")
+    first, before = treated.records[0], dataset.records[0]
+    num = len(before.labels)
+    assert first.weights.tolist() == [0.25] + [1] * num
+    assert first.is_crowd.tolist() == [False] * num + [True]
+    assert first.boxes.tolist() == [*before.boxes.tolist(), [1, 2, 30, 40]]
+    assert treated.records[1].boxes[-1].tolist() == [0, 0, 64, 9]
+    assert treated.records[2:] == dataset.records[2:]
+    assert treated[0][1]["weights"].tolist() == first.weights.tolist()
+
+
+def test_dropped_suspects_are_neither_object_nor_background(dataset, mined):
+    first = treat_suspects(mined, dataset, "drop").records[0]
+    assert first.is_crowd.tolist() == [True] + [False] * (len(first.labels) - 2) + [True]
+    assert first.weights is None
+
+
+def test_labels_that_changed_since_are_refused(dataset, mined):
+    file = mined / "suspects.parquet"
+    table = pl.read_parquet(file)
+    table.with_columns(pl.col("x1") + 1).write_parquet(file)
+    with pytest.raises(DataError, match=r"suspects.parquet: image id 1 has no label with the box"):
+        treat_suspects(mined, dataset, "down")
+    table.with_columns(pl.col("probability") * 2).write_parquet(file)
+    with pytest.raises(DataError, match="probabilities must be from 0 to 1"):
+        treat_suspects(mined, dataset, "down")
+
+
+def test_a_training_sees_suspects_only_in_what_it_learns_from(small, mined, dataset):
+    pl.DataFrame({"image_id": [r.image_id for r in dataset.records], "weight": 1.0}).write_parquet(
+        mined / "images.parquet"
+    )
+    seen = []
+    for fold in ("1/2", "2/2"):
+        train_data, held = open_training_data(small(mined=str(mined), suspects="drop", fold=fold))
+        seen += [(record.image_id, int(record.is_crowd.sum())) for record in train_data.records]
+        assert not any(record.is_crowd.any() for record in held.records)
+    crowds = {dataset.records[0].image_id: 2, dataset.records[1].image_id: 1}
+    assert sorted(seen) == [(record.image_id, crowds.get(record.image_id, 0)) for record in dataset.records]
+    train(small(mined=str(mined), suspects="down", epochs=1), mined / "run", progress=False)
+
+
+def test_suspects_need_a_mined_folder(small):
+    with pytest.raises(ConfigError, match="no mined folder"):
+        small(suspects="down")
+    with pytest.raises(ConfigError, match="one of keep, down, drop"):
+        small(suspects="burn", mined="x")

@@ -14,7 +14,7 @@ from hardmine.detectors.support import heads_under, parts_set
 from hardmine.errors import EvidenceError
 from hardmine.evaluation import Difference, LookAlikeErrors, Metrics
 from hardmine.mining import MinedTables
-from hardmine.mining.tables import SIDES
+from hardmine.mining.pairs import SIDES
 from hardmine.recipes import RECIPES, Recipe, Slot
 from hardmine.recipes.recipe import SLOTS
 from hardmine.sampling import Sampling

@@ -1,7 +1,9 @@
 """The mined folder: tables for analysis, COCO files for other tools, weights for the next round.
 
 images.parquet, objects.parquet, predictions.parquet    everything, as `MinedTables` says
-hard_positives.json, hard_negatives.json                COCO, hardest first
+suspects.parquet                                        labels that are perhaps at fault
+hard_positives.json, hard_negatives.json, suspects.json COCO, hardest or most suspect first
+suspects_cvat.xml, suspects_label_studio.json           the same as work for those tools
 image_weights.csv                                       image_id, file_name, weight
 README.md                                               what each is, and what was mined
 """
@@ -15,11 +17,16 @@ import polars as pl
 
 from hardmine.data import DetectionDataset
 from hardmine.errors import RunError
+from hardmine.mining.label_tools import cvat, label_studio
+from hardmine.mining.pairs import SIDES
+from hardmine.mining.suspect_table import SUGGESTED
 from hardmine.mining.tables import MinedTables, image_folder
 from hardmine.training.files import write_json
 
 __all__ = ["coco_of", "write_mined"]
 
+GIVEN = ("score", "hardness", "reason", "error", "kind", "probability", *SUGGESTED.values())
+"""What an annotation says beside COCO's own fields, where it is known."""
 README = """# What was mined
 
 {num_images} images with {num_objects} objects, against {num_predictions} predictions ({source}).
@@ -29,14 +36,23 @@ README = """# What was mined
 | `images.parquet` | a row an image: hard positives and hard negatives on it, and how often it should be drawn |
 | `objects.parquet` | a row an object: how hard it is and why, the prediction that takes it |
 | `predictions.parquet` | a row a prediction: what is wrong with it, its nearest object, how hard it is |
+| `suspects.parquet` | a row a label that is perhaps at fault: missing, spurious, of the wrong class or badly located |
 | `hard_positives.json` | {hard_positives} objects missed, or found with a low score or IoU; COCO, hardest first |
 | `hard_negatives.json` | {hard_negatives} mistaken predictions with a high score; COCO, hardest first |
+| `suspects.json` | {suspects} suspect labels; COCO, most suspect first, each with what it should perhaps be |
+| `suspects_cvat.xml` | the images with a suspect, all labels on them and the missing ones; for CVAT (format 1.1) |
+| `suspects_label_studio.json` | the same as pre-annotated tasks for Label Studio |
 | `image_weights.csv` | how often each image should be drawn, with mean 1 |
 
 File names are relative to the folder of the images ({folder}),
 which FiftyOne takes as `data_path` and `hardmine.data.open_dataset` as `images`.
 
-A hard object may be mislabelled, and a hard negative an object that nobody labelled: look before you train on them.
+In CVAT give the labels text attributes `suspect` and `probability` to see them. In Label Studio serve the folder of
+the images as local storage, and call the image `image` and the rectangle labels `label` in the interface. FiftyOne
+keeps what is suspect when `suspects.json` is loaded with `extra_attrs=True`.
+
+A model repeats the labels that it has learnt, faults included: suspects are worth as much as the predictions are of
+models that did not learn from these images (`hardmine mine --run RUN --folds 3`).
 """
 
 
@@ -73,7 +89,7 @@ def coco_of(dataset: DetectionDataset, images: pl.DataFrame, rows: pl.DataFrame)
 
 
 def _write_all(folder: Path, dataset: DetectionDataset, tables: MinedTables, source: str, top: int | None) -> None:
-    for name in ("images", "objects", "predictions"):
+    for name in ("images", "objects", "predictions", "suspects"):
         getattr(tables, name).write_parquet(folder / f"{name}.parquet")
     tables.images.select("image_id", "file_name", "weight").write_csv(folder / "image_weights.csv")
     counts = {}
@@ -81,14 +97,23 @@ def _write_all(folder: Path, dataset: DetectionDataset, tables: MinedTables, sou
         rows = tables.hardest(kind.replace("_", " "), top)
         counts[f"{kind}s"] = len(rows)
         write_json(folder / f"{kind}s.json", coco_of(dataset, tables.images, rows))
+    counts["suspects"] = len(suspects := tables.suspects.head(top) if top else tables.suspects)
+    write_json(folder / "suspects.json", coco_of(dataset, tables.images, _with_missing(suspects)))
+    write_json(folder / "suspects_label_studio.json", label_studio(tables.images, tables.objects, suspects))
+    (folder / "suspects_cvat.xml").write_bytes(cvat(tables.images, tables.objects, suspects))
     sizes = {f"num_{name}": len(getattr(tables, name)) for name in ("images", "objects", "predictions")}
     where = image_folder(dataset) or "nowhere, since the images are generated"
     text = README.format(source=source, folder=where, **sizes, **counts)
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
+def _with_missing(suspects: pl.DataFrame) -> pl.DataFrame:
+    """Each where its label is, or where it is missing, where the label should be."""
+    return suspects.with_columns(pl.coalesce(name, SUGGESTED[name]) for name in ("category_id", *SIDES))
+
+
 def _annotation(number: int, row: Mapping[str, Any]) -> dict[str, Any]:
-    x1, y1, x2, y2 = (row[side] for side in ("x1", "y1", "x2", "y2"))
+    x1, y1, x2, y2 = (row[side] for side in SIDES)
     return {
         "id": number,
         "image_id": row["image_id"],
@@ -96,7 +121,7 @@ def _annotation(number: int, row: Mapping[str, Any]) -> dict[str, Any]:
         "bbox": [x1, y1, x2 - x1, y2 - y1],
         "area": (x2 - x1) * (y2 - y1),
         "iscrowd": 0,
-        **_given(row, ("score", "hardness", "reason", "error")),
+        **_given(row, GIVEN),
     }
 
 

@@ -5,15 +5,15 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from hardmine.mining.pairs import Places
+from hardmine.mining.pairs import SIDES, Places
 from hardmine.mining.suspects import Suspicion
 
-__all__ = ["SUSPECT", "suspect_table"]
+__all__ = ["SUGGESTED", "SUSPECT", "suspect_table"]
 
 SUSPECT = 0.2
 """Probability from which a label is listed."""
-LABEL = ("object", "image_id", "category_id", "category", "x1", "y1", "x2", "y2")
-BETTER = ("prediction", "category_id", "category", "x1", "y1", "x2", "y2", "score")
+LABEL = ("object", "image_id", "category_id", "category", *SIDES)
+BETTER = ("prediction", "category_id", "category", *SIDES, "score")
 SUGGESTED: Mapping[str, str] = {name: f"suggested_{name}" for name in BETTER if name != "prediction"}
 
 

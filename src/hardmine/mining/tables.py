@@ -19,13 +19,11 @@ from hardmine.evaluation.coco import checked_predictions
 from hardmine.mining.calibration import calibrate
 from hardmine.mining.matching import Matching, match
 from hardmine.mining.naming import HARD, hardness_of_detections, hardness_of_objects, name_detections
-from hardmine.mining.pairs import Detections, Objects
+from hardmine.mining.pairs import SIDES, Detections, Objects
 from hardmine.mining.suspect_table import suspect_table
 from hardmine.mining.suspects import FAULTS, Suspicion, suspect
 
-__all__ = ["SIDES", "MinedTables", "detections_of", "image_folder", "mine", "objects_of"]
-
-SIDES = ("x1", "y1", "x2", "y2")
+__all__ = ["MinedTables", "detections_of", "image_folder", "mine", "objects_of"]
 
 
 @dataclass(frozen=True, slots=True)

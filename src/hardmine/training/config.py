@@ -37,7 +37,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "crop": (0, 1),
     "eval_every": (1, 100_000),
 }
-_CHOICES = {"precision": ("no", "bf16", "fp16")}
+_CHOICES = {"precision": ("no", "bf16", "fp16"), "suspects": ("keep", "down", "drop")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,8 @@ class TrainingConfig:
         train_split, val_split: what to learn from and what to measure on.
         fold: "1/3": hold the first of three parts of the train split out, and measure on it instead.
         mined: a folder of `hardmine mine` on the train split: images are drawn by the weights in it; None: all alike.
+        suspects: what becomes of the labels that are suspects in `mined`: "keep" them, weigh them "down" by the
+            probability that they are at fault, or "drop" them; with the last two, a missing one is not background.
         detector, backbone, weights: as `hardmine.detectors.build` takes them.
         image_size: shorter side in pixels; None: the detector's own.
         recipe, recipe_options: a name in `RECIPES` and its arguments.
@@ -79,6 +81,7 @@ class TrainingConfig:
     val_split: str = "val"
     fold: str | None = None
     mined: str | None = None
+    suspects: str = "keep"
     detector: str = "fasterrcnn"
     backbone: str = "tiny"
     weights: str = "none"
@@ -105,6 +108,10 @@ class TrainingConfig:
         for name, hint in get_type_hints(type(self)).items():
             _check_type(name, getattr(self, name), hint)
             _check_range(name, getattr(self, name))
+        if self.suspects != "keep" and self.mined is None:
+            raise ConfigError(
+                f"training option suspects is {self.suspects!r} but there is no mined folder to list them"
+            )
         try:
             json.dumps(self.recipe_options, allow_nan=False)
         except (TypeError, ValueError) as error:

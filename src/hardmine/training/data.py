@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hardmine.data import DetectionDataset, Fold, hold_out, open_dataset
 from hardmine.training.config import TrainingConfig
+from hardmine.training.mined import treat_suspects
 
 __all__ = ["open_split", "open_training_data"]
 
@@ -15,9 +16,13 @@ def open_training_data(config: TrainingConfig) -> tuple[DetectionDataset, Detect
     Raises: ConfigError, DataError: a configuration or a data set that cannot be used.
     """
     train_data = open_split(config, config.train_split)
-    if config.fold is not None:
-        return hold_out(train_data, Fold.parse(config.fold))
-    return train_data, open_split(config, config.val_split, train_data.classes)
+    if config.fold is None:
+        val_data = open_split(config, config.val_split, train_data.classes)
+    else:
+        train_data, val_data = hold_out(train_data, Fold.parse(config.fold))
+    if config.mined is not None:
+        train_data = treat_suspects(config.mined, train_data, config.suspects)
+    return train_data, val_data
 
 
 def open_split(config: TrainingConfig, split: str | None, classes: Sequence[str] | None = None) -> DetectionDataset:
