@@ -19,7 +19,7 @@ def test_the_folder_holds_what_its_readme_says(two_images, results, tmp_path):
     files = {file.name for file in (tmp_path / "mined").iterdir()} - {"README.md"}
     assert all(f"`{name}`" in readme for name in files)
     assert "3 images with 4 objects, against 6 predictions (results.json)" in readme
-    for name in ("images", "objects", "predictions"):
+    for name in ("images", "objects", "predictions", "suspects"):
         assert pl.read_parquet(tmp_path / f"mined/{name}.parquet").equals(getattr(tables, name))
     weights = pl.read_csv(tmp_path / "mined/image_weights.csv")
     assert weights["weight"].to_list() == [1.25, 1.0, 0.75]
@@ -40,9 +40,21 @@ def test_coco_files_are_coco_and_hardest_first(two_images, results, tmp_path):
     assert [image["id"] for image in negatives["images"]] == [7, 11]
 
 
+def test_suspects_are_coco_with_what_they_should_be(two_images, results, tmp_path):
+    write_mined(tmp_path / "mined", two_images, mine(two_images, results), "results.json")
+    found = COCO(str(tmp_path / "mined/suspects.json")).dataset["annotations"]
+    assert [(a["image_id"], a["category_id"], a["bbox"], a["kind"]) for a in found] == [
+        (9, 5, [0, 0, 10, 10], "spurious"),
+        (7, 80, [20, 0, 10, 10], "wrong class"),
+        (11, 5, [60, 0, 10, 10], "missing"),
+    ]
+    assert found[1]["suggested_category"] == "cat"
+    assert "suggested_category" not in found[0]
+
+
 def test_only_the_top(two_images, results, tmp_path):
     write_mined(tmp_path / "mined", two_images, mine(two_images, results), "results.json", top=1)
-    for name in ("hard_positives", "hard_negatives"):
+    for name in ("hard_positives", "hard_negatives", "suspects"):
         assert len(json.loads((tmp_path / f"mined/{name}.json").read_text())["annotations"]) == 1
 
 

@@ -12,6 +12,7 @@ object, how well it places boxes, which classes it confuses.
 The labels as they are stand for right ones, although some are not: that makes the probabilities cautious.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +26,7 @@ from hardmine.mining.suspects import FAULTS, NEAR_IOU, Suspicion, suspect
 
 __all__ = ["calibrate"]
 
+RIGHT = "right"
 PRIOR = 0.05
 """Share of labels that is expected to be at fault in each of the three ways."""
 SHARE_SPOILT = 0.25
@@ -41,25 +43,25 @@ def calibrate(objects: Objects, detections: Detections, suspicion: Suspicion, si
     if (~objects.is_crowd).sum() < FEWEST_OBJECTS:
         return suspicion
     evidence = _evidence(objects, suspicion, sizes)
-    found = {0: evidence[~objects.is_crowd]}
+    found = {RIGHT: evidence[~objects.is_crowd]}
     rng = np.random.default_rng(0)
-    for kind, spoil in enumerate((_move_away, _swap, _shift), start=1):
+    for fault, spoil in zip(FAULTS, (_move_away, _swap, _shift), strict=True):
         spoilt, is_spoilt = spoil(objects, sizes, rng)
         again = suspect(spoilt, detections, match(spoilt, detections))
-        found[kind] = _evidence(spoilt, again, sizes)[is_spoilt & ~objects.is_crowd]
-    probability = _fit(found).predict_proba(evidence)
-    columns = {kind: probability[:, column] for column, kind in enumerate(FAULTS, start=1) if len(found[column])}
-    return replace(suspicion, **{kind: column * ~objects.is_crowd for kind, column in columns.items()})
+        found[fault] = _evidence(spoilt, again, sizes)[is_spoilt & ~objects.is_crowd]
+    model = _fit(found)
+    probability = dict(zip(model.classes_, model.predict_proba(evidence).T * ~objects.is_crowd, strict=True))
+    return replace(suspicion, **{fault: probability[fault] for fault in FAULTS if fault in probability})
 
 
-def _fit(found: dict[int, Numbers]) -> Pipeline:
-    """Tells the kinds (0: right) apart by their evidence, each weighing as much as it is expected to occur."""
-    share = {kind: PRIOR if kind else 1 - PRIOR * len(FAULTS) for kind in found}
+def _fit(found: Mapping[str, Numbers]) -> Pipeline:
+    """Tells the kinds apart by their evidence, each weighing as much as it is expected to occur."""
+    kinds = np.repeat(list(found), [len(rows) for rows in found.values()])
+    share = {kind: PRIOR if kind in FAULTS else 1 - PRIOR * len(FAULTS) for kind in found}
     weights = np.concatenate([np.full(len(rows), share[kind] / max(1, len(rows))) for kind, rows in found.items()])
-    kinds = np.concatenate([np.full(len(rows), kind) for kind, rows in found.items()])
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    weights *= len(kinds)
-    return model.fit(np.concatenate(list(found.values())), kinds, logisticregression__sample_weight=weights)
+    rows = np.concatenate(list(found.values()))
+    return model.fit(rows, kinds, logisticregression__sample_weight=weights * len(kinds))
 
 
 def _evidence(objects: Objects, suspicion: Suspicion, sizes: Numbers) -> Numbers:
