@@ -134,3 +134,13 @@ def test_a_run_is_mined_by_models_that_did_not_learn_the_images(hardmine, few_sc
 def test_what_to_mine_must_be_clear(hardmine, tmp_path, given):
     done = hardmine("mine", *given, "--out", str(tmp_path / "mined"))
     assert (done.code, done.err) == (2, "give --data and --predictions, or --run and perhaps --folds\n")
+
+
+def test_rounds_are_a_table(hardmine, few_scenes, tmp_path):
+    plain = ("--detector", "retinanet", "--image-size", "64", "--epochs", "1", "--batch-size", "4")
+    done = hardmine("loop", "--rounds", "2", "--folds", "1", "--suspects", "drop", "--out", str(tmp_path / "l"), *plain)
+    assert done.code == 0, done.err
+    assert json.loads((tmp_path / "l/round2/config.json").read_text())["suspects"] == "drop"
+    for expected in ("suspects", "no difference seen", "over images only"):
+        assert expected in done.out, expected
+    assert "-0.0" in done.out or "+0.0" in done.out

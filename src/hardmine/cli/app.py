@@ -20,6 +20,7 @@ __all__ = ["app", "main"]
 
 USAGE_ERROR, INTERRUPTED = 2, 130
 ALL = "all"
+ROUNDS_NOTE = "95 % intervals of the difference in AP to round 1: over images only, since there is one seed."
 UsageError: Any = typer.BadParameter.__base__  # of click, or of typer's own copy of it: that depends on its version
 
 app = typer.Typer(
@@ -153,6 +154,34 @@ def mine(
     write_mined(out, dataset, tables, source.name, top)
     listed = [hardest_table(tables, kind, top) for kind in ("hard positive", "hard negative")] if show else []
     _show(mined_table(tables), *listed, f"Mined: {out}; its README.md says what each file is")
+
+
+@app.command()
+@takes_training_options
+def loop(
+    rounds: Annotated[int, typer.Option(min=2, help="Number of trainings.")] = 3,
+    folds: Annotated[
+        int, typer.Option(min=1, help="Models that judge the labels, each those it did not learn; 1: the run's own.")
+    ] = 3,
+    recipe: Annotated[str, typer.Option(help="Recipe, with options: ohem:budget=64,nms_iou=0.5")] = "random",
+    seed: Annotated[int, typer.Option(help="Decides weights, data order, augmentation, sampling.")] = 0,
+    out: Out = Path("runs/loop"),
+    resume: Resume = False,
+    **training: Any,
+) -> None:
+    """Train, mine, and train again on what was mined, suspect labels weighed down; a table of the rounds."""
+    from accelerate import PartialState
+
+    from hardmine.cli.recipe_arguments import parse_recipe
+    from hardmine.cli.tables import rounds_table
+    from hardmine.mining import mine_in_rounds
+
+    choice = parse_recipe(recipe)
+    suspects = training.pop("suspects", None) or "down"
+    config = given_options(training | {"recipe": choice.name, "recipe_options": choice.options, "seed": seed})
+    table = mine_in_rounds(config, rounds, out, folds=folds if folds > 1 else None, suspects=suspects, resume=resume)
+    if PartialState().is_main_process:
+        _show(rounds_table(table), ROUNDS_NOTE, f"Results: rounds.json, runs and mined folders in {out}")
 
 
 def _to_mine(

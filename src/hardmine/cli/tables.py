@@ -13,7 +13,7 @@ from hardmine.detectors import DETECTORS
 from hardmine.detectors.support import heads_under, parts_set
 from hardmine.errors import EvidenceError
 from hardmine.evaluation import Difference, LookAlikeErrors, Metrics
-from hardmine.mining import MinedTables
+from hardmine.mining import MinedTables, Round
 from hardmine.mining.pairs import SIDES
 from hardmine.recipes import RECIPES, Recipe, Slot
 from hardmine.recipes.recipe import SLOTS
@@ -28,6 +28,7 @@ __all__ = [
     "metrics_table",
     "mined_table",
     "recipes_table",
+    "rounds_table",
 ]
 
 UNDEFINED = "-"
@@ -76,6 +77,16 @@ def hardest_table(tables: MinedTables, kind: str, top: int | None) -> Table:
         image = f"{row['image_id']} {Path(row['file_name']).name}".strip()
         box = " ".join(f"{row[side]:.0f}" for side in SIDES)
         table.add_row(image, row["category"], box, row.get("reason") or row.get("error"), _number(row["hardness"]))
+    return table
+
+
+def rounds_table(rounds: Iterable[Round]) -> Table:
+    """One row per round: how good its detector is, and what was mined with it."""
+    table = _table("round", "AP", "AP50", "difference in AP", "hard\npositives", "hard\nnegatives", "suspects")
+    for row in rounds:
+        metrics, mined = row.metrics, (row.hard_positives, row.hard_negatives, row.suspects)
+        quality = (_number(metrics.ap), _number(metrics.ap50), _difference(row.difference))
+        table.add_row(str(row.number), *quality, *(UNDEFINED if count is None else str(count) for count in mined))
     return table
 
 

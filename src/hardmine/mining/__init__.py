@@ -5,6 +5,7 @@ from hardmine.mining.folder import write_mined
 from hardmine.mining.matching import Matching, match
 from hardmine.mining.naming import ERRORS, HARD, hardness_of_detections, hardness_of_objects, name_detections
 from hardmine.mining.pairs import Detections, Objects
+from hardmine.mining.rounds import Round, mine_in_rounds
 from hardmine.mining.tables import MinedTables, mine
 from hardmine.mining.working_set import WorkingSetMiner
 
@@ -16,11 +17,13 @@ __all__ = [
     "Matching",
     "MinedTables",
     "Objects",
+    "Round",
     "WorkingSetMiner",
     "hardness_of_detections",
     "hardness_of_objects",
     "match",
     "mine",
+    "mine_in_rounds",
     "name_detections",
     "write_mined",
 ]

@@ -1,0 +1,109 @@
+"""Train, mine, train on what was mined: the bootstrapping of hard examples, round by round.
+
+OUT/round1          an ordinary run on the labels as they are
+OUT/round1/folds    the same without each part of the data, to judge the labels of that part
+OUT/mined1          what was mined from their predictions
+OUT/round2          a run on images and labels weighted by mined1, and so on
+
+Every piece is kept when it is finished, and a training that was stopped goes on after its last epoch.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from accelerate import PartialState
+
+from hardmine.errors import ConfigError, RunError
+from hardmine.evaluation import Difference, Metrics, match_predictions, paired_differences, read_predictions
+from hardmine.mining.folder import write_mined
+from hardmine.mining.tables import mine
+from hardmine.training import RunResult, TrainingConfig, train
+from hardmine.training.data import open_training_data
+from hardmine.training.files import write_json
+from hardmine.training.out_of_fold import predict_for_mining
+
+__all__ = ["Round", "mine_in_rounds"]
+
+logger = logging.getLogger("hardmine")
+
+COUNTED = ("hard_positives", "hard_negatives", "suspects")
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One training and what was mined after it (None after the last). `difference` in AP is to the first round."""
+
+    number: int
+    metrics: Metrics
+    difference: Difference | None
+    hard_positives: int | None
+    hard_negatives: int | None
+    suspects: int | None
+
+
+def mine_in_rounds(
+    config: TrainingConfig,
+    rounds: int,
+    out: Path | str,
+    *,
+    folds: int | None = 3,
+    suspects: str = "down",
+    resume: bool = False,
+    progress: bool = True,
+) -> list[Round]:
+    """Trains and mines so many rounds in `out`, and leaves `rounds.json` there.
+
+    Args: folds: models that are trained to judge the labels of each round, see `predict_for_mining`.
+        suspects: what becomes of suspect labels from the second round on, see `TrainingConfig`.
+    Raises: ConfigError: fewer than two rounds, or a configuration that cannot be used.  DataError: as `train`.
+        RunError: `out` exists and `resume` is not given, or a run failed.
+    """
+    out = Path(out)
+    if rounds < 2:
+        raise ConfigError(f"a loop needs at least 2 rounds, got {rounds}: after one there is nothing to train on")
+    if not resume and out.exists() and (out.is_file() or any(out.iterdir())):
+        raise RunError(f"{out} exists already; choose another folder with --out, or continue with --resume")
+    runs = []
+    for number in range(1, rounds + 1):
+        logger.info("round %d of %d", number, rounds)
+        runs.append(train(config, out / f"round{number}", resume=True, progress=progress))
+        if number < rounds:
+            mined = _mine(out, number, folds, progress)
+            config = replace(config, mined=str(mined), suspects=suspects)
+    table = _table(runs, out)
+    if PartialState().is_main_process:
+        write_json(out / "rounds.json", {"config": asdict(runs[0].config), "rounds": [asdict(row) for row in table]})
+    return table
+
+
+def _mine(out: Path, number: int, folds: int | None, progress: bool) -> Path:
+    """The mined folder of a round; one that is there is whole, and is kept."""
+    run, mined = out / f"round{number}", out / f"mined{number}"
+    if not mined.exists():
+        dataset, results = predict_for_mining(run, folds, progress=progress)
+        if PartialState().is_main_process:
+            write_mined(mined, dataset, mine(dataset, results, str(run)), run.name)
+        PartialState().wait_for_everyone()
+    return mined
+
+
+def _table(runs: Sequence[RunResult], out: Path) -> list[Round]:
+    _, val_data = open_training_data(runs[0].config)
+    truth = val_data.coco_ground_truth()
+    predictions = {str(number): read_predictions(run.predictions) for number, run in enumerate(runs, start=1)}
+    matches = {number: [match_predictions(truth, of_round)] for number, of_round in predictions.items()}
+    differences = paired_differences(matches)
+    counts = [_count(out / f"mined{number}") for number in range(1, len(runs))] + [{}]
+    return [
+        Round(number, run.metrics, differences.get(str(number)), **{name: count.get(name) for name in COUNTED})
+        for number, (run, count) in enumerate(zip(runs, counts, strict=True), start=1)
+    ]
+
+
+def _count(mined: Path) -> dict[str, Any]:
+    images = pl.read_parquet(mined / "images.parquet").select(pl.col("hard_positives", "hard_negatives").sum())
+    return images.row(0, named=True) | {"suspects": len(pl.read_parquet(mined / "suspects.parquet"))}
