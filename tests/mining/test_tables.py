@@ -20,6 +20,13 @@ def test_every_object_is_named(two_images, results):
     assert objects.row(1)[4:8] == (20, 0, 30, 10)
 
 
+def test_how_objects_were_learnt_stands_beside_them(two_images, results):
+    dynamics = pl.DataFrame({"image_id": [9, 7, 7], "place": [0, 1, 0], "margin_mean": [0.9, 0.71, 0.7]})
+    objects = mine(two_images, results, dynamics=dynamics).objects
+    assert objects["margin_mean"].to_list() == [0.7, 0.71, None, 0.9]
+    assert objects["object"].to_list() == [0, 1, 2, 3]
+
+
 def test_every_prediction_is_named(two_images, results):
     predictions = mine(two_images, results).predictions
     kinds = ["easy positive", "hard positive", "hard negative", "ignored", "easy negative", "hard negative"]

@@ -147,10 +147,13 @@ def mine(
     """Find the hard objects and the hard backgrounds of a data set, from the predictions of any model."""
     from hardmine.cli.tables import hardest_table, mined_table
     from hardmine.mining import mine as run_mining, write_mined
+    from hardmine.training import RunFolder
+    from hardmine.training.record import read_dynamics
 
     dataset, results = _to_mine(data, predictions, run, folds, split, images)
     source = predictions or run or Path()
-    tables = run_mining(dataset, results, str(source))
+    dynamics = read_dynamics(RunFolder(run).dynamics) if run else None
+    tables = run_mining(dataset, results, str(source), dynamics)
     write_mined(out, dataset, tables, source.name, top)
     listed = [hardest_table(tables, kind, top) for kind in ("hard positive", "hard negative")] if show else []
     _show(mined_table(tables), *listed, f"Mined: {out}; its README.md says what each file is")

@@ -45,6 +45,7 @@ TRAINING_OPTIONS = {
     "flip_horizontal": _option(float, "Probability of a left-right flip.", "0.5; 0 on scenes"),
     "flip_vertical": _option(float, "Probability of an upside-down flip.", "0.0"),
     "crop": _option(float, "Probability of cutting out a random part, 3/4 of each side or more.", "0.0"),
+    "record": _option(bool, "Keep how each object is learnt, epoch by epoch.", "False"),
     "eval_every": _option(int, "Also measure after every so many epochs.", "after the last only"),
 }
 

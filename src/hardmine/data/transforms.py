@@ -17,6 +17,8 @@ from hardmine.errors import ConfigError
 __all__ = ["RandomCrop", "TrainingTransform", "collate", "training_transform"]
 
 Target = dict[str, Any]
+OF_OBJECTS = ("labels", "weights", "place")
+"""What a target may say of each object beside its box and whether it is a crowd."""
 
 
 def training_transform(
@@ -53,7 +55,7 @@ class RandomCrop(nn.Module):
         share = _areas(boxes) / _areas(target["boxes"])
         crowd = target["iscrowd"] | (share < self.visible)
         inside = share > 0
-        objects = {"iscrowd": crowd} | {name: target[name] for name in ("labels", "weights") if name in target}
+        objects = {name: target[name] for name in OF_OBJECTS if name in target} | {"iscrowd": crowd}
         # an index makes a plain tensor of the boxes, and later transforms would leave them alone
         cut = {name: values[inside] for name, values in objects.items()}
         cut["boxes"] = tv_tensors.wrap(boxes[inside], like=boxes)  # pyright: ignore[reportCallIssue]

@@ -21,10 +21,11 @@ from hardmine.errors import ConfigError, RunError
 from hardmine.evaluation import Difference, Metrics, match_predictions, paired_differences, read_predictions
 from hardmine.mining.folder import write_mined
 from hardmine.mining.tables import mine
-from hardmine.training import RunResult, TrainingConfig, train
+from hardmine.training import RunFolder, RunResult, TrainingConfig, train
 from hardmine.training.data import open_training_data
 from hardmine.training.files import write_json
 from hardmine.training.out_of_fold import predict_for_mining
+from hardmine.training.record import read_dynamics
 
 __all__ = ["Round", "mine_in_rounds"]
 
@@ -86,7 +87,8 @@ def _mine(out: Path, number: int, folds: int | None, progress: bool) -> Path:
     if not mined.exists():
         dataset, results = predict_for_mining(run, folds, progress=progress)
         if PartialState().is_main_process:
-            write_mined(mined, dataset, mine(dataset, results, str(run)), run.name)
+            tables = mine(dataset, results, str(run), read_dynamics(RunFolder(run).dynamics))
+            write_mined(mined, dataset, tables, run.name)
         PartialState().wait_for_everyone()
     return mined
 

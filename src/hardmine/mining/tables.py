@@ -55,9 +55,16 @@ class MinedTables:
         return ranked if num is None else ranked.head(num)
 
 
-def mine(dataset: DetectionDataset, predictions: Sequence[dict], source: str = "predictions") -> MinedTables:
-    """Matches COCO results to a data set and says of everything what it is and how hard.
+def mine(
+    dataset: DetectionDataset,
+    predictions: Sequence[dict],
+    source: str = "predictions",
+    dynamics: pl.DataFrame | None = None,
+) -> MinedTables:
+    """Matches COCO results to a data set and says of everything what it is, how hard, and how suspect.
 
+    Args: dynamics: how each object was learnt, as `training.record.read_dynamics` gives it; its columns are added to
+        those of the objects.
     Raises: DataError: no result, one twice, one that does not fit the data set, or a score outside 0..1.
     """
     objects = objects_of(dataset)
@@ -65,6 +72,11 @@ def mine(dataset: DetectionDataset, predictions: Sequence[dict], source: str = "
     matching = match(objects, detections)
     suspicion = calibrate(objects, detections, suspect(objects, detections, matching), _image_sizes(dataset))
     object_table = _object_table(dataset, objects, detections, matching, suspicion)
+    if dynamics is not None:
+        place = pl.int_range(pl.len()).over("image_id").alias("place")
+        object_table = object_table.with_columns(place).join(
+            dynamics, on=("image_id", "place"), how="left", maintain_order="left"
+        )
     prediction_table = _prediction_table(dataset, detections, matching).with_columns(missing=suspicion.missing)
     images = _image_table(dataset, object_table, prediction_table)
     return MinedTables(images, object_table, prediction_table, suspect_table(suspicion, object_table, prediction_table))

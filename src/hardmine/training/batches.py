@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from hardmine.data import DetectionDataset
 from hardmine.data.transforms import collate, training_transform
 from hardmine.training.config import TrainingConfig
 
@@ -74,7 +73,7 @@ def draw_images(weights: np.ndarray, generator: torch.Generator) -> np.ndarray:
 class TrainingImages(Dataset[tuple[Tensor, dict[str, Any]]]):
     """A data set under random augmentation that is the same whenever and wherever a draw of an epoch is asked for."""
 
-    def __init__(self, dataset: DetectionDataset, transform: Callable[..., Any], seed: int) -> None:
+    def __init__(self, dataset: Dataset[Any], transform: Callable[..., Any], seed: int) -> None:
         self.dataset, self.transform, self.seed = dataset, transform, seed
 
     def __getitem__(self, key: tuple[int, int, int]) -> tuple[Tensor, dict[str, Any]]:
@@ -84,9 +83,7 @@ class TrainingImages(Dataset[tuple[Tensor, dict[str, Any]]]):
             return self.transform(*self.dataset[image])
 
 
-def training_loader(
-    dataset: DetectionDataset, config: TrainingConfig, order: BatchOrder, workers: int
-) -> DataLoader[Any]:
+def training_loader(dataset: Dataset[Any], config: TrainingConfig, order: BatchOrder, workers: int) -> DataLoader[Any]:
     """Augmented batches of one process, in this order, as (list of images, list of targets)."""
     transform = training_transform(*config.flips, config.crop)
     return DataLoader(

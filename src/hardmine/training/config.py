@@ -69,6 +69,7 @@ class TrainingConfig:
         flip_horizontal: probability of a left-right flip; None: .5, but 0 on the scenes, whose digits have one side.
         flip_vertical: probability of an upside-down flip.
         crop: probability of cutting out a random part of at least 3/4 of each side.
+        record: also keep how each object is learnt, epoch by epoch (`dynamics` in the run folder).
         eval_every: also evaluate after every so many epochs; None: after the last only.
 
     Raises:
@@ -102,6 +103,7 @@ class TrainingConfig:
     flip_horizontal: float | None = None
     flip_vertical: float = 0.0
     crop: float = 0.0
+    record: bool = False
     eval_every: int | None = None
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ env.json                  versions and hardware
 metrics.jsonl             one line per finished epoch
 predictions_<split>.json  COCO results of the final detector
 weights.safetensors       the final weights under torchvision's own names; the classes are in its header
+dynamics/                 with `record`: how each object was learnt, see `record`
 checkpoint.safetensors    what `--resume` needs; always whole, always of the last finished epoch
 """
 
@@ -48,6 +49,10 @@ class RunFolder:
     @property
     def checkpoint(self) -> Path:
         return self.path / "checkpoint.safetensors"
+
+    @property
+    def dynamics(self) -> Path:
+        return self.path / "dynamics"
 
     def predictions(self, split: str) -> Path:
         """Where the results on a split lie; a split that is no plain name cannot lead out of the folder."""

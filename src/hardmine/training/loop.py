@@ -132,6 +132,8 @@ def _run(folder: RunFolder, trainer: Trainer, val_data: DetectionDataset, progre
 
 def _run_epoch(folder: RunFolder, trainer: Trainer, val_data: DetectionDataset, reporter: Reporter) -> None:
     row = trainer.run_epoch(reporter)
+    if trainer.recorder is not None:
+        trainer.recorder.write(folder.dynamics, row["epoch"], trainer.accelerator)
     every = trainer.config.eval_every or trainer.epochs
     if row["epoch"] == trainer.epochs or row["epoch"] % every == 0:
         row |= _evaluate(folder, trainer, val_data, reporter).to_dict()

@@ -29,6 +29,7 @@ from hardmine.training.measure import peak_memory, reset_peak_memory, synchroniz
 from hardmine.training.mined import image_weights
 from hardmine.training.optimise import averaged_weights, learning_rate, optimizer_for, set_learning_rate
 from hardmine.training.progress import Reporter
+from hardmine.training.record import Recorder, WithPlaces
 from hardmine.training.run import make_detector
 
 __all__ = ["SummedLoss", "Trainer"]
@@ -70,7 +71,9 @@ class Trainer:
         weights = None if config.mined is None else image_weights(config.mined, train_data)
         place = accelerator.process_index, accelerator.num_processes
         self.order = BatchOrder(len(train_data), config, *place, weights)
-        self.loader = training_loader(train_data, config, self.order, self.workers)
+        self.recorder = Recorder(self.detector) if config.record else None
+        images = WithPlaces(train_data) if config.record else train_data
+        self.loader = training_loader(images, config, self.order, self.workers)
         self.rows: list[dict[str, Any]] = []
 
     @property
@@ -105,6 +108,8 @@ class Trainer:
         """Leaves the gradients of one batch, averaged over the processes, in the detector; returns its losses."""
         device = self.accelerator.device
         tensors = [{name: value for name, value in t.items() if isinstance(value, Tensor)} for t in targets]
+        if self.recorder is not None:
+            self.recorder.expect(targets)
         losses = self.model(send_to_device(images, device), send_to_device(tensors, device))
         self.optimizer.zero_grad()
         self.accelerator.backward(losses["loss"])

@@ -1,0 +1,134 @@
+"""How each object is learnt, epoch by epoch: what the surest of its samples says.
+
+RUN/dynamics/epoch_0001.parquet: a row each time that an object was seen, from the head that names classes:
+
+    epoch, image_id, place    which object: its place among those of its image, crowds included, from 0
+    score, iou, loss          of its sample with the highest score for its class: that score, the IoU of the predicted
+                              box, and -log(score)
+    margin                    the score less that of the likeliest other class, or of the background where it has one
+
+An object that no sample was assigned to has nulls. A label whose margin stays low, or swings, while its like are learnt
+is worth a look (Pleiss et al., Identifying Mislabeled Data using the Area Under the Margin Ranking, NeurIPS 2020).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor
+
+from hardmine.boxes import paired_iou
+from hardmine.data import DetectionDataset
+from hardmine.detectors import Detector
+from hardmine.detectors.head import Head, HeadOutput
+from hardmine.errors import RunError
+from hardmine.samples import Assignment, GroundTruth
+
+__all__ = ["Recorder", "WithPlaces", "read_dynamics"]
+
+MEASURED = ("score", "margin", "iou", "loss")
+SMALLEST = 1e-12
+
+
+class WithPlaces(torch.utils.data.Dataset):
+    """A data set whose targets also say which object of the image each is: `place` (n,) int64."""
+
+    def __init__(self, dataset: DetectionDataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Any]]:
+        image, target = self.dataset[index]
+        return image, target | {"place": torch.arange(len(target["labels"]))}
+
+
+class Recorder:
+    """Watches the head that names classes and keeps what it says of each object until the epoch is written."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.rows: list[dict[str, list[Any]]] = []
+        self.targets: Sequence[Mapping[str, Any]] = ()
+        for head in detector.modules():
+            if isinstance(head, Head) and head.traits.name != "rpn":
+                head.register_forward_hook(self._look)
+
+    def expect(self, targets: Sequence[Mapping[str, Any]]) -> None:
+        """Says which batch comes next."""
+        self.targets = targets
+
+    def write(self, folder: Path, epoch: int, accelerator: Accelerator) -> None:
+        """Writes an epoch of all processes, and forgets it.
+
+        Raises: RunError: the disk is full or the folder cannot be written.
+        """
+        rows = gather_object(self.rows)
+        self.rows = []
+        if accelerator.is_main_process:
+            table = pl.concat([pl.DataFrame(batch, schema=SCHEMA) for batch in rows])
+            try:
+                folder.mkdir(exist_ok=True)
+                table.select(pl.lit(epoch).alias("epoch"), pl.all()).write_parquet(folder / f"epoch_{epoch:04}.parquet")
+            except OSError as error:
+                raise RunError(
+                    f"cannot write {folder} ({error.strerror or error}); make room, then --resume"
+                ) from error
+
+    def _look(self, head: Head, given: tuple[Any, ...], _: object) -> None:
+        output, ground_truth, assignment = given[:3]
+        said = best_of_objects(head, output, ground_truth, assignment)
+        for target, is_object, *values in zip(self.targets, ground_truth.is_object, *said.values(), strict=True):
+            place = target["place"][~target["iscrowd"]].tolist()
+            measured = {name: value[is_object].tolist() for name, value in zip(said, values, strict=True)}
+            self.rows.append({"image_id": [int(target["image_id"])] * len(place), "place": place, **measured})
+
+
+SCHEMA = {"image_id": pl.Int64, "place": pl.Int64, **dict.fromkeys(MEASURED, pl.Float32)}
+
+
+@torch.no_grad()
+def best_of_objects(
+    head: Head, output: HeadOutput, ground_truth: GroundTruth, assignment: Assignment
+) -> dict[str, Tensor]:
+    """`MEASURED` of each object's surest sample, (B, G) each; NaN where no sample is assigned to it."""
+    said = head.predictions(output)
+    label = ground_truth.labels_of(assignment).clamp_min(0).unsqueeze(-1)
+    score = said.scores.gather(-1, label).squeeze(-1)
+    rival = said.scores.scatter(-1, label, 0).amax(dim=-1)
+    if head.traits.activation == "softmax":
+        rival = torch.maximum(rival, 1 - said.scores.sum(dim=-1))
+    iou = paired_iou(said.boxes, ground_truth.boxes_of(assignment).to(said.boxes.dtype))
+    of_sample = {"score": score, "margin": score - rival, "iou": iou, "loss": -score.clamp_min(SMALLEST).log()}
+    best, exists = _surest_sample(score, assignment, ground_truth.labels.shape[1])
+    return {name: value.gather(1, best).masked_fill(~exists, torch.nan) for name, value in of_sample.items()}
+
+
+def _surest_sample(score: Tensor, assignment: Assignment, num_objects: int) -> tuple[Tensor, Tensor]:
+    """The sample with the highest score of each object, (B, G), and whether there is one."""
+    matched, positive = assignment.matched_gt.clamp_min(0), assignment.is_positive
+    score = score.masked_fill(~positive, -1)
+    highest = score.new_full((len(score), num_objects), -1).scatter_reduce(1, matched, score, "amax")
+    num = score.shape[1]
+    place = torch.arange(num, device=score.device).expand_as(matched)
+    candidate = place.masked_fill(~positive | (score < highest.gather(1, matched)), num)
+    best = place.new_full(highest.shape, num).scatter_reduce(1, matched, candidate, "amin")
+    return best.clamp_max(num - 1), best < num
+
+
+def read_dynamics(folder: Path) -> pl.DataFrame | None:
+    """Over the epochs: image_id, place; margin_mean, margin_std, score_mean, iou_mean, loss_mean of each object.
+
+    None where nothing was recorded.
+
+    Raises: RunError: it cannot be read.
+    """
+    if not folder.exists():
+        return None
+    means = [pl.col(name).mean().alias(f"{name}_mean") for name in MEASURED]
+    try:
+        rows = pl.scan_parquet(folder / "epoch_*.parquet").with_columns(pl.col(MEASURED).fill_nan(None))
+        return rows.group_by("image_id", "place").agg(*means, pl.col("margin").std().alias("margin_std")).collect()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise RunError(f"{folder}: cannot read what was recorded ({str(error).splitlines()[0]})") from error
