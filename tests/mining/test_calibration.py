@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from hardmine.mining.calibration import FEWEST_OBJECTS, calibrate
+from hardmine.mining.calibration import FEWEST_OBJECTS, Calibration
 from hardmine.mining.matching import match
 from hardmine.mining.pairs import Detections, Objects
 from hardmine.mining.suspects import FAULTS, suspect
@@ -44,7 +44,8 @@ def world():
 
 def both(objects, detections):
     raw = suspect(objects, detections, match(objects, detections))
-    return raw, calibrate(objects, detections, raw, np.full((len(objects.image), 2), SIDE))
+    sizes = np.full((len(objects.image), 2), SIDE)
+    return raw, Calibration.fit(objects, detections, raw, sizes).apply(objects, raw, sizes)
 
 
 def test_faulty_labels_are_told_from_hard_objects(world):

@@ -9,12 +9,12 @@ from faster_coco_eval import COCO
 from hardmine.data import open_dataset
 from hardmine.errors import RunError
 from hardmine.mining import mine, write_mined
-from hardmine.mining.tables import image_folder
+from hardmine.mining.labels import labels_of
 
 
 def test_the_folder_holds_what_its_readme_says(two_images, results, tmp_path):
     tables = mine(two_images, results)
-    write_mined(tmp_path / "mined", two_images, tables, "results.json")
+    write_mined(tmp_path / "mined", tables, "results.json")
     readme = (tmp_path / "mined/README.md").read_text()
     files = {file.name for file in (tmp_path / "mined").iterdir()} - {"README.md"}
     assert all(f"`{name}`" in readme for name in files)
@@ -26,7 +26,7 @@ def test_the_folder_holds_what_its_readme_says(two_images, results, tmp_path):
 
 
 def test_coco_files_are_coco_and_hardest_first(two_images, results, tmp_path):
-    write_mined(tmp_path / "mined", two_images, mine(two_images, results), "results.json")
+    write_mined(tmp_path / "mined", mine(two_images, results), "results.json")
     positives = COCO(str(tmp_path / "mined/hard_positives.json"))
     assert [(a["image_id"], a["category_id"], a["reason"]) for a in positives.dataset["annotations"]] == [
         (9, 5, "missed"),
@@ -41,7 +41,7 @@ def test_coco_files_are_coco_and_hardest_first(two_images, results, tmp_path):
 
 
 def test_suspects_are_coco_with_what_they_should_be(two_images, results, tmp_path):
-    write_mined(tmp_path / "mined", two_images, mine(two_images, results), "results.json")
+    write_mined(tmp_path / "mined", mine(two_images, results), "results.json")
     found = COCO(str(tmp_path / "mined/suspects.json")).dataset["annotations"]
     assert [(a["image_id"], a["category_id"], a["bbox"], a["kind"]) for a in found] == [
         (9, 5, [0, 0, 10, 10], "spurious"),
@@ -53,7 +53,7 @@ def test_suspects_are_coco_with_what_they_should_be(two_images, results, tmp_pat
 
 
 def test_only_the_top(two_images, results, tmp_path):
-    write_mined(tmp_path / "mined", two_images, mine(two_images, results), "results.json", top=1)
+    write_mined(tmp_path / "mined", mine(two_images, results), "results.json", top=1)
     for name in ("hard_positives", "hard_negatives", "suspects"):
         assert len(json.loads((tmp_path / f"mined/{name}.json").read_text())["annotations"]) == 1
 
@@ -62,19 +62,19 @@ def test_nothing_is_overwritten_and_nothing_left_by_a_failure(two_images, result
     tables = mine(two_images, results)
     monkeypatch.setattr("hardmine.mining.folder.write_json", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(RunError, match=r"cannot write .*mined \(full\)"):
-        write_mined(tmp_path / "mined", two_images, tables, "results.json")
+        write_mined(tmp_path / "mined", tables, "results.json")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "mined").mkdir()
     (tmp_path / "mined/mine.txt").touch()
     with pytest.raises(RunError, match="exists already"):
-        write_mined(tmp_path / "mined", two_images, tables, "results.json")
+        write_mined(tmp_path / "mined", tables, "results.json")
 
 
 def test_what_is_mined_opens_as_a_data_set(shared, tmp_path):
     dataset = open_dataset(shared / "bccd", "val")
     truth = dataset.coco_ground_truth()["annotations"]
     results = [{key: a[key] for key in ("image_id", "category_id", "bbox")} | {"score": 0.3} for a in truth]
-    write_mined(tmp_path / "mined", dataset, mine(dataset, results), "results.json")
-    mined = open_dataset(tmp_path / "mined/hard_positives.json", images=image_folder(dataset))
+    write_mined(tmp_path / "mined", mine(dataset, results), "results.json")
+    mined = open_dataset(tmp_path / "mined/hard_positives.json", images=labels_of(dataset).folder)
     assert mined.problems == ()
     assert sum(len(record.boxes) for record in mined.records) == len(truth)

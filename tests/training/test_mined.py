@@ -34,7 +34,7 @@ def test_what_is_mined_is_what_is_drawn(dataset, tmp_path):
     x1, y1, x2, y2 = first.boxes[0].tolist()
     result = {"image_id": first.image_id, "category_id": dataset.category_ids[first.labels[0]]}
     tables = mine(dataset, [result | {"bbox": [x1, y1, x2 - x1, y2 - y1], "score": 1.0}])
-    write_mined(tmp_path / "mined", dataset, tables, "results.json")
+    write_mined(tmp_path / "mined", tables, "results.json")
     assert image_weights(tmp_path / "mined", dataset).tolist() == tables.images["weight"].to_list()
 
 

@@ -154,7 +154,7 @@ def mine(
     source = predictions or run or Path()
     dynamics = read_dynamics(RunFolder(run).dynamics) if run else None
     tables = run_mining(dataset, results, str(source), dynamics)
-    write_mined(out, dataset, tables, source.name, top)
+    write_mined(out, tables, source.name, top)
     listed = [hardest_table(tables, kind, top) for kind in ("hard positive", "hard negative")] if show else []
     _show(mined_table(tables), *listed, f"Mined: {out}; its README.md says what each file is")
 

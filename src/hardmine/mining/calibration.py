@@ -13,7 +13,7 @@ The labels as they are stand for right ones, although some are not: that makes t
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -24,7 +24,7 @@ from hardmine.mining.matching import match
 from hardmine.mining.pairs import Detections, Mask, Numbers, Objects, Places, pairs_in_parts
 from hardmine.mining.suspects import FAULTS, NEAR_IOU, Suspicion, suspect
 
-__all__ = ["calibrate"]
+__all__ = ["Calibration"]
 
 RIGHT = "right"
 PRIOR = 0.05
@@ -35,23 +35,34 @@ FEWEST_OBJECTS = 100
 """With fewer labels there is too little to calibrate on, and the suspicion stays as it is."""
 
 
-def calibrate(objects: Objects, detections: Detections, suspicion: Suspicion, sizes: Numbers) -> Suspicion:
-    """The suspicion with a probability for each kind of fault of an object, if `PRIOR` of the labels have it.
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What an error of each kind looks like; without a model, where labels were too few, nothing is changed."""
 
-    sizes: (G, 2), width and height of each object's image.
-    """
-    if (~objects.is_crowd).sum() < FEWEST_OBJECTS:
-        return suspicion
-    evidence = _evidence(objects, suspicion, sizes)
-    found = {RIGHT: evidence[~objects.is_crowd]}
-    rng = np.random.default_rng(0)
-    for fault, spoil in zip(FAULTS, (_move_away, _swap, _shift), strict=True):
-        spoilt, is_spoilt = spoil(objects, sizes, rng)
-        again = suspect(spoilt, detections, match(spoilt, detections))
-        found[fault] = _evidence(spoilt, again, sizes)[is_spoilt & ~objects.is_crowd]
-    model = _fit(found)
-    probability = dict(zip(model.classes_, model.predict_proba(evidence).T * ~objects.is_crowd, strict=True))
-    return replace(suspicion, **{fault: probability[fault] for fault in FAULTS if fault in probability})
+    model: Pipeline | None
+
+    @classmethod
+    def fit(cls, objects: Objects, detections: Detections, suspicion: Suspicion, sizes: Numbers) -> "Calibration":
+        """Spoils the labels and learns what that looks like. sizes: (G, 2), width and height of each object's image."""
+        is_label = ~objects.is_crowd
+        if is_label.sum() < FEWEST_OBJECTS:
+            return cls(None)
+        found = {RIGHT: _evidence(objects, suspicion, sizes)[is_label]}
+        rng = np.random.default_rng(0)
+        for fault, spoil in zip(FAULTS, (_move_away, _swap, _shift), strict=True):
+            spoilt, is_spoilt = spoil(objects, sizes, rng)
+            again = suspect(spoilt, detections, match(spoilt, detections))
+            found[fault] = _evidence(spoilt, again, sizes)[is_spoilt & is_label]
+        return cls(_fit(found))
+
+    def apply(self, objects: Objects, suspicion: Suspicion, sizes: Numbers) -> Suspicion:
+        """The suspicion with a probability for each fault of an object, if `PRIOR` of the labels have it."""
+        if self.model is None or not len(objects.image):
+            return suspicion
+        evidence = _evidence(objects, suspicion, sizes)
+        by_kind = self.model.predict_proba(evidence).T * ~objects.is_crowd
+        probability = dict(zip(self.model.classes_, by_kind, strict=True))
+        return replace(suspicion, **{fault: probability[fault] for fault in FAULTS if fault in probability})
 
 
 def _fit(found: Mapping[str, Numbers]) -> Pipeline:

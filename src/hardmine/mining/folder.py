@@ -15,12 +15,11 @@ from typing import Any
 
 import polars as pl
 
-from hardmine.data import DetectionDataset
 from hardmine.errors import RunError
 from hardmine.mining.label_tools import cvat, label_studio
 from hardmine.mining.pairs import SIDES
 from hardmine.mining.suspect_table import SUGGESTED
-from hardmine.mining.tables import MinedTables, image_folder
+from hardmine.mining.tables import MinedTables
 from hardmine.training.files import write_json
 
 __all__ = ["coco_of", "write_mined"]
@@ -56,9 +55,7 @@ models that did not learn from these images (`hardmine mine --run RUN --folds 3`
 """
 
 
-def write_mined(
-    out: Path | str, dataset: DetectionDataset, tables: MinedTables, source: str, top: int | None = None
-) -> None:
+def write_mined(out: Path | str, tables: MinedTables, source: str, top: int | None = None) -> None:
     """Writes the mined folder, whole or not at all; the COCO files hold the ``top`` hardest, or all.
 
     Raises: RunError: `out` exists and is not empty, or cannot be written.
@@ -71,24 +68,23 @@ def write_mined(
         with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
             unfinished = Path(folder) / out.name
             unfinished.mkdir()
-            _write_all(unfinished, dataset, tables, source, top)
+            _write_all(unfinished, tables, source, top)
             unfinished.replace(out)
     except OSError as error:
         raise RunError(f"cannot write {out} ({error.strerror or error}); make room, or choose another --out") from error
 
 
-def coco_of(dataset: DetectionDataset, images: pl.DataFrame, rows: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
+def coco_of(tables: MinedTables, rows: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
     """Rows of the objects or of the predictions as a COCO data set of the images that they are on."""
-    on_them = images.join(rows.select("image_id").unique(), on="image_id", how="semi", maintain_order="left")
-    categories = zip(dataset.category_ids, dataset.classes, strict=True)
+    on_them = tables.images.join(rows.select("image_id").unique(), on="image_id", how="semi", maintain_order="left")
     return {
         "images": on_them.select(pl.col("image_id").alias("id"), "file_name", "width", "height").to_dicts(),
         "annotations": [_annotation(number, row) for number, row in enumerate(rows.iter_rows(named=True), start=1)],
-        "categories": [{"id": category_id, "name": name} for category_id, name in categories],
+        "categories": [{"id": category_id, "name": name} for category_id, name in tables.categories.items()],
     }
 
 
-def _write_all(folder: Path, dataset: DetectionDataset, tables: MinedTables, source: str, top: int | None) -> None:
+def _write_all(folder: Path, tables: MinedTables, source: str, top: int | None) -> None:
     for name in ("images", "objects", "predictions", "suspects"):
         getattr(tables, name).write_parquet(folder / f"{name}.parquet")
     tables.images.select("image_id", "file_name", "weight").write_csv(folder / "image_weights.csv")
@@ -96,13 +92,13 @@ def _write_all(folder: Path, dataset: DetectionDataset, tables: MinedTables, sou
     for kind in ("hard_positive", "hard_negative"):
         rows = tables.hardest(kind.replace("_", " "), top)
         counts[f"{kind}s"] = len(rows)
-        write_json(folder / f"{kind}s.json", coco_of(dataset, tables.images, rows))
+        write_json(folder / f"{kind}s.json", coco_of(tables, rows))
     counts["suspects"] = len(suspects := tables.suspects.head(top) if top else tables.suspects)
-    write_json(folder / "suspects.json", coco_of(dataset, tables.images, _with_missing(suspects)))
+    write_json(folder / "suspects.json", coco_of(tables, _with_missing(suspects)))
     write_json(folder / "suspects_label_studio.json", label_studio(tables.images, tables.objects, suspects))
     (folder / "suspects_cvat.xml").write_bytes(cvat(tables.images, tables.objects, suspects))
     sizes = {f"num_{name}": len(getattr(tables, name)) for name in ("images", "objects", "predictions")}
-    where = image_folder(dataset) or "nowhere, since the images are generated"
+    where = tables.folder or "nowhere, since the images are generated"
     text = README.format(source=source, folder=where, **sizes, **counts)
     (folder / "README.md").write_text(text, encoding="utf-8")
 

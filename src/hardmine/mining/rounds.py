@@ -88,7 +88,7 @@ def _mine(out: Path, number: int, folds: int | None, progress: bool) -> Path:
         dataset, results = predict_for_mining(run, folds, progress=progress)
         if PartialState().is_main_process:
             tables = mine(dataset, results, str(run), read_dynamics(RunFolder(run).dynamics))
-            write_mined(mined, dataset, tables, run.name)
+            write_mined(mined, tables, run.name)
         PartialState().wait_for_everyone()
     return mined
 
