@@ -45,7 +45,7 @@ def world():
 def both(objects, detections):
     raw = suspect(objects, detections, match(objects, detections))
     sizes = np.full((len(objects.image), 2), SIDE)
-    return raw, Calibration.fit(objects, detections, raw, sizes).apply(objects, raw, sizes)
+    return raw, Calibration.fit(objects, detections, sizes).apply(objects, raw, sizes)
 
 
 def test_faulty_labels_are_told_from_hard_objects(world):
@@ -103,6 +103,16 @@ def test_one_class_has_no_wrong_class(world):
 
 def test_too_few_labels_are_not_calibrated(world):
     objects, detections, _ = world
-    few = Objects(*(getattr(objects, name)[: FEWEST_OBJECTS - 1] for name in Objects.__slots__))
+    few = objects.only(np.arange(FEWEST_OBJECTS - 1))
     raw, calibrated = both(few, detections)
     assert calibrated is raw
+
+
+def test_of_many_images_some_are_enough(world, monkeypatch):
+    """A fifth of the images tells nearly the same."""
+    objects, detections, _ = world
+    _, of_all = both(objects, detections)
+    monkeypatch.setattr("hardmine.mining.calibration.MOST_OBJECTS", 200)
+    _, of_some = both(objects, detections)
+    assert not np.array_equal(of_all.spurious, of_some.spurious)
+    assert np.corrcoef(of_all.spurious, of_some.spurious)[0, 1] > 0.9

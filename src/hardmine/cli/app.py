@@ -20,6 +20,7 @@ __all__ = ["app", "main"]
 
 USAGE_ERROR, INTERRUPTED = 2, 130
 ALL = "all"
+PARQUET = ".parquet"
 ROUNDS_NOTE = "95 % intervals of the difference in AP to round 1: over images only, since there is one seed."
 UsageError: Any = typer.BadParameter.__base__  # of click, or of typer's own copy of it: that depends on its version
 
@@ -132,7 +133,9 @@ def predict(
 def mine(
     out: Out,
     data: Annotated[str | None, typer.Option(help="Data set.", show_default="what the run was trained on")] = None,
-    predictions: Annotated[Path | None, typer.Option(help="COCO results of any model, .json or .json.gz.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="What any model found: COCO results (.json, .json.gz), or Parquet.")
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="Or a run of hardmine, to predict with.")] = None,
     folds: Annotated[
         int | None, typer.Option(min=2, help="Train as in --run without each of so many parts, and predict it.")
@@ -143,20 +146,43 @@ def mine(
         int | None, typer.Option(min=1, help="Keep so many hard positives and negatives.", show_default="all")
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Also list them here.")] = False,
+    memory: Annotated[float, typer.Option(help="GiB to stay below, with predictions in Parquet.")] = 2.0,
 ) -> None:
-    """Find the hard objects and the hard backgrounds of a data set, from the predictions of any model."""
-    from hardmine.cli.tables import hardest_table, mined_table
-    from hardmine.mining import mine as run_mining, write_mined
-    from hardmine.training import RunFolder
-    from hardmine.training.record import read_dynamics
+    """Find what is hard in a data set, and what is mislabelled, from the predictions of any model.
 
-    dataset, results = _to_mine(data, predictions, run, folds, split, images)
-    source = predictions or run or Path()
-    dynamics = read_dynamics(RunFolder(run).dynamics) if run else None
-    tables = run_mining(dataset, results, str(source), dynamics)
-    write_mined(out, tables, source.name, top)
-    listed = [hardest_table(tables, kind, top) for kind in ("hard positive", "hard negative")] if show else []
-    _show(mined_table(tables), *listed, f"Mined: {out}; its README.md says what each file is")
+    Predictions in Parquet files may be more than memory holds: they are mined by parts, and what was stopped goes on.
+    """
+    from hardmine.cli.tables import hardest_table, mined_table, suspects_table
+    from hardmine.mining import mine_run
+
+    if run is not None and predictions is None:
+        mine_run(run, out, folds, top, data=data, train_split=split, images=images)
+    elif predictions is None or data is None or run is not None or folds is not None:
+        raise ConfigError("give --data and --predictions, or --run and perhaps --folds")
+    else:
+        _mine_predictions(data, predictions, out, split, Path(images) if images else None, top, memory)
+    listed = [hardest_table(out, kind, top) for kind in ("hard positive", "hard negative")] if show else []
+    listed += [suspects_table(out, top)] if show else []
+    _show(mined_table(out), *listed, f"Mined: {out}; its README.md says what each file is")
+
+
+def _mine_predictions(
+    data: str, predictions: Path, out: Path, split: str | None, images: Path | None, top: int | None, memory: float
+) -> None:
+    """Mines what another model found; predictions in Parquet a part at a time."""
+    from hardmine.data import open_dataset
+    from hardmine.evaluation import read_predictions
+    from hardmine.mining import LabelFiles, label_files, labels_of, mine as run_mining, mine_shards, write_mined
+
+    if not (predictions.is_dir() or predictions.suffix == PARQUET):
+        dataset = open_dataset(data, split, images=images)
+        tables = run_mining(dataset, read_predictions(predictions), str(predictions))
+        write_mined(out, tables, predictions.name, top)
+    elif (Path(data) / f"objects{PARQUET}").exists():
+        mine_shards(label_files(Path(data)), predictions, out, memory, top)
+    else:
+        labels = labels_of(open_dataset(data, split, images=images))
+        mine_shards(LabelFiles.of(labels), predictions, out, memory, top)
 
 
 @app.command()
@@ -185,27 +211,6 @@ def loop(
     table = mine_in_rounds(config, rounds, out, folds=folds if folds > 1 else None, suspects=suspects, resume=resume)
     if PartialState().is_main_process:
         _show(rounds_table(table), ROUNDS_NOTE, f"Results: rounds.json, runs and mined folders in {out}")
-
-
-def _to_mine(
-    data: str | None,
-    predictions: Path | None,
-    run: Path | None,
-    folds: int | None,
-    split: str | None,
-    images: str | None,
-) -> tuple[Any, list[dict[str, Any]]]:
-    """The data set and what was found in it."""
-    from hardmine.data import open_dataset
-    from hardmine.evaluation import read_predictions
-    from hardmine.training.out_of_fold import predict_for_mining
-
-    if run is not None and predictions is None:
-        return predict_for_mining(run, folds, data=data, train_split=split, images=images)
-    if predictions is None or data is None or run is not None or folds is not None:
-        raise ConfigError("give --data and --predictions, or --run and perhaps --folds")
-    dataset = open_dataset(data, split, images=Path(images) if images else None)
-    return dataset, read_predictions(predictions)
 
 
 @app.command()

@@ -1,9 +1,11 @@
 """What the commands print: tables that fit 80 columns, in a terminal or a file."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 from rich import box
 from rich.table import Table
 from torch import nn
@@ -13,8 +15,9 @@ from hardmine.detectors import DETECTORS
 from hardmine.detectors.support import heads_under, parts_set
 from hardmine.errors import EvidenceError
 from hardmine.evaluation import Difference, LookAlikeErrors, Metrics
-from hardmine.mining import MinedTables, Round
+from hardmine.mining import Round
 from hardmine.mining.pairs import SIDES
+from hardmine.mining.tables import hardest
 from hardmine.recipes import RECIPES, Recipe, Slot
 from hardmine.recipes.recipe import SLOTS
 from hardmine.sampling import Sampling
@@ -29,6 +32,7 @@ __all__ = [
     "mined_table",
     "recipes_table",
     "rounds_table",
+    "suspects_table",
 ]
 
 UNDEFINED = "-"
@@ -58,26 +62,57 @@ def metrics_table(metrics: Metrics) -> Table:
     return table
 
 
-def mined_table(tables: MinedTables) -> Table:
-    """How many objects and predictions are of which kind, and why; then how many images are hard."""
+def mined_table(mined: Path) -> Table:
+    """How many objects, predictions and suspects are of which kind, and why; how many images are hard."""
     table = _table("what", "kind", "why", "number")
-    for name, rows, why in (("objects", tables.objects, "reason"), ("predictions", tables.predictions, "error")):
-        for kind, reason, count in rows.group_by("kind", why).len().sort("kind", why).iter_rows():
-            table.add_row(name, kind, reason or UNDEFINED, str(count))
-    for is_hard, count in tables.images.group_by(tables.images["hardness"] > 0).len().sort("hardness").iter_rows():
-        table.add_row("images", "with something hard" if is_hard else "with nothing hard", UNDEFINED, str(count))
+    for name, why in (("objects", "reason"), ("predictions", "error"), ("suspects", None)):
+        by = ["kind"] if why is None else ["kind", why]
+        for kind, *reason, count in _read(mined, name).group_by(by).len().sort(by).collect().iter_rows():
+            table.add_row(name, kind, "".join(reason) or UNDEFINED, str(count))
+    is_hard = (pl.col("hardness") > 0).alias("hard")
+    for hard, count in _read(mined, "images").group_by(is_hard).len().sort("hard").collect().iter_rows():
+        table.add_row("images", "with something hard" if hard else "with nothing hard", UNDEFINED, str(count))
     return table
 
 
-def hardest_table(tables: MinedTables, kind: str, top: int | None) -> Table:
+def hardest_table(mined: Path, kind: str, top: int | None) -> Table:
     """One hard object or mistaken prediction a row: where it is and why it is hard."""
     table = _table(f"{kind}: image", "class", "box", "why", "hardness")
-    rows = tables.hardest(kind, top).join(tables.images, on="image_id", maintain_order="left", suffix=" of image")
-    for row in rows.iter_rows(named=True):
-        image = f"{row['image_id']} {Path(row['file_name']).name}".strip()
-        box = " ".join(f"{row[side]:.0f}" for side in SIDES)
-        table.add_row(image, row["category"], box, row.get("reason") or row.get("error"), _number(row["hardness"]))
+    rows = hardest(_read(mined, "objects" if kind == "hard positive" else "predictions"), kind, top)
+    for row in _with_images(mined, rows):
+        why = row.get("reason") or row.get("error")
+        table.add_row(row["image"], row["category"], _box(row), why, _number(row["hardness"]))
     return table
+
+
+def suspects_table(mined: Path, top: int | None) -> Table:
+    """One label a row that is perhaps at fault, and what it should perhaps be."""
+    table = _table("suspect: image", "class", "box", "why", "rather", "probability")
+    suspects = _read(mined, "suspects")
+    for row in _with_images(mined, (suspects if top is None else suspects.head(top)).collect()):
+        label, rather = _box(row), _box(row, "suggested_")
+        better = " ".join(filter(None, (row["suggested_category"], rather))) or "nothing"
+        label_class = row["category"] or UNDEFINED
+        table.add_row(row["image"], label_class, label or UNDEFINED, row["kind"], better, _number(row["probability"]))
+    return table
+
+
+def _read(mined: Path, name: str) -> pl.LazyFrame:
+    return pl.scan_parquet(mined / f"{name}.parquet")
+
+
+def _with_images(mined: Path, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    """The rows with the id and the file name of their image under `image`."""
+    images = _read(mined, "images").select("image_id", "file_name")
+    for row in (
+        rows.lazy().join(images, on="image_id", how="left", maintain_order="left").collect().iter_rows(named=True)
+    ):
+        yield row | {"image": f"{row['image_id']} {Path(row['file_name']).name}".strip()}
+
+
+def _box(row: Mapping[str, Any], prefix: str = "") -> str:
+    sides = [row[f"{prefix}{side}"] for side in SIDES]
+    return "" if sides[0] is None else " ".join(f"{side:.0f}" for side in sides)
 
 
 def rounds_table(rounds: Iterable[Round]) -> Table:

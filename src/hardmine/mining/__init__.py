@@ -2,10 +2,12 @@
 
 from hardmine.mining.false_positive_bootstrap import FalsePositiveBootstrap
 from hardmine.mining.folder import write_mined
+from hardmine.mining.labels import Labels, labels_of
 from hardmine.mining.matching import Matching, match
 from hardmine.mining.naming import ERRORS, HARD, hardness_of_detections, hardness_of_objects, name_detections
 from hardmine.mining.pairs import Detections, Objects
-from hardmine.mining.rounds import Round, mine_in_rounds
+from hardmine.mining.rounds import Round, mine_in_rounds, mine_run
+from hardmine.mining.shards import LabelFiles, label_files, mine_shards
 from hardmine.mining.tables import MinedTables, mine
 from hardmine.mining.working_set import WorkingSetMiner
 
@@ -14,6 +16,8 @@ __all__ = [
     "HARD",
     "Detections",
     "FalsePositiveBootstrap",
+    "LabelFiles",
+    "Labels",
     "Matching",
     "MinedTables",
     "Objects",
@@ -21,9 +25,13 @@ __all__ = [
     "WorkingSetMiner",
     "hardness_of_detections",
     "hardness_of_objects",
+    "label_files",
+    "labels_of",
     "match",
     "mine",
     "mine_in_rounds",
+    "mine_run",
+    "mine_shards",
     "name_detections",
     "write_mined",
 ]

@@ -31,6 +31,8 @@ PRIOR = 0.05
 """Share of labels that is expected to be at fault in each of the three ways."""
 SHARE_SPOILT = 0.25
 """Share of labels that are spoilt at a time, so that most neighbours of a spoilt one are as they were."""
+MOST_OBJECTS = 20_000
+"""More would not make a dozen coefficients surer."""
 FEWEST_OBJECTS = 100
 """With fewer labels there is too little to calibrate on, and the suspicion stays as it is."""
 
@@ -42,17 +44,18 @@ class Calibration:
     model: Pipeline | None
 
     @classmethod
-    def fit(cls, objects: Objects, detections: Detections, suspicion: Suspicion, sizes: Numbers) -> "Calibration":
-        """Spoils the labels and learns what that looks like. sizes: (G, 2), width and height of each object's image."""
+    def fit(cls, objects: Objects, detections: Detections, sizes: Numbers) -> "Calibration":
+        """Spoils labels and learns what that looks like. sizes: (G, 2), width and height of each object's image."""
+        rng = np.random.default_rng(0)
+        objects, detections, sizes = _enough(objects, detections, sizes, rng)
         is_label = ~objects.is_crowd
         if is_label.sum() < FEWEST_OBJECTS:
             return cls(None)
-        found = {RIGHT: _evidence(objects, suspicion, sizes)[is_label]}
-        rng = np.random.default_rng(0)
-        for fault, spoil in zip(FAULTS, (_move_away, _swap, _shift), strict=True):
+        found = {}
+        for kind, spoil in {RIGHT: _leave, **dict(zip(FAULTS, (_move_away, _swap, _shift), strict=True))}.items():
             spoilt, is_spoilt = spoil(objects, sizes, rng)
-            again = suspect(spoilt, detections, match(spoilt, detections))
-            found[fault] = _evidence(spoilt, again, sizes)[is_spoilt & is_label]
+            suspicion = suspect(spoilt, detections, match(spoilt, detections))
+            found[kind] = _evidence(spoilt, suspicion, sizes)[is_spoilt & is_label]
         return cls(_fit(found))
 
     def apply(self, objects: Objects, suspicion: Suspicion, sizes: Numbers) -> Suspicion:
@@ -63,6 +66,18 @@ class Calibration:
         by_kind = self.model.predict_proba(evidence).T * ~objects.is_crowd
         probability = dict(zip(self.model.classes_, by_kind, strict=True))
         return replace(suspicion, **{fault: probability[fault] for fault in FAULTS if fault in probability})
+
+
+def _enough(
+    objects: Objects, detections: Detections, sizes: Numbers, rng: np.random.Generator
+) -> tuple[Objects, Detections, Numbers]:
+    """What is on random images with about `MOST_OBJECTS` objects, where there are more."""
+    images = np.unique(objects.image)
+    if len(objects.image) <= MOST_OBJECTS:
+        return objects, detections, sizes
+    chosen = images[rng.random(len(images)) < MOST_OBJECTS / len(objects.image)]
+    rows = np.flatnonzero(np.isin(objects.image, chosen))
+    return objects.only(rows), detections.only(np.flatnonzero(np.isin(detections.image, chosen))), sizes[rows]
 
 
 def _fit(found: Mapping[str, Numbers]) -> Pipeline:
@@ -94,6 +109,10 @@ def _mean_of_others(values: Numbers, groups: Places) -> Numbers:
     _, group = np.unique(groups, return_inverse=True)
     count, total = np.bincount(group)[group] - 1, np.bincount(group, values)[group] - values
     return np.divide(total, count, out=np.full(len(values), values.mean()), where=count > 0)
+
+
+def _leave(objects: Objects, _: Numbers, __: np.random.Generator) -> tuple[Objects, Mask]:
+    return objects, np.ones(len(objects.image), dtype=bool)
 
 
 def _swap(objects: Objects, _: Numbers, rng: np.random.Generator) -> tuple[Objects, Mask]:

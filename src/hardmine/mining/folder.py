@@ -8,7 +8,8 @@ image_weights.csv                                       image_id, file_name, wei
 README.md                                               what each is, and what was mined
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,10 +20,10 @@ from hardmine.errors import RunError
 from hardmine.mining.label_tools import cvat, label_studio
 from hardmine.mining.pairs import SIDES
 from hardmine.mining.suspect_table import SUGGESTED
-from hardmine.mining.tables import MinedTables
+from hardmine.mining.tables import TABLES, MinedTables, hardest
 from hardmine.training.files import write_json
 
-__all__ = ["coco_of", "write_mined"]
+__all__ = ["coco_of", "refuse_existing", "write_lists", "write_mined"]
 
 GIVEN = ("score", "hardness", "reason", "error", "kind", "probability", *SUGGESTED.values())
 """What an annotation says beside COCO's own fields, where it is known."""
@@ -60,47 +61,73 @@ def write_mined(out: Path | str, tables: MinedTables, source: str, top: int | No
 
     Raises: RunError: `out` exists and is not empty, or cannot be written.
     """
-    out = Path(out)
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise RunError(f"{out} exists already; choose another folder with --out")
+    with new_folder(Path(out)) as folder:
+        for name in TABLES:
+            getattr(tables, name).write_parquet(folder / f"{name}.parquet")
+        write_lists(folder, tables.categories, tables.folder, source, top)
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder to fill that becomes `out` when that is done without an error.
+
+    Raises: RunError: `out` exists and is not empty, or cannot be written.
+    """
+    refuse_existing(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
-            unfinished = Path(folder) / out.name
+        with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as parent:
+            unfinished = Path(parent) / out.name
             unfinished.mkdir()
-            _write_all(unfinished, tables, source, top)
+            yield unfinished
             unfinished.replace(out)
     except OSError as error:
         raise RunError(f"cannot write {out} ({error.strerror or error}); make room, or choose another --out") from error
 
 
-def coco_of(tables: MinedTables, rows: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
+def refuse_existing(out: Path) -> None:
+    """Raises: RunError: `out` is a file, or a folder with something in it."""
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise RunError(f"{out} exists already; choose another folder with --out")
+
+
+def write_lists(
+    folder: Path, categories: Mapping[int, str], images_in: Path | None, source: str, top: int | None
+) -> None:
+    """Writes all that is made from the tables in a folder; of these no more is read at a time than is listed."""
+    tables = {name: pl.scan_parquet(folder / f"{name}.parquet") for name in TABLES}
+    tables["images"].select("image_id", "file_name", "weight").sink_csv(folder / "image_weights.csv")
+    suspects = tables["suspects"].collect() if top is None else tables["suspects"].head(top).collect()
+    lists = {
+        "hard_positives": hardest(tables["objects"], "hard positive", top),
+        "hard_negatives": hardest(tables["predictions"], "hard negative", top),
+        "suspects": _with_missing(suspects),
+    }
+    for name, rows in lists.items():
+        write_json(folder / f"{name}.json", coco_of(tables["images"], rows, categories))
+    images, objects = (_of_images(tables[name], suspects) for name in ("images", "objects"))
+    write_json(folder / "suspects_label_studio.json", label_studio(images, objects, suspects))
+    (folder / "suspects_cvat.xml").write_bytes(cvat(images, objects, suspects))
+    sizes = {f"num_{name}": table.select(pl.len()).collect().item() for name, table in tables.items()}
+    counts = {name: len(rows) for name, rows in lists.items()}
+    where = images_in or "nowhere, since the images are generated"
+    (folder / "README.md").write_text(README.format(source=source, folder=where, **sizes, **counts), encoding="utf-8")
+
+
+def coco_of(images: pl.LazyFrame, rows: pl.DataFrame, categories: Mapping[int, str]) -> dict[str, list[dict[str, Any]]]:
     """Rows of the objects or of the predictions as a COCO data set of the images that they are on."""
-    on_them = tables.images.join(rows.select("image_id").unique(), on="image_id", how="semi", maintain_order="left")
+    on_them = _of_images(images, rows).select(pl.col("image_id").alias("id"), "file_name", "width", "height")
     return {
-        "images": on_them.select(pl.col("image_id").alias("id"), "file_name", "width", "height").to_dicts(),
+        "images": on_them.to_dicts(),
         "annotations": [_annotation(number, row) for number, row in enumerate(rows.iter_rows(named=True), start=1)],
-        "categories": [{"id": category_id, "name": name} for category_id, name in tables.categories.items()],
+        "categories": [{"id": category_id, "name": name} for category_id, name in categories.items()],
     }
 
 
-def _write_all(folder: Path, tables: MinedTables, source: str, top: int | None) -> None:
-    for name in ("images", "objects", "predictions", "suspects"):
-        getattr(tables, name).write_parquet(folder / f"{name}.parquet")
-    tables.images.select("image_id", "file_name", "weight").write_csv(folder / "image_weights.csv")
-    counts = {}
-    for kind in ("hard_positive", "hard_negative"):
-        rows = tables.hardest(kind.replace("_", " "), top)
-        counts[f"{kind}s"] = len(rows)
-        write_json(folder / f"{kind}s.json", coco_of(tables, rows))
-    counts["suspects"] = len(suspects := tables.suspects.head(top) if top else tables.suspects)
-    write_json(folder / "suspects.json", coco_of(tables, _with_missing(suspects)))
-    write_json(folder / "suspects_label_studio.json", label_studio(tables.images, tables.objects, suspects))
-    (folder / "suspects_cvat.xml").write_bytes(cvat(tables.images, tables.objects, suspects))
-    sizes = {f"num_{name}": len(getattr(tables, name)) for name in ("images", "objects", "predictions")}
-    where = tables.folder or "nowhere, since the images are generated"
-    text = README.format(source=source, folder=where, **sizes, **counts)
-    (folder / "README.md").write_text(text, encoding="utf-8")
+def _of_images(table: pl.LazyFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """What a table says of the images that the rows are on."""
+    ids = rows.lazy().select("image_id").unique()
+    return table.join(ids, on="image_id", how="semi", maintain_order="left").collect()
 
 
 def _with_missing(suspects: pl.DataFrame) -> pl.DataFrame:

@@ -34,6 +34,10 @@ class Objects:
     boxes: Numbers
     is_crowd: Mask
 
+    def only(self, rows: Places) -> "Objects":
+        """Some of them."""
+        return Objects(self.image[rows], self.category[rows], self.boxes[rows], self.is_crowd[rows])
+
     def __post_init__(self) -> None:
         _check("objects", self.image, self.category, self.boxes, self.is_crowd)
 

@@ -57,8 +57,7 @@ def refuse_unusable(table: pl.DataFrame, source: str) -> None:
         )
     if len(table) > table.select(WHERE).n_unique():
         again = table.filter(~pl.struct(WHERE).is_first_distinct()).row(0, named=True)
-        same = table.filter(pl.all_horizontal(pl.col(name) == again[name] for name in WHERE))
+        first = table.filter(pl.all_horizontal(pl.col(name) == again[name] for name in WHERE))["prediction"][0]
         raise DataError(
-            f"{source}, record {again['prediction']}: the same as record {same['prediction'][0]}; write each prediction "
-            f"once"
+            f"{source}, record {again['prediction']}: the same as record {first}; write each prediction once"
         )

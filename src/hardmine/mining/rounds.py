@@ -19,7 +19,7 @@ from accelerate import PartialState
 
 from hardmine.errors import ConfigError, RunError
 from hardmine.evaluation import Difference, Metrics, match_predictions, paired_differences, read_predictions
-from hardmine.mining.folder import write_mined
+from hardmine.mining.folder import refuse_existing, write_mined
 from hardmine.mining.tables import mine
 from hardmine.training import RunFolder, RunResult, TrainingConfig, train
 from hardmine.training.data import open_training_data
@@ -27,7 +27,7 @@ from hardmine.training.files import write_json
 from hardmine.training.out_of_fold import predict_for_mining
 from hardmine.training.record import read_dynamics
 
-__all__ = ["Round", "mine_in_rounds"]
+__all__ = ["Round", "mine_in_rounds", "mine_run"]
 
 logger = logging.getLogger("hardmine")
 
@@ -85,12 +85,30 @@ def _mine(out: Path, number: int, folds: int | None, progress: bool) -> Path:
     """The mined folder of a round; one that is there is whole, and is kept."""
     run, mined = out / f"round{number}", out / f"mined{number}"
     if not mined.exists():
-        dataset, results = predict_for_mining(run, folds, progress=progress)
-        if PartialState().is_main_process:
-            tables = mine(dataset, results, str(run), read_dynamics(RunFolder(run).dynamics))
-            write_mined(mined, tables, run.name)
-        PartialState().wait_for_everyone()
+        mine_run(run, mined, folds, progress=progress)
     return mined
+
+
+def mine_run(
+    run: Path | str,
+    out: Path | str,
+    folds: int | None = None,
+    top: int | None = None,
+    *,
+    progress: bool = True,
+    **changed: str | None,
+) -> None:
+    """Mines the train split of a run, as `predict_for_mining` predicts it, and writes the mined folder.
+
+    Raises: as `predict_for_mining` and `write_mined`.
+    """
+    refuse_existing(Path(out))
+    dataset, results = predict_for_mining(run, folds, progress=progress, **changed)
+    state = PartialState()
+    if state.is_main_process:
+        tables = mine(dataset, results, str(run), read_dynamics(RunFolder(Path(run)).dynamics))
+        write_mined(out, tables, Path(run).name, top)
+    state.wait_for_everyone()
 
 
 def _table(runs: Sequence[RunResult], out: Path) -> list[Round]:

@@ -8,7 +8,7 @@ import polars as pl
 from hardmine.mining.pairs import SIDES, Places
 from hardmine.mining.suspects import Suspicion
 
-__all__ = ["SUGGESTED", "SUSPECT", "suspect_table"]
+__all__ = ["SUGGESTED", "SUSPECT", "numbers_at", "suspect_table"]
 
 SUSPECT = 0.2
 """Probability from which a label is listed."""
@@ -24,12 +24,15 @@ def suspect_table(suspicion: Suspicion, objects: pl.DataFrame, predictions: pl.D
     """
     kinds = ("spurious", "wrong class", "badly located")
     probabilities = np.stack([suspicion.spurious, suspicion.wrong_class, suspicion.badly_located])
-    kind, none = probabilities.argmax(axis=0), np.full(len(suspicion.own), -1)
-    better = np.select([kind == 1, kind == 2], [suspicion.other, suspicion.own], none)
-    of_labels = _rows(np.array(kinds)[kind], probabilities.max(axis=0), np.arange(len(kind)), better)
-    places = np.arange(len(suspicion.missing))
-    of_places = _rows(np.full(len(places), "missing"), suspicion.missing, np.full(len(places), -1), places)
-    suspects = pl.concat([of_labels, of_places]).filter(pl.col("probability") >= SUSPECT)
+    kind = probabilities.argmax(axis=0)
+    better = np.select([kind == 1, kind == 2], [suspicion.other, suspicion.own], -1)
+    of_labels = pl.DataFrame({"kind": np.array(kinds)[kind], "probability": probabilities.max(axis=0)}).with_columns(
+        object=objects["object"], prediction=numbers_at(predictions["prediction"], better)
+    )
+    of_places = pl.DataFrame({"probability": suspicion.missing}).select(
+        pl.lit("missing").alias("kind"), "probability", object=None, prediction=predictions["prediction"]
+    )
+    suspects = pl.concat([of_labels, of_places], how="vertical_relaxed").filter(pl.col("probability") >= SUSPECT)
     better_rows = predictions.select(BETTER).rename(SUGGESTED)
     return (
         suspects.join(objects.select(LABEL), on="object", how="left", maintain_order="left")
@@ -41,6 +44,6 @@ def suspect_table(suspicion: Suspicion, objects: pl.DataFrame, predictions: pl.D
     )
 
 
-def _rows(kind: np.ndarray, probability: np.ndarray, label: Places, better: Places) -> pl.DataFrame:
-    numbers = pl.DataFrame({"object": label, "prediction": better}).select(pl.all().replace(-1, None))
-    return pl.DataFrame({"kind": kind, "probability": probability}).hstack(numbers)
+def numbers_at(numbers: pl.Series, places: Places) -> pl.Series:
+    """What the rows at these places are numbered; null for -1."""
+    return numbers.gather(pl.Series(places).replace(-1, None).cast(pl.UInt32))

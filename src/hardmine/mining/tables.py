@@ -17,12 +17,13 @@ from hardmine.mining.calibration import Calibration
 from hardmine.mining.labels import Labels, detections_in, labels_of, objects_in
 from hardmine.mining.matching import Matching, match
 from hardmine.mining.naming import HARD, hardness_of_detections, hardness_of_objects, name_detections
-from hardmine.mining.pairs import Detections
 from hardmine.mining.results import results_table
-from hardmine.mining.suspect_table import suspect_table
+from hardmine.mining.suspect_table import numbers_at, suspect_table
 from hardmine.mining.suspects import FAULTS, Suspicion, suspect
 
-__all__ = ["MinedTables", "image_weight", "mine", "mine_tables"]
+__all__ = ["TABLES", "MinedTables", "hardest", "image_weight", "mine", "mine_tables"]
+
+TABLES = ("images", "objects", "predictions", "suspects")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,13 @@ class MinedTables:
     def hardest(self, kind: str, num: int | None = None) -> pl.DataFrame:
         """The hard positives among the objects, or the hard negatives among the predictions, hardest first."""
         table = self.predictions if kind == "hard negative" else self.objects
-        ranked = table.filter(pl.col("kind") == kind).sort("hardness", descending=True, maintain_order=True)
-        return ranked if num is None else ranked.head(num)
+        return hardest(table.lazy(), kind, num)
+
+
+def hardest(table: pl.LazyFrame, kind: str, num: int | None) -> pl.DataFrame:
+    """The rows of a kind in a table of objects or predictions, hardest first: so many, or all."""
+    ranked = table.filter(pl.col("kind") == kind).sort("hardness", descending=True, maintain_order=True)
+    return (ranked if num is None else ranked.head(num)).collect(engine="streaming")
 
 
 def mine(
@@ -84,16 +90,17 @@ def mine_tables(labels: Labels, results: pl.DataFrame, calibration: Calibration 
     matching = match(objects, detections)
     suspicion, sizes = suspect(objects, detections, matching), labels.image_sizes()
     if calibration is None:
-        calibration = Calibration.fit(objects, detections, suspicion, sizes)
+        calibration = Calibration.fit(objects, detections, sizes)
     suspicion = calibration.apply(objects, suspicion, sizes)
-    object_table = _object_table(labels, detections, matching, suspicion)
-    prediction_table = _prediction_table(results, detections, matching).with_columns(missing=suspicion.missing)
+    object_table = _object_table(labels, results, matching, suspicion)
+    prediction_table = _prediction_table(labels, results, matching).with_columns(missing=suspicion.missing)
     images = _image_table(labels, object_table, prediction_table)
     suspects = suspect_table(suspicion, object_table, prediction_table)
     return MinedTables(images, object_table, prediction_table, suspects, labels.categories, labels.folder)
 
 
-def _object_table(labels: Labels, detections: Detections, matching: Matching, suspicion: Suspicion) -> pl.DataFrame:
+def _object_table(labels: Labels, results: pl.DataFrame, matching: Matching, suspicion: Suspicion) -> pl.DataFrame:
+    detections = detections_in(results)
     by, is_crowd = matching.taken_by, labels.objects["is_crowd"].to_numpy()
     found, hardness = by >= 0, hardness_of_objects(matching, detections)
     score, iou = np.zeros(len(by)), np.zeros(len(by))
@@ -103,7 +110,7 @@ def _object_table(labels: Labels, detections: Detections, matching: Matching, su
     return labels.objects.drop("is_crowd").with_columns(
         kind=np.select([is_crowd, hard], ["crowd", "hard positive"], "easy positive"),
         reason=np.select(reasons, ["", "missed", "low score"], "low IoU"),
-        prediction=_or_null(by, found),
+        prediction=numbers_at(results["prediction"], by),
         score=_or_null(score, found),
         iou=_or_null(iou, found),
         hardness=_or_null(hardness, ~is_crowd),
@@ -111,7 +118,8 @@ def _object_table(labels: Labels, detections: Detections, matching: Matching, su
     )
 
 
-def _prediction_table(results: pl.DataFrame, detections: Detections, matching: Matching) -> pl.DataFrame:
+def _prediction_table(labels: Labels, results: pl.DataFrame, matching: Matching) -> pl.DataFrame:
+    detections = detections_in(results)
     errors, hardness = name_detections(matching), hardness_of_detections(matching, detections)
     is_true = matching.taken >= 0
     nearest = np.select([is_true, matching.own >= 0], [matching.taken, matching.own], matching.other)
@@ -121,7 +129,7 @@ def _prediction_table(results: pl.DataFrame, detections: Detections, matching: M
     return results.with_columns(
         kind=np.select([is_true, errors == "ignored"], [positive, "ignored"], negative),
         error=errors,
-        object=_or_null(nearest, nearest >= 0),
+        object=numbers_at(labels.objects["object"], nearest),
         iou=iou,
         hardness=hardness,
     )
