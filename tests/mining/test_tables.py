@@ -5,7 +5,6 @@ import polars as pl
 import pytest
 
 from hardmine.data import open_scenes
-from hardmine.errors import DataError
 from hardmine.mining.tables import mine
 
 
@@ -74,21 +73,3 @@ def test_planted_look_alikes_are_the_hardest_negatives():
     background = pl.col("error") == "background"
     hardest = mine(scenes, results).hardest("hard negative").filter(background)["prediction"].to_list()[:num]
     assert np.mean(np.array(is_look_alike)[hardest]) > 0.95
-
-
-@pytest.mark.parametrize(
-    ("record", "message"),
-    [
-        ({"score": 1.5}, r"mine\.json, record 6: score is 1\.5, expected 0 to 1"),
-        ({}, r"mine\.json, record 6: the same as record 0; write each prediction once"),
-        ({"image_id": 8}, r"mine\.json, record 6: image_id 8 is not in the ground truth"),
-    ],
-)
-def test_records_that_cannot_be_mined(two_images, results, record, message):
-    with pytest.raises(DataError, match=message):
-        mine(two_images, [*results, results[0] | record], "mine.json")
-
-
-def test_no_prediction_at_all(two_images):
-    with pytest.raises(DataError, match=r"mine\.json: no prediction in it"):
-        mine(two_images, [], "mine.json")

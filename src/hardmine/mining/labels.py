@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +26,6 @@ class Labels:
     objects: pl.DataFrame
     categories: Mapping[int, str]
     folder: Path | None = None
-
-    def of_images(self, image_ids: pl.Series) -> "Labels":
-        """The labels of some images."""
-        images, objects = (
-            table.filter(pl.col("image_id").is_in(image_ids.implode())) for table in (self.images, self.objects)
-        )
-        return replace(self, images=images, objects=objects)
 
     def image_sizes(self) -> Numbers:
         """Width and height of each object's image, (G, 2)."""
