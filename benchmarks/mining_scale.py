@@ -34,13 +34,17 @@ def write_data(folder: Path, num_images: int) -> None:
     for start in range(0, num_images, SHARD):
         ids = np.arange(start, min(start + SHARD, num_images))
         of_shard = boxes_on(ids, OBJECTS_PER_IMAGE, rng)
-        objects.append(of_shard.with_columns(category="class " + pl.col("category_id").cast(pl.String)))
+        objects.append(of_shard)
         found = [of_shard, boxes_on(ids, PREDICTIONS_PER_IMAGE - OBJECTS_PER_IMAGE, rng)]
         moved = pl.concat(found).with_columns(
             pl.col("x1", "x2") + 2, score=rng.random(len(ids) * PREDICTIONS_PER_IMAGE)
         )
         moved.write_parquet(folder / f"predictions/{start:09}.parquet")
     pl.concat(objects).write_parquet(folder / "objects.parquet")
+    names = pl.DataFrame({"category_id": np.arange(CLASSES)}).with_columns(
+        category=pl.format("class {}", "category_id")
+    )
+    names.write_parquet(folder / "categories.parquet")
     size = {"width": int(SIDE), "height": int(SIDE)}
     images = pl.DataFrame({"image_id": np.arange(num_images)}).with_columns(
         pl.format("{}.jpg", "image_id").alias("file_name"), **{name: pl.lit(side) for name, side in size.items()}

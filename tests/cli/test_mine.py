@@ -144,3 +144,17 @@ def test_rounds_are_a_table(hardmine, few_scenes, tmp_path):
     for expected in ("suspects", "no difference seen", "over images only"):
         assert expected in done.out, expected
     assert "-0.0" in done.out or "+0.0" in done.out
+
+
+def test_predictions_in_parquet_are_mined_by_parts(hardmine, few_scenes, tmp_path):
+    plain = ("--detector", "retinanet", "--image-size", "64", "--epochs", "1", "--batch-size", "4")
+    assert hardmine("train", "--out", str(tmp_path / "run"), *plain).code == 0
+    found = ("--predictions", str(tmp_path / "found"), "--data")
+    assert hardmine("predict", str(tmp_path / "run"), "--split", "train", "--out", str(tmp_path / "found")).code == 0
+    done = hardmine("mine", *found, "scenes", "--split", "train", "--out", str(tmp_path / "mined"), "--top", "2")
+    assert done.code == 0, done.err
+    assert len(pl.read_parquet(tmp_path / "mined/images.parquet")) == 4
+    again = hardmine("mine", *found, str(tmp_path / "mined"), "--out", str(tmp_path / "again"))
+    assert again.code == 0, again.err
+    little = hardmine("mine", *found, "scenes", "--split", "train", "--out", str(tmp_path / "no"), "--memory", "0.1")
+    assert (little.code, "memory must be above" in little.err) == (2, True)

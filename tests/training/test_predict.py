@@ -1,12 +1,14 @@
 import json
 
+import polars as pl
 import pytest
 import torch
 from accelerate import Accelerator
 from torch import nn
 
 from hardmine.data import open_dataset
-from hardmine.training.predict import coco_results, predict
+from hardmine.errors import RunError
+from hardmine.training.predict import coco_results, predict, predict_shards
 from hardmine.training.run import make_detector
 
 
@@ -76,3 +78,45 @@ def test_detections_of_any_score_count(detector, small, small_data):
             module.score_thresh = 0.999
     assert predict(fresh, dataset, Accelerator())
     assert all(module.score_thresh == 0.999 for module in fresh.modules() if hasattr(module, "score_thresh"))
+
+
+def test_shards_hold_what_the_results_hold(small_data, tmp_path):
+    dataset = open_dataset(small_data, "val")
+    for rank in (0, 1):
+        predict_shards(OneBox(0), dataset, ProcessOf(rank, 2), tmp_path / "found", batch_size=2, images_per_shard=2)
+    names = sorted(file.name for file in (tmp_path / "found").iterdir())
+    starts = ("rank00000-000000000", "rank00000-000000002", "rank00001-000000000")  # of three and of two images
+    assert names == [f"of2-{start}.parquet" for start in starts]
+    table = pl.read_parquet(tmp_path / "found/*.parquet").sort("image_id")
+    expected = predict(OneBox(0), dataset, Accelerator(), batch_size=2)
+    assert table["image_id"].to_list() == [result["image_id"] for result in expected]
+    assert table["category_id"].to_list() == [result["category_id"] for result in expected]
+    assert table["score"].to_list() == [result["score"] for result in expected]
+    assert table.row(0)[2:6] == (1, 1, 1, 1)
+
+
+def test_shards_that_are_there_are_kept(small_data, tmp_path):
+    dataset = open_dataset(small_data, "val")
+    predict_shards(OneBox(0), dataset, Accelerator(), tmp_path, images_per_shard=3)
+    kept, again = sorted(tmp_path.iterdir())
+    again.unlink()
+    before = kept.stat().st_mtime_ns
+    predict_shards(OneBox(0), dataset, Accelerator(), tmp_path, images_per_shard=3)
+    assert again.exists()
+    assert kept.stat().st_mtime_ns == before
+
+
+def test_shards_of_other_processes_are_not_mixed_in(small_data, tmp_path):
+    dataset = open_dataset(small_data, "val")
+    predict_shards(OneBox(0), dataset, ProcessOf(0, 2), tmp_path)
+    with pytest.raises(RunError, match="which 1 processes do not write"):
+        predict_shards(OneBox(0), dataset, Accelerator(), tmp_path)
+
+
+def test_images_without_detections_are_no_rows(small_data, tmp_path):
+    class Blind(OneBox):
+        def forward(self, images):
+            return [{name: value[:0] for name, value in found.items()} for found in super().forward(images)]
+
+    predict_shards(Blind(0), open_dataset(small_data, "val"), Accelerator(), tmp_path)
+    assert len(pl.read_parquet(tmp_path / "*.parquet")) == 0

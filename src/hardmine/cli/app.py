@@ -119,7 +119,7 @@ def evaluate(
 @app.command()
 def predict(
     run: Run,
-    out: Annotated[Path, typer.Option(help="New file for the predictions, in COCO results format.")],
+    out: Annotated[Path, typer.Option(help="New file .json for COCO results, or folder for Parquet shards.")],
     data: Annotated[str | None, typer.Option(help="Data set.", show_default="the run's own")] = None,
     split: Split = None,
 ) -> None:

@@ -17,7 +17,7 @@ from hardmine.errors import EvidenceError
 from hardmine.evaluation import Difference, LookAlikeErrors, Metrics
 from hardmine.mining import Round
 from hardmine.mining.pairs import SIDES
-from hardmine.mining.tables import hardest
+from hardmine.mining.tables import hardest, largest
 from hardmine.recipes import RECIPES, Recipe, Slot
 from hardmine.recipes.recipe import SLOTS
 from hardmine.sampling import Sampling
@@ -88,8 +88,7 @@ def hardest_table(mined: Path, kind: str, top: int | None) -> Table:
 def suspects_table(mined: Path, top: int | None) -> Table:
     """One label a row that is perhaps at fault, and what it should perhaps be."""
     table = _table("suspect: image", "class", "box", "why", "rather", "probability")
-    suspects = _read(mined, "suspects")
-    for row in _with_images(mined, (suspects if top is None else suspects.head(top)).collect()):
+    for row in _with_images(mined, largest(_read(mined, "suspects"), "probability", top)):
         label, rather = _box(row), _box(row, "suggested_")
         better = " ".join(filter(None, (row["suggested_category"], rather))) or "nothing"
         label_class = row["category"] or UNDEFINED

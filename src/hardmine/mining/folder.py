@@ -1,7 +1,7 @@
 """The mined folder: tables for analysis, COCO files for other tools, weights for the next round.
 
 images.parquet, objects.parquet, predictions.parquet    everything, as `MinedTables` says
-suspects.parquet                                        labels that are perhaps at fault
+suspects.parquet, categories.parquet                    labels that are perhaps at fault; the names of the classes
 hard_positives.json, hard_negatives.json, suspects.json COCO, hardest or most suspect first
 suspects_cvat.xml, suspects_label_studio.json           the same as work for those tools
 image_weights.csv                                       image_id, file_name, weight
@@ -20,7 +20,7 @@ from hardmine.errors import RunError
 from hardmine.mining.label_tools import cvat, label_studio
 from hardmine.mining.pairs import SIDES
 from hardmine.mining.suspect_table import SUGGESTED
-from hardmine.mining.tables import TABLES, MinedTables, hardest
+from hardmine.mining.tables import TABLES, MinedTables, hardest, largest
 from hardmine.training.files import write_json
 
 __all__ = ["coco_of", "refuse_existing", "write_lists", "write_mined"]
@@ -37,6 +37,7 @@ README = """# What was mined
 | `objects.parquet` | a row an object: how hard it is and why, the prediction that takes it |
 | `predictions.parquet` | a row a prediction: what is wrong with it, its nearest object, how hard it is |
 | `suspects.parquet` | a row a label that is perhaps at fault: missing, spurious, of the wrong class or badly located |
+| `categories.parquet` | the name of each category id |
 | `hard_positives.json` | {hard_positives} objects missed, or found with a low score or IoU; COCO, hardest first |
 | `hard_negatives.json` | {hard_negatives} mistaken predictions with a high score; COCO, hardest first |
 | `suspects.json` | {suspects} suspect labels; COCO, most suspect first, each with what it should perhaps be |
@@ -97,7 +98,9 @@ def write_lists(
     """Writes all that is made from the tables in a folder; of these no more is read at a time than is listed."""
     tables = {name: pl.scan_parquet(folder / f"{name}.parquet") for name in TABLES}
     tables["images"].select("image_id", "file_name", "weight").sink_csv(folder / "image_weights.csv")
-    suspects = tables["suspects"].collect() if top is None else tables["suspects"].head(top).collect()
+    names = {"category_id": list(categories), "category": list(categories.values())}
+    pl.DataFrame(names).write_parquet(folder / "categories.parquet")
+    suspects = largest(tables["suspects"], "probability", top)
     lists = {
         "hard_positives": hardest(tables["objects"], "hard positive", top),
         "hard_negatives": hardest(tables["predictions"], "hard negative", top),

@@ -35,7 +35,8 @@ LEAST_MEMORY = 0.75
 """GiB that are taken before the first row is read."""
 MOST_LISTED = 10_000
 """Hard ones and suspects in the COCO files where no number is asked for; the tables hold all."""
-LABEL = {"image_id": pl.Int64, "category_id": pl.Int64, "category": pl.String, **dict.fromkeys(SIDES, pl.Float64)}
+LABEL = {"image_id": pl.Int64, "category_id": pl.Int64, **dict.fromkeys(SIDES, pl.Float64)}
+CATEGORY = {"category_id": pl.Int64, "category": pl.String}
 IMAGE = {"image_id": pl.Int64, "file_name": pl.String, "width": pl.Int64, "height": pl.Int64}
 RESULT = {"image_id": pl.Int64, "category_id": pl.Int64, **dict.fromkeys((*SIDES, "score"), pl.Float64)}
 
@@ -56,8 +57,10 @@ class LabelFiles:
 
 
 def label_files(folder: Path) -> LabelFiles:
-    """The labels in `images.parquet` (image_id, file_name, width, height) and `objects.parquet` (image_id, category_id,
-    category, x1, y1, x2, y2, and perhaps is_crowd) of a folder; a mined folder is one.
+    """The labels in a folder of three tables, as a mined folder has them.
+
+    `images.parquet`: image_id, file_name, width, height.  `categories.parquet`: category_id, category.
+    `objects.parquet`: image_id, category_id, x1, y1, x2, y2, and perhaps is_crowd.
 
     Raises: DataError: they cannot be read.
     """
@@ -65,8 +68,11 @@ def label_files(folder: Path) -> LabelFiles:
     objects = _scan(folder / "objects.parquet", LABEL, optional={"is_crowd": pl.Boolean})
     if "is_crowd" not in objects.collect_schema():
         objects = objects.with_columns(is_crowd=pl.lit(False))
-    names = objects.select("category_id", "category").unique().sort("category_id").collect(engine="streaming")
-    return LabelFiles(images, objects.with_row_index("object"), dict(names.iter_rows()), None)
+    names = dict(_scan(folder / "categories.parquet", CATEGORY).collect().iter_rows())
+    category = pl.col("category_id").replace_strict(names, default=None, return_dtype=pl.String)
+    numbered = objects.with_row_index("object")
+    objects = numbered.select("object", "image_id", "category_id", category.alias("category"), *SIDES, "is_crowd")
+    return LabelFiles(images, objects, names, None)
 
 
 def mine_shards(
@@ -145,12 +151,12 @@ def _part(labels: LabelFiles, number: int, num_parts: int) -> Labels:
 
 
 def _refuse_homeless(labels: Labels) -> None:
-    """Raises: DataError: an object of an image that is not among the images."""
+    """Raises: DataError: an object of an image or a class that there is not."""
     homeless = labels.objects.join(labels.images, on="image_id", how="anti")
-    if len(homeless):
-        raise DataError(
-            f"objects.parquet: image_id {homeless['image_id'][0]} is not in images.parquet; expected it there"
-        )
+    nameless = labels.objects.filter(pl.col("category").is_null())
+    for lost, key, table in ((homeless, "image_id", "images"), (nameless, "category_id", "categories")):
+        if len(lost):
+            raise DataError(f"objects.parquet: {key} {lost[key][0]} is not in {table}.parquet; expected it there")
 
 
 def _take(table: pl.LazyFrame, number: int, num_parts: int) -> pl.DataFrame:
@@ -193,8 +199,6 @@ def _finish(folder: Path, labels: LabelFiles, source: Path, top: int, num_parts:
         table = pl.scan_parquet([part / f"{name}.parquet" for part in parts])
         if name == "images":
             table = table.with_columns(image_weight())
-        if name == "suspects":
-            table = table.sort("probability", descending=True)
         table.sink_parquet(folder / f"{name}.parquet")
     write_lists(folder, labels.categories, labels.folder, source.name, top)
     for part in parts:

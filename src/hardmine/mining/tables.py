@@ -21,7 +21,7 @@ from hardmine.mining.results import results_table
 from hardmine.mining.suspect_table import numbers_at, suspect_table
 from hardmine.mining.suspects import FAULTS, Suspicion, suspect
 
-__all__ = ["TABLES", "MinedTables", "hardest", "image_weight", "mine", "mine_tables"]
+__all__ = ["TABLES", "MinedTables", "hardest", "image_weight", "largest", "mine", "mine_tables"]
 
 TABLES = ("images", "objects", "predictions", "suspects")
 
@@ -59,8 +59,15 @@ class MinedTables:
 
 def hardest(table: pl.LazyFrame, kind: str, num: int | None) -> pl.DataFrame:
     """The rows of a kind in a table of objects or predictions, hardest first: so many, or all."""
-    ranked = table.filter(pl.col("kind") == kind).sort("hardness", descending=True, maintain_order=True)
-    return (ranked if num is None else ranked.head(num)).collect(engine="streaming")
+    return largest(table.filter(pl.col("kind") == kind), "hardness", num)
+
+
+def largest(table: pl.LazyFrame, column: str, num: int | None) -> pl.DataFrame:
+    """The rows with the largest values, largest first; of equals by image, as they came. No more are held at a time."""
+    if num is not None:
+        table = table.top_k(num, by=[column, "image_id"], reverse=[False, True])
+    ordered = table.sort(column, "image_id", descending=[True, False], maintain_order=True)
+    return ordered.collect(engine="streaming")
 
 
 def mine(

@@ -1,9 +1,13 @@
-"""What a detector finds in a data set, in COCO's results format."""
+"""What a detector finds in a data set: COCO results in one piece, or Parquet shards of each process."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
+import polars as pl
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object, send_to_device
@@ -13,8 +17,14 @@ from torch.utils.data import DataLoader, Subset
 from hardmine.data import DetectionDataset
 from hardmine.data.transforms import collate
 from hardmine.detectors import Detector
+from hardmine.errors import RunError
+from hardmine.training.files import write_atomically
 
-__all__ = ["coco_results", "predict"]
+__all__ = ["coco_results", "predict", "predict_shards"]
+
+logger = logging.getLogger("hardmine")
+
+PARQUET = ".parquet"
 
 
 @torch.no_grad()  # not inference_mode: torchvision caches anchors, and training cannot use a cached inference tensor
@@ -32,18 +42,82 @@ def predict(
     Detections of any score are among them, as many as the model gives of an image. `watch` sees the batches of this
     process go by, for a progress bar. The detector is left in evaluation mode.
     """
-    share = range(accelerator.process_index, len(dataset), accelerator.num_processes)
+    share = _share(dataset, accelerator)
     loader = DataLoader(Subset(dataset, share), batch_size, num_workers=workers, collate_fn=collate)
-    detector.eval()
-    found: list[list[dict[str, Any]]] = []
-    with _any_score(detector):
-        for images, targets in watch(loader):
-            outputs = detector(send_to_device(images, accelerator.device))
-            for output, target in zip(outputs, targets, strict=True):
-                of_image = output["boxes"], output["labels"] - detector.label_offset, output["scores"]
-                found.append(coco_results(int(target["image_id"]), *of_image, dataset.category_ids))
+    found = [coco_results(*of, dataset.category_ids) for of in _detections(detector, watch(loader), accelerator)]
     by_index = sorted(gather_object(list(zip(share, found, strict=True))), key=lambda pair: pair[0])
     return [result for _, results in by_index for result in results]
+
+
+@torch.no_grad()
+def predict_shards(
+    detector: Detector,
+    dataset: DetectionDataset,
+    accelerator: Accelerator,
+    folder: Path,
+    *,
+    batch_size: int = 8,
+    workers: int = 0,
+    images_per_shard: int = 1000,
+) -> None:
+    """Writes what the detector finds as Parquet: image_id, category_id, x1, y1, x2, y2 in pixels, score.
+
+    Each process writes shards of its own, so nothing is gathered; a shard that is there is not predicted again.
+
+    Raises: RunError: the folder holds shards of another number of processes, or cannot be written.
+    """
+    rank, num = accelerator.process_index, accelerator.num_processes
+    _refuse_other_shards(folder, num)
+    share = _share(dataset, accelerator)
+    for start in range(0, len(share), images_per_shard):
+        file = folder / f"of{num}-rank{rank:05}-{start:09}{PARQUET}"
+        if file.exists():
+            continue
+        images = Subset(dataset, share[start : start + images_per_shard])
+        loader = DataLoader(images, batch_size, num_workers=workers, collate_fn=collate)
+        table = pl.concat([_rows(*of, dataset.category_ids) for of in _detections(detector, loader, accelerator)])
+        stream = BytesIO()
+        table.write_parquet(stream)
+        write_atomically(file, stream.getvalue())
+        logger.info("process %d of %d: %d of %d images", rank + 1, num, start + len(images), len(share))
+    accelerator.wait_for_everyone()
+
+
+def _refuse_other_shards(folder: Path, num_processes: int) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot make {folder} ({error.strerror}); choose another one") from error
+    others = [file.name for file in folder.iterdir() if not file.name.startswith((f"of{num_processes}-", "."))]
+    if others:
+        raise RunError(
+            f"{folder} holds {others[0]}, which {num_processes} processes do not write; choose another folder"
+        )
+
+
+def _share(dataset: DetectionDataset, accelerator: Accelerator) -> range:
+    """The images of this process."""
+    return range(accelerator.process_index, len(dataset), accelerator.num_processes)
+
+
+def _detections(
+    detector: Detector, batches: Iterable[Any], accelerator: Accelerator
+) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
+    """Image id, boxes, labels 0..C-1 and scores of each image."""
+    detector.eval()
+    with _any_score(detector):
+        for images, targets in batches:
+            outputs = detector(send_to_device(images, accelerator.device))
+            for output, target in zip(outputs, targets, strict=True):
+                labels = output["labels"] - detector.label_offset
+                yield int(target["image_id"]), output["boxes"], labels, output["scores"]
+
+
+def _rows(image_id: int, boxes: Tensor, labels: Tensor, scores: Tensor, category_ids: Sequence[int]) -> pl.DataFrame:
+    columns = dict(zip(("x1", "y1", "x2", "y2"), boxes.float().cpu().numpy().T, strict=True))
+    table = pl.DataFrame({**columns, "score": scores.float().cpu().numpy()})
+    category = pl.Series([category_ids[label] for label in labels.tolist()], dtype=pl.Int64)
+    return table.select(pl.lit(image_id, pl.Int64).alias("image_id"), category.alias("category_id"), pl.all())
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from hardmine.training.config import TrainingConfig
 from hardmine.training.data import open_split, open_training_data
 from hardmine.training.files import write_json
 from hardmine.training.folder import RunFolder
-from hardmine.training.predict import predict
+from hardmine.training.predict import predict, predict_shards
 
 __all__ = [
     "LoadedRun",
@@ -117,16 +117,26 @@ def evaluate_run(run: Path | str, data: str | Path | None = None, split: str | N
 
 
 def predict_run(run: Path | str, data: str | Path | None, split: str | None, out: Path | str) -> Path:
-    """Writes what a finished run finds in a data set as COCO results, and returns the file.
+    """Writes what a finished run finds in a data set, and returns where.
+
+    A file `*.json` becomes COCO results; anything else a folder of Parquet shards, to which each process writes its
+    own, and in which what was stopped goes on.
 
     Raises:
         RunError: as `load_run`, or `out` exists.  DataError: the data set cannot be used or has other classes.
     """
     out = Path(out)
-    if out.exists():
+    in_one_piece = out.suffix == ".json"
+    if in_one_piece and out.exists():
         raise RunError(f"{out} exists already; choose another file")
     loaded = load_run(run)
-    write_json(out, _predict(loaded, _open_data(loaded, data, split)))
+    dataset = _open_data(loaded, data, split)
+    if in_one_piece:
+        write_json(out, _predict(loaded, dataset))
+    else:
+        accelerator = Accelerator()
+        loaded.detector.to(accelerator.device)
+        predict_shards(loaded.detector, dataset, accelerator, out, batch_size=loaded.config.batch_size)
     return out
 
 
