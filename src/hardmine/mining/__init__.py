@@ -7,6 +7,7 @@ from hardmine.mining.matching import Matching, match
 from hardmine.mining.naming import ERRORS, HARD, hardness_of_detections, hardness_of_objects, name_detections
 from hardmine.mining.pairs import Detections, Objects
 from hardmine.mining.rounds import Round, mine_in_rounds, mine_run
+from hardmine.mining.sampler import MinedSampler
 from hardmine.mining.shards import LabelFiles, label_files, mine_shards
 from hardmine.mining.tables import MinedTables, mine
 from hardmine.mining.working_set import WorkingSetMiner
@@ -19,6 +20,7 @@ __all__ = [
     "LabelFiles",
     "Labels",
     "Matching",
+    "MinedSampler",
     "MinedTables",
     "Objects",
     "Round",
