@@ -48,6 +48,12 @@ log-log, against samples N and against positives or objects P.
 
 ![time against samples and positives](scaling.png)
 """
+MINING = """Matching, naming, suspicion and ranking of every label and prediction, against cleanlab's ObjectLab scores
+(`get_label_quality_scores`) of the same: {images} generated images with 20 classes.
+"""
+GROWTH = """`mine_shards` with `memory={memory:g}`: {objects} objects and {predictions} predictions an image, from
+Parquet to the mined folder, in a process of its own that does everything.
+"""
 
 
 def main() -> None:
@@ -116,6 +122,23 @@ def scaling(result: Row) -> str:
     return section("How time grows", result, SCALING, table(("method", "in N", "in P"), rows))
 
 
+def mining(result: Row) -> str:
+    rows = result["cleanlab"]
+    against = [
+        (row["objects"], row["predictions"], f"{row['ratio']:.0f} [{row['low']:.0f}, {row['high']:.0f}]",
+         *(f"{row[name] / row['images']:.3f}" for name in ("ours_ms", "peer_ms"))) for row in rows
+    ]  # fmt: skip
+    growth = [(f"{row['images']:,}", f"{row['seconds']:.0f}", f"{row['peak_gib']:.2f}") for row in result["growth"]]
+    return section(
+        "Mining",
+        result,
+        MINING.format(**rows[0]),
+        table(("objects", "predictions", "ratio", "ours, ms an image", "theirs"), [map(str, row) for row in against]),
+        GROWTH.format(memory=result["memory"], **rows[0]),
+        table(("images", "seconds", "peak, GiB"), growth),
+    )
+
+
 def section(title: str, result: Row, *parts: str) -> str:
     machine = result["machine"]
     ran_on = f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, {machine['date']}."
@@ -127,7 +150,7 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in (columns, ["---"] * len(columns), *rows))
 
 
-PARTS = {"peers": peers, "ohem_cost": ohem, "step_overhead": steps, "scaling": scaling}
+PARTS = {"peers": peers, "ohem_cost": ohem, "step_overhead": steps, "scaling": scaling, "mining": mining}
 
 if __name__ == "__main__":
     main()

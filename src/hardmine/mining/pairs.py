@@ -103,20 +103,22 @@ def _pairs(objects: Objects, order: Places, images: Places, detections: Detectio
     detection = np.repeat(np.arange(len(count)), count)
     within = np.arange(len(detection)) - np.repeat(np.cumsum(count) - count, count)
     index = order[np.repeat(start, count) + within]
-    is_crowd = objects.is_crowd[index]
-    return Pairs(detection, index, _overlap(detections.boxes[detection], objects.boxes[index], is_crowd))
+    return Pairs(detection, index, _overlap(detections.boxes, detection, objects.boxes, index, objects.is_crowd))
 
 
-def _overlap(boxes: Numbers, others: Numbers, is_crowd: Mask) -> Numbers:
-    """IoU of paired boxes; with a crowd, the share of the first box that lies in it."""
-    sides = np.minimum(boxes[:, 2:], others[:, 2:]) - np.maximum(boxes[:, :2], others[:, :2])
-    shared = sides.clip(min=0).prod(axis=1)
-    union = _area(boxes) + np.where(is_crowd, 0, _area(others) - shared)
+def _overlap(boxes: Numbers, place: Places, others: Numbers, other: Places, is_crowd: Mask) -> Numbers:
+    """IoU of the boxes at these places with the others at those; with a crowd, the share of the box that lies in it.
+
+    Side by side: that reads memory in order, and a box's area is computed once and not in each pair.
+    """
+    (x1, y1, x2, y2), (u1, v1, u2, v2) = np.ascontiguousarray(boxes.T), np.ascontiguousarray(others.T)
+    width = np.minimum(x2[place], u2[other]) - np.maximum(x1[place], u1[other])
+    height = np.minimum(y2[place], v2[other]) - np.maximum(y1[place], v1[other])
+    shared = width.clip(min=0) * height.clip(min=0)
+    area = (x2 - x1).clip(min=0) * (y2 - y1).clip(min=0)
+    other_area = (u2 - u1).clip(min=0) * (v2 - v1).clip(min=0)
+    union = area[place] + np.where(is_crowd[other], 0, other_area[other] - shared)
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-
-
-def _area(boxes: Numbers) -> Numbers:
-    return (boxes[:, 2:] - boxes[:, :2]).clip(min=0).prod(axis=1)
 
 
 def _parts(images: Places, of_detections: Places) -> list[Places]:
