@@ -57,6 +57,12 @@ def test_a_loop_that_was_stopped_goes_on(config, tmp_path, monkeypatch):
     assert trained == [(False, None), (False, "1/2"), (False, "2/2"), (True, None), (True, None)]
 
 
+def test_what_cannot_be_used_is_found_out_before_the_first_round(config, tmp_path):
+    with pytest.raises(ConfigError, match="one of keep, down, drop"):
+        mine_in_rounds(config, 2, tmp_path / "loop", suspects="burn")
+    assert not (tmp_path / "loop").exists()
+
+
 def test_one_round_is_no_loop(config, tmp_path):
     with pytest.raises(ConfigError, match="at least 2 rounds, got 1"):
         mine_in_rounds(config, 1, tmp_path / "loop")

@@ -17,12 +17,13 @@ from typing import Any
 import polars as pl
 from accelerate import PartialState
 
+from hardmine.data import DetectionDataset
 from hardmine.errors import ConfigError, RunError
 from hardmine.evaluation import Difference, Metrics, match_predictions, paired_differences, read_predictions
 from hardmine.mining.folder import refuse_existing, write_mined
 from hardmine.mining.tables import mine
 from hardmine.training import RunFolder, RunResult, TrainingConfig, train
-from hardmine.training.data import open_training_data
+from hardmine.training.data import open_measured_data
 from hardmine.training.files import write_json
 from hardmine.training.out_of_fold import predict_for_mining
 from hardmine.training.record import read_dynamics
@@ -68,25 +69,18 @@ def mine_in_rounds(
         raise ConfigError(f"a loop needs at least 2 rounds, got {rounds}: after one there is nothing to train on")
     if not resume and out.exists() and (out.is_file() or any(out.iterdir())):
         raise RunError(f"{out} exists already; choose another folder with --out, or continue with --resume")
-    runs = []
-    for number in range(1, rounds + 1):
+    mined = [out / f"mined{number}" for number in range(1, rounds)]
+    configs = [config, *(replace(config, mined=str(folder), suspects=suspects) for folder in mined)]
+    val_data, runs = open_measured_data(config), []
+    for number, of_round in enumerate(configs, start=1):
         logger.info("round %d of %d", number, rounds)
-        runs.append(train(config, out / f"round{number}", resume=True, progress=progress))
-        if number < rounds:
-            mined = _mine(out, number, folds, progress)
-            config = replace(config, mined=str(mined), suspects=suspects)
-    table = _table(runs, out)
+        runs.append(train(of_round, out / f"round{number}", resume=True, progress=progress))
+        if number < rounds and not mined[number - 1].exists():  # a folder that is there is whole
+            mine_run(runs[-1].folder.path, mined[number - 1], folds, progress=progress)
+    table = _table(runs, mined, val_data)
     if PartialState().is_main_process:
         write_json(out / "rounds.json", {"config": asdict(runs[0].config), "rounds": [asdict(row) for row in table]})
     return table
-
-
-def _mine(out: Path, number: int, folds: int | None, progress: bool) -> Path:
-    """The mined folder of a round; one that is there is whole, and is kept."""
-    run, mined = out / f"round{number}", out / f"mined{number}"
-    if not mined.exists():
-        mine_run(run, mined, folds, progress=progress)
-    return mined
 
 
 def mine_run(
@@ -111,13 +105,12 @@ def mine_run(
     state.wait_for_everyone()
 
 
-def _table(runs: Sequence[RunResult], out: Path) -> list[Round]:
-    _, val_data = open_training_data(runs[0].config)
+def _table(runs: Sequence[RunResult], mined: Sequence[Path], val_data: DetectionDataset) -> list[Round]:
     truth = val_data.coco_ground_truth()
     predictions = {str(number): read_predictions(run.predictions) for number, run in enumerate(runs, start=1)}
     matches = {number: [match_predictions(truth, of_round)] for number, of_round in predictions.items()}
     differences = paired_differences(matches)
-    counts = [_count(out / f"mined{number}") for number in range(1, len(runs))] + [{}]
+    counts = [*map(_count, mined), {}]
     return [
         Round(number, run.metrics, differences.get(str(number)), **{name: count.get(name) for name in COUNTED})
         for number, (run, count) in enumerate(zip(runs, counts, strict=True), start=1)

@@ -21,7 +21,7 @@ from accelerate import PartialState
 
 from hardmine.data import DetectionDataset
 from hardmine.data.scenes import Scenes
-from hardmine.errors import ConfigError, DataError, EvidenceError, RunError
+from hardmine.errors import ConfigError, EvidenceError, RunError
 from hardmine.evaluation import (
     Difference,
     LookAlikeErrors,
@@ -35,7 +35,7 @@ from hardmine.evaluation import (
 from hardmine.evaluation.look_alikes import MATCHED_RECALL
 from hardmine.recipes import RECIPES
 from hardmine.training.config import TrainingConfig
-from hardmine.training.data import open_training_data
+from hardmine.training.data import open_measured_data
 from hardmine.training.files import write_atomically, write_json
 from hardmine.training.loop import RunResult, train
 from hardmine.training.run import make_detector
@@ -161,7 +161,7 @@ def compare(
         RunError: `out` exists and `resume` is not given, or a run failed.
     """
     out = Path(out)
-    val_data = _checked_data(config)
+    val_data = open_measured_data(config)
     _check_recipes(config, recipes, seeds, len(val_data.classes))
     if not resume and out.exists() and (out.is_file() or any(out.iterdir())):
         raise RunError(f"{out} exists already; choose another folder with --out, or continue with --resume")
@@ -186,13 +186,6 @@ def every_recipe(config: TrainingConfig) -> list[RecipeChoice]:
         else:
             taken.append(choice)
     return taken
-
-
-def _checked_data(config: TrainingConfig) -> DetectionDataset:
-    _, val_data = open_training_data(config)
-    if all(record.is_crowd.all() for record in val_data.records):
-        raise DataError(f"{config.data}, split {val_data.split}: no labelled object, so there is no AP to compare")
-    return val_data
 
 
 def _check_recipes(

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hardmine.data import DetectionDataset, Fold, hold_out, open_dataset
+from hardmine.errors import DataError
 from hardmine.training.config import TrainingConfig
 from hardmine.training.mined import treat_suspects
 
-__all__ = ["open_split", "open_training_data"]
+__all__ = ["open_measured_data", "open_split", "open_training_data"]
 
 
 def open_training_data(config: TrainingConfig) -> tuple[DetectionDataset, DetectionDataset]:
@@ -23,6 +24,17 @@ def open_training_data(config: TrainingConfig) -> tuple[DetectionDataset, Detect
     if config.mined is not None:
         train_data = treat_suspects(config.mined, train_data, config.suspects)
     return train_data, val_data
+
+
+def open_measured_data(config: TrainingConfig) -> DetectionDataset:
+    """What to measure on, known to have objects to find.
+
+    Raises: ConfigError, DataError: as `open_training_data`, or there is no labelled object, so no AP to compare.
+    """
+    _, val_data = open_training_data(config)
+    if all(record.is_crowd.all() for record in val_data.records):
+        raise DataError(f"{config.data}, split {val_data.split}: no labelled object, so there is no AP to compare")
+    return val_data
 
 
 def open_split(config: TrainingConfig, split: str | None, classes: Sequence[str] | None = None) -> DetectionDataset:
