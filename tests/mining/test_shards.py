@@ -104,6 +104,17 @@ def test_what_was_stopped_goes_on_at_the_next_part(labels, predictions, in_parts
         assert_frame_equal(read(tmp_path / "mined")[name], table)
 
 
+def test_predictions_that_changed_since_are_not_mixed_in(labels, predictions, in_parts, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "_finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            mine_shards(LabelFiles.of(labels), predictions, tmp_path / "mined")
+    file = predictions / "0.parquet"
+    pl.read_parquet(file).with_columns(score=pl.col("score") / 2).write_parquet(file)
+    with pytest.raises(RunError, match="holds parts of another mining"):
+        mine_shards(LabelFiles.of(labels), predictions, tmp_path / "mined")
+
+
 def test_parts_of_another_mining_are_not_mixed_in(labels, predictions, in_parts, tmp_path):
     (tmp_path / ".mined.unfinished").mkdir()
     (tmp_path / ".mined.unfinished/plan.json").write_text("{}")

@@ -152,6 +152,8 @@ def mine(
 
     Predictions in Parquet files may be more than memory holds: they are mined by parts, and what was stopped goes on.
     """
+    from accelerate import PartialState
+
     from hardmine.cli.tables import hardest_table, mined_table, suspects_table
     from hardmine.mining import mine_run
 
@@ -161,9 +163,10 @@ def mine(
         raise ConfigError("give --data and --predictions, or --run and perhaps --folds")
     else:
         _mine_predictions(data, predictions, out, split, Path(images) if images else None, top, memory)
-    listed = [hardest_table(out, kind, top) for kind in ("hard positive", "hard negative")] if show else []
-    listed += [suspects_table(out, top)] if show else []
-    _show(mined_table(out), *listed, f"Mined: {out}; its README.md says what each file is")
+    if PartialState().is_main_process:
+        kinds = ("hard positive", "hard negative") if show else ()
+        listed = [*(hardest_table(out, kind, top) for kind in kinds), *([suspects_table(out, top)] if show else [])]
+        _show(mined_table(out), *listed, f"Mined: {out}; its README.md says what each file is")
 
 
 def _mine_predictions(

@@ -94,7 +94,7 @@ def mine_shards(
     num_parts = _num_parts(sum(rows), memory)
     unfinished = out.with_name(f".{out.name}.unfinished")
     try:
-        _start(unfinished, {"predictions": str(source), "rows": rows, "parts": num_parts})
+        _start(unfinished, {"files": _files(source), "rows": rows, "parts": num_parts})
         _mine_parts(labels, results, source, unfinished, num_parts)
         _finish(unfinished, labels, source, top or MOST_LISTED, num_parts)
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -107,6 +107,12 @@ def _num_parts(rows: int, memory: float) -> int:
     if memory <= LEAST_MEMORY:
         raise ConfigError(f"memory must be above {LEAST_MEMORY} GiB, got {memory:g}")
     return math.ceil(rows * BYTES_A_ROW / ((memory - LEAST_MEMORY) * 2**30))
+
+
+def _files(source: Path) -> list[list[str | int]]:
+    """Name, size and time of the files with predictions: parts of others, or of the same before they changed, differ."""
+    files = sorted(source.glob("*.parquet")) if source.is_dir() else [source]
+    return [[str(file), (facts := file.stat()).st_size, facts.st_mtime_ns] for file in files]
 
 
 def _start(folder: Path, plan: dict[str, object]) -> None:
