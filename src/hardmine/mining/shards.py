@@ -110,7 +110,7 @@ def _num_parts(rows: int, memory: float) -> int:
 
 
 def _files(source: Path) -> list[list[str | int]]:
-    """Name, size and time of the files with predictions: parts of others, or of the same before they changed, differ."""
+    """Name, size and time of the files with predictions: of others, or of these once they have changed, they differ."""
     files = sorted(source.glob("*.parquet")) if source.is_dir() else [source]
     return [[str(file), (facts := file.stat()).st_size, facts.st_mtime_ns] for file in files]
 
