@@ -15,6 +15,8 @@ from hardmine.mining.suspect_table import SUGGESTED
 
 __all__ = ["LABEL_STUDIO_FILES", "cvat", "label_studio"]
 
+ATTRIBUTES = ("suspect", "probability")
+"""What CVAT is told of a suspect box."""
 LABEL_STUDIO_FILES = "/data/local-files/?d="
 """How Label Studio is told of a file in its local storage."""
 
@@ -32,7 +34,11 @@ def cvat(images: pl.DataFrame, objects: pl.DataFrame, suspects: pl.DataFrame) ->
     """
     root = ElementTree.Element("annotations")
     ElementTree.SubElement(root, "version").text = "1.1"
-    for number, (image, boxes) in enumerate(_work(images, objects, suspects)):
+    work = _work(images, objects, suspects)
+    labels = ElementTree.SubElement(ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task"), "labels")
+    for name in sorted({box["category"] for _, boxes in work for box in boxes}):
+        _add_label(labels, name)
+    for number, (image, boxes) in enumerate(work):
         size = {name: str(image[name]) for name in ("width", "height")}
         element = ElementTree.SubElement(root, "image", {"id": str(number), "name": image["file_name"], **size})
         for box in boxes:
@@ -88,11 +94,21 @@ def _region(name: str, image: Mapping[str, Any], box: Mapping[str, Any]) -> dict
     return region | {"score": box["probability"], "meta": {"text": [f"{box['kind']}, {box['probability']:.2f}"]}}
 
 
+def _add_label(labels: ElementTree.Element, name: str) -> None:
+    label = ElementTree.SubElement(labels, "label")
+    ElementTree.SubElement(label, "name").text = name
+    attributes = ElementTree.SubElement(label, "attributes")
+    for attribute in ATTRIBUTES:
+        element = ElementTree.SubElement(attributes, "attribute")
+        for field, value in {"name": attribute, "mutable": "False", "input_type": "text"}.items():
+            ElementTree.SubElement(element, field).text = value
+
+
 def _add_box(image: ElementTree.Element, box: Mapping[str, Any]) -> None:
     corners = dict(zip(("xtl", "ytl", "xbr", "ybr"), (f"{box[side]:.2f}" for side in SIDES), strict=True))
     element = ElementTree.SubElement(
         image, "box", {"label": box["category"], "occluded": "0", "source": "auto", **corners}
     )
     if box["kind"] is not None:
-        for name, text in (("suspect", box["kind"]), ("probability", f"{box['probability']:.2f}")):
+        for name, text in zip(ATTRIBUTES, (box["kind"], f"{box['probability']:.2f}"), strict=True):
             ElementTree.SubElement(element, "attribute", {"name": name}).text = text
