@@ -18,9 +18,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torchvision.ops import box_iou
 
+from hardmine.boxes import SIDES
 from hardmine.data import open_dataset
 from hardmine.mining import MinedTables, labels_of, mine
-from hardmine.mining.pairs import SIDES
 from hardmine.mining.suspects import FAULTS
 
 PARTNER_IOU, HIT_IOU, FAULT_IOU, BORDER, RESAMPLES = 0.4, 0.5, 0.5, 2, 300

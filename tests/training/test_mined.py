@@ -4,13 +4,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from hardmine.boxes import SIDES
 from hardmine.data import open_dataset
 from hardmine.errors import ConfigError, DataError
 from hardmine.mining import mine, write_mined
 from hardmine.training import train
 from hardmine.training.batches import TrainingImages
 from hardmine.training.data import open_training_data
-from hardmine.training.mined import SIDES, image_weights, treat_suspects
+from hardmine.training.mined import image_weights, treat_suspects
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from rich import box
 from rich.table import Table
 from torch import nn
 
+from hardmine.boxes import SIDES
 from hardmine.data import CheckReport, SplitReport
 from hardmine.detectors import DETECTORS
 from hardmine.detectors.support import heads_under, parts_set
 from hardmine.errors import EvidenceError
 from hardmine.evaluation import Difference, LookAlikeErrors, Metrics
 from hardmine.mining import Round
-from hardmine.mining.pairs import SIDES
 from hardmine.mining.tables import hardest, largest
 from hardmine.recipes import RECIPES, Recipe, Slot
 from hardmine.recipes.recipe import SLOTS

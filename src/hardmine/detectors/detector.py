@@ -77,20 +77,21 @@ class Detector(nn.Module, ABC):
         boxes, labels, is_object = ground_truth.boxes, ground_truth.labels, ground_truth.is_object
         empty = ~(boxes[..., 2:] > boxes[..., :2]).all(-1) & is_object  # NaN included
         unknown = ((labels < 0) | (labels >= self.num_classes)) & is_object
-        weights = torch.ones_like(boxes[..., 0]) if ground_truth.weights is None else ground_truth.weights
-        unweighable = ~((weights >= 0) & (weights < torch.inf)) & is_object
-        if not (empty | unknown | unweighable).any():
-            return
-        for mask, values, expected in (
+        wrong = empty | unknown
+        checks = [
             (empty, boxes, "x2 > x1 and y2 > y1 after resizing; leave empty boxes out"),
-            (unknown, labels + self.label_offset,
-             f"a label from {self.label_offset} to {self.num_classes + self.label_offset - 1}"),
-            (unweighable, weights, "a finite weight of at least 0"),
-        ):  # fmt: skip
+            (unknown, labels, f"a label from {self.label_offset} to {self.num_classes + self.label_offset - 1}"),
+        ]
+        if (weights := ground_truth.weights) is not None:
+            unweighable = ~((weights >= 0) & (weights < torch.inf)) & is_object
+            wrong = wrong | unweighable
+            checks.append((unweighable, weights, "a finite weight of at least 0"))
+        if not wrong.any():
+            return
+        for mask, values, expected in checks:
             for b, g in mask.nonzero().tolist()[:1]:
-                raise ConfigError(
-                    f"image {b} of the batch, object {g}: got {values[b, g].tolist()}, expected {expected}"
-                )
+                got = values[b, g] + self.label_offset if values is labels else values[b, g]
+                raise ConfigError(f"image {b} of the batch, object {g}: got {got.tolist()}, expected {expected}")
 
 
 def _weights(targets: Targets) -> list[Tensor] | None:

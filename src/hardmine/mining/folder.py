@@ -16,12 +16,12 @@ from typing import Any
 
 import polars as pl
 
+from hardmine.boxes import SIDES
 from hardmine.errors import RunError
 from hardmine.mining.label_tools import cvat, label_studio
-from hardmine.mining.pairs import SIDES
 from hardmine.mining.suspect_table import SUGGESTED
 from hardmine.mining.tables import TABLES, MinedTables, hardest, largest
-from hardmine.training.files import write_json
+from hardmine.training.files import is_taken, write_json
 
 __all__ = ["coco_of", "refuse_existing", "write_lists", "write_mined"]
 
@@ -88,7 +88,7 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 def refuse_existing(out: Path) -> None:
     """Raises: RunError: `out` is a file, or a folder with something in it."""
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+    if is_taken(out):
         raise RunError(f"{out} exists already; choose another folder with --out")
 
 

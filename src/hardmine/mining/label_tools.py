@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import polars as pl
 
-from hardmine.mining.pairs import SIDES
+from hardmine.boxes import SIDES
 from hardmine.mining.suspect_table import SUGGESTED
 
 __all__ = ["LABEL_STUDIO_FILES", "cvat", "label_studio"]

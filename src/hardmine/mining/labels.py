@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from hardmine.boxes import SIDES
 from hardmine.data import DetectionDataset
-from hardmine.mining.pairs import SIDES, Detections, Numbers, Objects
+from hardmine.mining.pairs import Detections, Numbers, Objects
 
 __all__ = ["Labels", "detections_in", "labels_of", "objects_in"]
 

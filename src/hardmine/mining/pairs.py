@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from hardmine.errors import ShapeError
 
-__all__ = ["SIDES", "Detections", "Mask", "Numbers", "Objects", "Pairs", "Places", "pairs_in_parts", "spread"]
+__all__ = ["Detections", "Mask", "Numbers", "Objects", "Pairs", "Places", "pairs_in_parts", "spread"]
 
-SIDES = ("x1", "y1", "x2", "y2")
-"""What the columns of boxes are called in tables."""
 
 PAIRS_AT_A_TIME = 1_000_000
 """Predictions with an object of their image that are held at once, about: 200 bytes each."""

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from hardmine.boxes import SIDES
 from hardmine.errors import DataError
 from hardmine.evaluation.coco import checked_predictions
 from hardmine.mining.labels import Labels
-from hardmine.mining.pairs import SIDES
 
 __all__ = ["refuse_unusable", "results_table"]
 

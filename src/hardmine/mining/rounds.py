@@ -24,7 +24,7 @@ from hardmine.mining.folder import refuse_existing, write_mined
 from hardmine.mining.tables import mine
 from hardmine.training import RunFolder, RunResult, TrainingConfig, train
 from hardmine.training.data import open_measured_data
-from hardmine.training.files import write_json
+from hardmine.training.files import is_taken, write_json
 from hardmine.training.out_of_fold import predict_for_mining
 from hardmine.training.record import read_dynamics
 
@@ -67,7 +67,7 @@ def mine_in_rounds(
     out = Path(out)
     if rounds < 2:
         raise ConfigError(f"a loop needs at least 2 rounds, got {rounds}: after one there is nothing to train on")
-    if not resume and out.exists() and (out.is_file() or any(out.iterdir())):
+    if not resume and is_taken(out):
         raise RunError(f"{out} exists already; choose another folder with --out, or continue with --resume")
     mined = [out / f"mined{number}" for number in range(1, rounds)]
     configs = [config, *(replace(config, mined=str(folder), suspects=suspects) for folder in mined)]

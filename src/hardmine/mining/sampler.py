@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from torch.utils.data import Sampler
 
 from hardmine.errors import ConfigError
-from hardmine.training.batches import derive_seed, draw_images
+from hardmine.training.batches import are_weights, derive_seed, draw_images
 
 __all__ = ["MinedSampler"]
 
@@ -31,7 +31,7 @@ class MinedSampler(Sampler[int]):
         self, weights: ArrayLike, seed: int = 0, *, rank: int | None = None, num_replicas: int | None = None
     ) -> None:
         self.weights = np.asarray(weights, dtype=float)
-        if self.weights.ndim != 1 or not _are_weights(self.weights):
+        if self.weights.ndim != 1 or not are_weights(self.weights):
             raise ConfigError("weights must be (num_images,), finite, at least 0 and not all 0")
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         self.rank = rank if rank is not None else torch.distributed.get_rank() if distributed else 0
@@ -65,7 +65,3 @@ class MinedSampler(Sampler[int]):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from there."""
         self.epoch, self.drawn = int(state["epoch"]), int(state["drawn"])
-
-
-def _are_weights(weights: np.ndarray) -> bool:
-    return bool(np.isfinite(weights).all() and (weights >= 0).all() and weights.any())

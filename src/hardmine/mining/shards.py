@@ -16,11 +16,11 @@ from pathlib import Path
 
 import polars as pl
 
+from hardmine.boxes import SIDES
 from hardmine.errors import ConfigError, DataError, RunError
 from hardmine.mining.calibration import Calibration
 from hardmine.mining.folder import refuse_existing, write_lists
 from hardmine.mining.labels import Labels, detections_in, objects_in
-from hardmine.mining.pairs import SIDES
 from hardmine.mining.results import refuse_unusable
 from hardmine.mining.tables import TABLES, image_weight, mine_tables
 from hardmine.training.files import write_json
@@ -212,14 +212,16 @@ def _finish(folder: Path, labels: LabelFiles, source: Path, top: int, num_parts:
     (folder / "plan.json").unlink()
 
 
-def _scan(source: Path, columns: Mapping[str, type[pl.DataType]], optional: Mapping = {}) -> pl.LazyFrame:
+def _scan(
+    source: Path, columns: Mapping[str, type[pl.DataType]], optional: Mapping[str, type[pl.DataType]] | None = None
+) -> pl.LazyFrame:
     """The columns of Parquet files, cast to what they should be."""
     try:
         table = pl.scan_parquet(source)
         has = table.collect_schema()
         if lacking := [name for name in columns if name not in has]:
             raise DataError(f"{source}: lacks {', '.join(lacking)}; expected {', '.join(columns)}")
-        wanted = dict(columns) | {name: kind for name, kind in optional.items() if name in has}
+        wanted = dict(columns) | {name: kind for name, kind in (optional or {}).items() if name in has}
         return table.select(pl.col(name).cast(kind) for name, kind in wanted.items())
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{source}: cannot be read as Parquet ({str(error).splitlines()[0]})") from error

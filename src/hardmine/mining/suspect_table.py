@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from hardmine.mining.pairs import SIDES, Places
+from hardmine.boxes import SIDES
+from hardmine.mining.pairs import Places
 from hardmine.mining.suspects import Suspicion
 
 __all__ = ["SUGGESTED", "SUSPECT", "numbers_at", "suspect_table"]

@@ -17,6 +17,7 @@ from hardmine.mining.calibration import Calibration
 from hardmine.mining.labels import Labels, detections_in, labels_of, objects_in
 from hardmine.mining.matching import Matching, match
 from hardmine.mining.naming import HARD, hardness_of_detections, hardness_of_objects, name_detections
+from hardmine.mining.pairs import Detections
 from hardmine.mining.results import results_table
 from hardmine.mining.suspect_table import numbers_at, suspect_table
 from hardmine.mining.suspects import FAULTS, Suspicion, suspect
@@ -99,15 +100,16 @@ def mine_tables(labels: Labels, results: pl.DataFrame, calibration: Calibration 
     if calibration is None:
         calibration = Calibration.fit(objects, detections, sizes)
     suspicion = calibration.apply(objects, suspicion, sizes)
-    object_table = _object_table(labels, results, matching, suspicion)
-    prediction_table = _prediction_table(labels, results, matching).with_columns(missing=suspicion.missing)
+    object_table = _object_table(labels, results, detections, matching, suspicion)
+    prediction_table = _prediction_table(labels, results, detections, matching).with_columns(missing=suspicion.missing)
     images = _image_table(labels, object_table, prediction_table)
     suspects = suspect_table(suspicion, object_table, prediction_table)
     return MinedTables(images, object_table, prediction_table, suspects, labels.categories, labels.folder)
 
 
-def _object_table(labels: Labels, results: pl.DataFrame, matching: Matching, suspicion: Suspicion) -> pl.DataFrame:
-    detections = detections_in(results)
+def _object_table(
+    labels: Labels, results: pl.DataFrame, detections: Detections, matching: Matching, suspicion: Suspicion
+) -> pl.DataFrame:
     by, is_crowd = matching.taken_by, labels.objects["is_crowd"].to_numpy()
     found, hardness = by >= 0, hardness_of_objects(matching, detections)
     score, iou = np.zeros(len(by)), np.zeros(len(by))
@@ -125,8 +127,9 @@ def _object_table(labels: Labels, results: pl.DataFrame, matching: Matching, sus
     )
 
 
-def _prediction_table(labels: Labels, results: pl.DataFrame, matching: Matching) -> pl.DataFrame:
-    detections = detections_in(results)
+def _prediction_table(
+    labels: Labels, results: pl.DataFrame, detections: Detections, matching: Matching
+) -> pl.DataFrame:
     errors, hardness = name_detections(matching), hardness_of_detections(matching, detections)
     is_true = matching.taken >= 0
     nearest = np.select([is_true, matching.own >= 0], [matching.taken, matching.own], matching.other)

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from hardmine.data.transforms import collate, training_transform
 from hardmine.training.config import TrainingConfig
 
-__all__ = ["BatchOrder", "TrainingImages", "derive_seed", "draw_images", "training_loader"]
+__all__ = ["BatchOrder", "TrainingImages", "are_weights", "derive_seed", "draw_images", "training_loader"]
 
 
 def derive_seed(purpose: str, *numbers: int) -> int:
@@ -52,6 +52,11 @@ class BatchOrder(Sampler[list[tuple[int, int, int]]]):
         places = np.resize(np.arange(self.num_images), shape)  # starts again from the front where images run out
         for batch in drawn[places[:, self.rank]].tolist():
             yield [(self.epoch, image, draw) for image, draw in batch]
+
+
+def are_weights(weights: np.ndarray) -> bool:
+    """Whether images can be drawn by them: finite, at least 0 and not all 0."""
+    return bool(np.isfinite(weights).all() and (weights >= 0).all() and weights.any())
 
 
 def draw_images(weights: np.ndarray, generator: torch.Generator) -> np.ndarray:

@@ -36,7 +36,7 @@ from hardmine.evaluation.look_alikes import MATCHED_RECALL
 from hardmine.recipes import RECIPES
 from hardmine.training.config import TrainingConfig
 from hardmine.training.data import open_measured_data
-from hardmine.training.files import write_atomically, write_json
+from hardmine.training.files import is_taken, write_atomically, write_json
 from hardmine.training.loop import RunResult, train
 from hardmine.training.run import make_detector
 
@@ -163,7 +163,7 @@ def compare(
     out = Path(out)
     val_data = open_measured_data(config)
     _check_recipes(config, recipes, seeds, len(val_data.classes))
-    if not resume and out.exists() and (out.is_file() or any(out.iterdir())):
+    if not resume and is_taken(out):
         raise RunError(f"{out} exists already; choose another folder with --out, or continue with --resume")
     runs = _train_all(config, recipes, seeds, out, resume, progress)
     memory_of = next(iter(runs.values()))[0].rows[0]["peak_memory_of"]

@@ -10,7 +10,12 @@ from pathlib import Path
 
 from hardmine.errors import RunError
 
-__all__ = ["write_atomically", "write_json"]
+__all__ = ["is_taken", "write_atomically", "write_json"]
+
+
+def is_taken(path: Path) -> bool:
+    """Whether something would be overwritten: a file is there, or a folder that is not empty."""
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from hardmine.errors import ConfigError, RunError
 from hardmine.training.config import TrainingConfig
-from hardmine.training.files import write_atomically, write_json
+from hardmine.training.files import is_taken, write_atomically, write_json
 
 __all__ = ["RunFolder", "refuse_other_config"]
 
@@ -60,7 +60,7 @@ class RunFolder:
 
     def start(self, config: TrainingConfig, environment: Mapping[str, object]) -> None:
         """Makes a new run folder. Raises RunError where something is there already, or where it cannot be made."""
-        if self._is_taken():
+        if is_taken(self.path):
             raise RunError(f"{self.path} exists already; choose another folder, or continue that run with --resume")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ class RunFolder:
 
     def start_or_continue(self, config: TrainingConfig, environment: Mapping[str, object]) -> None:
         """Makes a new run folder, or checks that the one there is of the same training (RunError otherwise)."""
-        if self._is_taken():
+        if is_taken(self.path):
             refuse_other_config(json.loads(self.read_config().to_json()), config, self.config)
         else:
             self.start(config, environment)
@@ -86,9 +86,6 @@ class RunFolder:
     def write_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes the lines of `metrics.jsonl`, all of them, so that none is there twice or in half."""
         write_atomically(self.metrics, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
-
-    def _is_taken(self) -> bool:
-        return self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir()))
 
 
 def refuse_other_config(stored: Mapping[str, Any], config: TrainingConfig, source: Path) -> None:

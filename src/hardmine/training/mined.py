@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from hardmine.boxes import SIDES
 from hardmine.data import DerivedDataset, DetectionDataset, ImageRecord
 from hardmine.errors import DataError
+from hardmine.training.batches import are_weights
 
 __all__ = ["image_weights", "treat_suspects"]
-
-SIDES = ("x1", "y1", "x2", "y2")
 
 
 def image_weights(folder: Path | str, dataset: DetectionDataset) -> np.ndarray:
@@ -105,6 +105,6 @@ def _read(file: Path, columns: dict[str, Any]) -> pl.DataFrame:
 
 
 def _checked(weights: np.ndarray, file: Path) -> np.ndarray:
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+    if not are_weights(weights):
         raise DataError(f"{file}: weights must be finite, at least 0 and not all 0; mine again")
     return weights

@@ -14,6 +14,7 @@ from accelerate.utils import gather_object, send_to_device
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
+from hardmine.boxes import SIDES
 from hardmine.data import DetectionDataset
 from hardmine.data.transforms import collate
 from hardmine.detectors import Detector
@@ -114,7 +115,7 @@ def _detections(
 
 
 def _rows(image_id: int, boxes: Tensor, labels: Tensor, scores: Tensor, category_ids: Sequence[int]) -> pl.DataFrame:
-    columns = dict(zip(("x1", "y1", "x2", "y2"), boxes.float().cpu().numpy().T, strict=True))
+    columns = dict(zip(SIDES, boxes.float().cpu().numpy().T, strict=True))
     table = pl.DataFrame({**columns, "score": scores.float().cpu().numpy()})
     category = pl.Series([category_ids[label] for label in labels.tolist()], dtype=pl.Int64)
     return table.select(pl.lit(image_id, pl.Int64).alias("image_id"), category.alias("category_id"), pl.all())
