@@ -98,11 +98,16 @@ def test_results_are_mined_and_shown(hardmine, few_scenes, tmp_path, pack):
 
 def test_category_ids_with_gaps_and_images_without_predictions(hardmine, tmp_path, shared):
     truth = json.loads((shared / "coco128/coco_val2017.json").read_text())
+    for category in truth["categories"]:
+        category["id"] = 3 * category["id"] + 7
+    for annotation in truth["annotations"]:
+        annotation["category_id"] = 3 * annotation["category_id"] + 7
+    (tmp_path / "val.json").write_text(json.dumps(truth))
     file = tmp_path / "results.json.gz"
     results = [{key: a[key] for key in ("image_id", "category_id", "bbox")} for a in truth["annotations"][:50]]
     unique = {json.dumps(result): result | {"score": 0.5} for result in results}
     file.write_bytes(packed(json.dumps(list(unique.values())).encode()))
-    command = ("mine", "--data", str(shared / "coco128/coco_val2017.json"), "--split", "val")
+    command = ("mine", "--data", str(tmp_path / "val.json"), "--images", str(shared / "coco128"))
     done = hardmine(*command, "--predictions", str(file), "--out", str(tmp_path / "mined"))
     assert done.code == 0, done.err
     images = pl.read_parquet(tmp_path / "mined/images.parquet")
