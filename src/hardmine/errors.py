@@ -8,10 +8,44 @@ HardmineError           anything a user can put right; the message says what was
 └── RunError            a run folder or checkpoint that cannot be written, read or continued
 """
 
+import errno
+import os
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["ConfigError", "DataError", "EvidenceError", "HardmineError", "RunError", "ShapeError", "check_name"]
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "EvidenceError",
+    "HardmineError",
+    "RunError",
+    "ShapeError",
+    "check_name",
+    "what_failed",
+]
+
+_NO_PERMISSION = "change its permissions, or choose another place"
+_REMEDIES = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EACCES: _NO_PERMISSION,
+    errno.EPERM: _NO_PERMISSION,
+    errno.EROFS: "choose a place that can be written",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path: a part of it is a file",
+    errno.EISDIR: "expected a file",
+    errno.EEXIST: "choose another name",
+    errno.ENOTEMPTY: "choose another name",
+    errno.ELOOP: "check the path: links lead in a circle",
+    errno.EMFILE: "allow more open files (ulimit -n)",
+    errno.EFBIG: "allow larger files (ulimit -f), or choose another disk",
+    errno.EIO: "check the disk, or its connection",
+    errno.ESTALE: "check the disk, or its connection",
+}
+"""What helps against each error of the system: a full disk is not a missing permission."""
+_LONGEST_REASON = 300  # characters of a message that another library wrote
 
 
 class HardmineError(ValueError):
@@ -46,3 +80,20 @@ def check_name(kind: str, name: str, known: Iterable[str]) -> None:
     nearest = get_close_matches(name, known, n=3)
     hint = f"did you mean {' or '.join(nearest)}?" if nearest else f"there are: {', '.join(known) or 'none'}"
     raise ConfigError(f"unknown {kind} {name!r}; {hint}")
+
+
+def what_failed(error: Exception) -> str:
+    """What the system says is wrong, and what helps: for messages that name the file themselves.
+
+    Args: error: an OSError, or an error of Polars, which has the system's number in its words only.
+    """
+    number = _number_of(error)
+    reason = os.strerror(number) if number else " ".join(str(error).split())[:_LONGEST_REASON]
+    remedy = _REMEDIES.get(number)
+    return f"{reason}; {remedy}" if remedy else reason
+
+
+def _number_of(error: Exception) -> int:
+    """The system's number of an error; 0: it has none."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return getattr(error, "errno", None) or (int(found[1]) if found else 0)

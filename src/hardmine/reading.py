@@ -1,0 +1,80 @@
+"""Files that others wrote, in bounded time and memory: regular files only, only so large, in the encoding they name.
+
+A pipe would be waited for without end and a device read without end, so what is no regular file is refused unopened.
+"""
+
+import codecs
+import stat
+from pathlib import Path
+
+from hardmine.errors import DataError, what_failed
+
+__all__ = ["LARGEST", "check_regular", "read_bytes", "read_text"]
+
+LARGEST = 64 * 2**20
+"""Bytes that a file of text beside images may have: labels of one image, a list of files, a configuration."""
+_MARKS = {  # the longer first: UTF-32's mark begins with that of UTF-16
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8-sig",
+}
+"""How a file says in which encoding it is; without a mark it is UTF-8."""
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def check_regular(path: Path, limit: int | None = None) -> None:
+    """Looks at a file without opening it, for readers that are not ours.
+
+    Raises: DataError: it is not there or no regular file, or it has more than `limit` bytes.
+    """
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {what_failed(error)}") from error
+    except ValueError as error:  # characters that no file name can have
+        raise DataError(f"cannot read {str(path)!r}: {error}; expected the name of a file") from error
+    if not stat.S_ISREG(facts.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(facts.st_mode), "something else")
+        raise DataError(f"cannot read {path}: it is {kind}; expected a regular file")
+    if limit is not None and facts.st_size > limit:
+        raise DataError(f"cannot read {path}: it has {facts.st_size:,} bytes; expected at most {limit:,}")
+
+
+def read_bytes(path: Path, limit: int = LARGEST) -> bytes:
+    """The content of a regular file of at most `limit` bytes.
+
+    Raises: DataError: as `check_regular`, or it cannot be read.
+    """
+    check_regular(path, limit)
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(limit + 1)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {what_failed(error)}") from error
+    if len(content) > limit:  # files of the kernel's own say that they are empty
+        raise DataError(f"cannot read {path}: it has more than {limit:,} bytes; expected fewer")
+    return content
+
+
+def read_text(path: Path, limit: int = LARGEST) -> str:
+    """The text of a file in UTF-8, or in what its byte-order mark says; the mark itself is left out.
+
+    Raises: DataError: as `read_bytes`, or it is not text in that encoding.
+    """
+    content = read_bytes(path, limit)
+    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: cannot be read as {encoding}, byte {error.start}: {error.reason}; "
+            "expected text in UTF-8, or in UTF-16 with a byte-order mark; save it so"
+        ) from error
