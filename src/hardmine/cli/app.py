@@ -5,6 +5,7 @@ answers at once.
 """
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from hardmine.cli.failures import explain_failure, printable
 from hardmine.cli.training_options import given_options, takes_training_options
-from hardmine.errors import ConfigError, HardmineError
+from hardmine.errors import ConfigError
 
 __all__ = ["app", "main"]
 
@@ -38,17 +40,21 @@ Split = Annotated[str | None, typer.Option(help="Split of the data set.", show_d
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code: 0, 2 for what the user can put right, 130 when interrupted."""
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("hardmine").setLevel(logging.INFO)
+    _log_to_stderr()
     try:
-        return app(sys.argv[1:] if arguments is None else arguments, standalone_mode=False) or 0
-    except HardmineError as error:
-        return _fail(str(error))
+        code = app(sys.argv[1:] if arguments is None else arguments, standalone_mode=False) or 0
+        sys.stdout.flush()
+        return code
     except UsageError as error:
-        return _fail(f"{error.format_message()} See --help.")
+        return _fail(printable(f"{error.format_message()} See --help."))
     except (KeyboardInterrupt, typer.Abort):
         Console(stderr=True).print("interrupted")
         return INTERRUPTED
+    except BaseException as error:  # a panic of Polars is no Exception
+        explained = explain_failure(error)
+        if explained is None:
+            raise
+        return _fail(explained)
 
 
 @app.command()
@@ -275,6 +281,29 @@ def _show(*parts: Any) -> None:
         console.print(part, markup=False, highlight=False, soft_wrap=in_a_file)  # paths stay whole in a file
 
 
-def _fail(message: str) -> int:
-    Console(stderr=True).print(" ".join(message.split()), style="red", markup=False, highlight=False, soft_wrap=True)
+def _fail(line: str) -> int:
+    _let_go_of_stdout()
+    Console(stderr=True).print(line, style="red", markup=False, highlight=False, soft_wrap=True)
     return USAGE_ERROR
+
+
+def _let_go_of_stdout() -> None:
+    """Drops what cannot be written; the interpreter would try again at its end, and complain in words of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine())
+    logging.basicConfig(handlers=[handler])
+    logging.getLogger("hardmine").setLevel(logging.INFO)
+
+
+class _OneLine(logging.Formatter):
+    """A message as one line that does nothing to a terminal, whatever the names in it hold."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return printable(record.message)

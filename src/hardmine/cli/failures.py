@@ -1,0 +1,79 @@
+"""What stands between an error and the user: one line for what a user can put right, nothing hidden of what is our bug.
+
+The machine and the libraries under us have errors of their own. Those that come from what is outside (a disk, a file,
+memory) become one line here, and nowhere else; all others are bugs and keep their traceback. A line about an error of
+another library says where in our code it arose, so that a bug among these can be told too.
+"""
+
+import os
+import re
+import traceback
+import zlib
+from pathlib import Path
+
+import polars as pl
+
+from hardmine.errors import HardmineError, what_failed
+
+__all__ = ["explain_failure", "printable"]
+
+LONGEST_LINE = 1200
+PACKAGE = Path(__file__).parents[1]
+_MEANINGS: dict[type[BaseException], str] = {
+    UnicodeError: "a name or a text holds characters that cannot be written or read; rename it, or save it as UTF-8",
+    RecursionError: "a file is nested too deeply to be what it should be",
+    MemoryError: "memory is full; lower --batch-size, --image-size or --memory, or split the file",
+    zlib.error: "a compressed file is damaged; get it again",
+    EOFError: "a compressed file ends too early; get it again",
+    pl.exceptions.PolarsError: "a table cannot be read or written",
+}
+_MEANINGS_BY_NAME = {  # of classes that are a library's own, or not worth importing it for
+    "OutOfMemoryError": "the GPU's memory is full; lower --batch-size or --image-size",
+    "PanicException": "a file is damaged so that its reader gave up",
+    "SafetensorError": "a file of weights is damaged; restore it from a copy",
+}
+
+
+def explain_failure(error: BaseException) -> str | None:
+    """One line on an error that does not come from our own mistakes; None: it does."""
+    message = _without_worker_trace(error)
+    if isinstance(error, HardmineError):
+        return printable(message)
+    if isinstance(error, OSError):
+        return printable(f"{_files_of(error)}{what_failed(error)}")
+    meaning = _meaning_of(error)
+    if meaning is None:
+        return None
+    reason = what_failed(error) if isinstance(error, pl.exceptions.PolarsError) else message
+    return printable(f"{meaning}: {reason} ({type(error).__name__} in {_place_of(error)})")
+
+
+def printable(text: str) -> str:
+    """Text as one line of bounded length, with what would steer a terminal shown as its escape; both ends are kept."""
+    line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in " ".join(text.split()))
+    half = LONGEST_LINE // 2
+    return line if len(line) <= LONGEST_LINE else f"{line[:half]} ... {line[-half:]}"
+
+
+def _meaning_of(error: BaseException) -> str | None:
+    known = (meaning for kind, meaning in _MEANINGS.items() if isinstance(error, kind))
+    return next(known, _MEANINGS_BY_NAME.get(type(error).__name__))
+
+
+def _files_of(error: OSError) -> str:
+    return "".join(
+        f"{os.fsdecode(file)}: " for file in (error.filename, error.filename2) if isinstance(file, str | bytes)
+    )
+
+
+def _place_of(error: BaseException) -> str:
+    """The innermost line of ours that the error passed."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if PACKAGE in Path(frame.filename).parents]
+    return f"{Path(ours[-1].filename).relative_to(PACKAGE)}, line {ours[-1].lineno}" if ours else "another library"
+
+
+def _without_worker_trace(error: BaseException) -> str:
+    """The message alone, where a process that loads images has put its traceback before it."""
+    traced = re.search(rf"Original Traceback.*?^(?:\w+\.)*{type(error).__name__}: (.*)", str(error), re.M | re.S)
+    return traced[1] if traced else str(error)
