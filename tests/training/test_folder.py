@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -51,9 +52,33 @@ def test_a_checkpoint_of_another_detector_is_named(tmp_path):
         refuse_other_config(stored, TrainingConfig(), tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"colour": 1}', '{"epochs": -1}'])
+@pytest.mark.parametrize("file", ["config.json", "env.json"])
+@pytest.mark.parametrize("is_named", [False, True])
+def test_a_start_that_was_stopped_at_any_file_can_be_made_again(tmp_path, monkeypatch, file, is_named):
+    """Killed before the file has its name, or after."""
+    replace = Path.replace
+
+    def killed(self, target):
+        if is_named or target.name != file:
+            replace(self, target)
+        if target.name == file:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            RunFolder(tmp_path / "run").start(TrainingConfig(), {"torch": "x"})
+    folder = RunFolder(tmp_path / "run")
+    folder.start_or_continue(TrainingConfig(), {"torch": "x"})
+    assert folder.read_config() == TrainingConfig()
+    assert json.loads(folder.env.read_text()) == {"torch": "x"}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b'{"colour": 1}', b'{"epochs": -1}', b"[" * 100_000, b"\xff\xfe\xff", b'{"lr": NaN}']
+)
 def test_a_damaged_configuration_is_refused(tmp_path, content):
-    (tmp_path / "config.json").write_text(content)
+    (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(RunError, match="not a run folder"):
         RunFolder(tmp_path).read_config()
 

@@ -153,6 +153,9 @@ def mine(
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Also list them here.")] = False,
     memory: Annotated[float, typer.Option(help="GiB to stay below, with predictions in Parquet.")] = 2.0,
+    cvat_names: Annotated[
+        str, typer.Option(help="How a task of CVAT calls an image: {name}, its path; {file}, its bare name.")
+    ] = "{name}",
 ) -> None:
     """Find what is hard in a data set, and what is mislabelled, from the predictions of any model.
 
@@ -164,11 +167,11 @@ def mine(
     from hardmine.mining import mine_run
 
     if run is not None and predictions is None:
-        mine_run(run, out, folds, top, data=data, train_split=split, images=images)
+        mine_run(run, out, folds, top, cvat_names=cvat_names, data=data, train_split=split, images=images)
     elif predictions is None or data is None or run is not None or folds is not None:
         raise ConfigError("give --data and --predictions, or --run and perhaps --folds")
     else:
-        _mine_predictions(data, predictions, out, split, Path(images) if images else None, top, memory)
+        _mine_predictions(data, predictions, out, split, Path(images) if images else None, top, memory, cvat_names)
     if PartialState().is_main_process:
         kinds = ("hard positive", "hard negative") if show else ()
         listed = [*(hardest_table(out, kind, top) for kind in kinds), *([suspects_table(out, top)] if show else [])]
@@ -176,7 +179,14 @@ def mine(
 
 
 def _mine_predictions(
-    data: str, predictions: Path, out: Path, split: str | None, images: Path | None, top: int | None, memory: float
+    data: str,
+    predictions: Path,
+    out: Path,
+    split: str | None,
+    images: Path | None,
+    top: int | None,
+    memory: float,
+    cvat_names: str,
 ) -> None:
     """Mines what another model found; predictions in Parquet a part at a time."""
     from hardmine.data import open_dataset
@@ -186,12 +196,12 @@ def _mine_predictions(
     if not (predictions.is_dir() or predictions.suffix == PARQUET):
         dataset = open_dataset(data, split, images=images)
         tables = run_mining(dataset, read_predictions(predictions), str(predictions))
-        write_mined(out, tables, predictions.name, top)
+        write_mined(out, tables, predictions.name, top, cvat_names=cvat_names)
     elif (Path(data) / f"objects{PARQUET}").exists():
-        mine_shards(label_files(Path(data)), predictions, out, memory, top)
+        mine_shards(label_files(Path(data), images), predictions, out, memory, top, cvat_names=cvat_names)
     else:
         labels = labels_of(open_dataset(data, split, images=images))
-        mine_shards(LabelFiles.of(labels), predictions, out, memory, top)
+        mine_shards(LabelFiles.of(labels), predictions, out, memory, top, cvat_names=cvat_names)
 
 
 @app.command()

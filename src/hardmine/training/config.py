@@ -136,7 +136,7 @@ class TrainingConfig:
         """Reads what `to_json` wrote. Raises ConfigError where the text is not a JSON object of training options."""
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"a training configuration must be JSON: {error}") from error
         if not isinstance(values, dict):
             raise ConfigError(f"a training configuration must be a JSON object, got {type(values).__name__}")

@@ -8,38 +8,72 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from hardmine.errors import RunError
+from hardmine.errors import RunError, what_failed
 
-__all__ = ["is_taken", "write_atomically", "write_json"]
+__all__ = ["as_json", "is_taken", "write_atomically", "write_json", "write_new"]
+
+UNFINISHED = ".part"
 
 
 def is_taken(path: Path) -> bool:
-    """Whether something would be overwritten: a file is there, or a folder that is not empty."""
-    return path.is_file() or (path.is_dir() and any(path.iterdir()))
+    """Whether something would be overwritten: a file, or a folder with more than what a killed process left unfinished.
+
+    Raises: RunError: nobody can tell, because the path cannot be looked at.
+    """
+    try:
+        return any(not _is_unfinished(file) for file in path.iterdir()) if path.is_dir() else path.exists()
+    except OSError as error:
+        raise RunError(f"cannot look at {path}: {what_failed(error)}") from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replaces a file in one step: after a crash the old content is there, or the new, and nothing else.
 
-    Raises:
-        RunError: the disk is full or the folder cannot be written; the old file is untouched.
+    Raises: RunError: it cannot be written, with what helps; the old file is untouched.
     """
-    unfinished = path.with_name(f".{path.name}.part")
+    _write(path, content, path.with_name(_unfinished_name(path)))
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Writes a file that was not there; what another process has written meanwhile is not replaced.
+
+    Raises: RunError: it cannot be written, or is there already.
+    """
+    _write(path, content, path.with_name(_unfinished_name(path, os.getpid())), is_new=True)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Writes indented JSON; NaN is refused, because other readers of JSON refuse it."""
+    write_atomically(path, as_json(content))
+
+
+def as_json(content: object) -> bytes:
+    """Indented JSON; NaN is refused, because other readers of JSON refuse it."""
+    return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
+
+
+def _write(path: Path, content: bytes, unfinished: Path, *, is_new: bool = False) -> None:
     try:
         with unfinished.open("wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
+        if is_new:
+            path.touch(exist_ok=False)
         unfinished.replace(path)
     except OSError as error:
-        with suppress(OSError):  # a name that is too long cannot even be removed
+        with suppress(OSError):  # what could not be made cannot be removed
             unfinished.unlink()
         raise RunError(
-            f"cannot write {path} ({error.strerror or error}); what was there before is kept. "
-            "Make room, or check the folder's permissions, and start again; a training goes on with --resume"
+            f"cannot write {path}: {what_failed(error)}. What was there before is kept; "
+            "what was stopped goes on with the same command, a training with --resume"
         ) from error
 
 
-def write_json(path: Path, content: object) -> None:
-    """Writes indented JSON; NaN is refused, because other readers of JSON refuse it."""
-    write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+def _unfinished_name(path: Path, process: int | None = None) -> str:
+    """Short enough wherever the name itself is: 60 characters are at most 240 of the 255 bytes that a name may have."""
+    return f".{path.name[:60]}{process or ''}{UNFINISHED}"
+
+
+def _is_unfinished(file: Path) -> bool:
+    return file.name.startswith(".") and file.name.endswith(UNFINISHED)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hardmine.errors import ConfigError, RunError
+from hardmine.errors import ConfigError, DataError, RunError, what_failed
+from hardmine.reading import read_text
 from hardmine.training.config import TrainingConfig
 from hardmine.training.files import is_taken, write_atomically, write_json
 
@@ -65,23 +66,25 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunError(f"cannot make the run folder {self.path}: {error.strerror}; choose another one") from error
+            raise RunError(f"cannot make the run folder {self.path}: {what_failed(error)}") from error
+        write_atomically(self.config, config.to_json().encode())  # first: from now on it is a run that can be resumed
         write_json(self.env, dict(environment))
-        write_atomically(self.config, config.to_json().encode())
 
     def start_or_continue(self, config: TrainingConfig, environment: Mapping[str, object]) -> None:
         """Makes a new run folder, or checks that the one there is of the same training (RunError otherwise)."""
-        if is_taken(self.path):
-            refuse_other_config(json.loads(self.read_config().to_json()), config, self.config)
-        else:
+        if not is_taken(self.path):
             self.start(config, environment)
+            return
+        refuse_other_config(json.loads(self.read_config().to_json()), config, self.config)
+        if not self.env.exists():  # stopped between the two
+            write_json(self.env, dict(environment))
 
     def read_config(self) -> TrainingConfig:
         """The configuration of the run. Raises RunError where the folder is none of ours."""
         try:
-            return TrainingConfig.from_json(self.config.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, ConfigError) as error:
-            raise RunError(f"{self.path} is not a run folder: cannot read its config.json ({error})") from error
+            return TrainingConfig.from_json(read_text(self.config))
+        except (DataError, ConfigError) as error:
+            raise RunError(f"{self.path} is not a run folder: {error}") from error
 
     def write_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes the lines of `metrics.jsonl`, all of them, so that none is there twice or in half."""
