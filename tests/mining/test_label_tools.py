@@ -23,7 +23,7 @@ def test_cvat_gets_every_label_of_the_suspect_images(tables):
     assert root.findtext("version") == "1.1"
     assert [image.attrib for image in root.iter("image")] == [
         {"id": str(number), "name": name, "width": "100", "height": "100"}
-        for number, name in enumerate(["9.png", "7.png", "11.png"])
+        for number, name in enumerate(["9.png", "7.png", "11.png"], start=10**9)
     ]
     assert [name.text for name in root.findall("meta/task/labels/label/name")] == ["cat", "dog"]
     attributes = root.findall("meta/task/labels/label/attributes/attribute/name")

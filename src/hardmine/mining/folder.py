@@ -4,10 +4,12 @@ images.parquet, objects.parquet, predictions.parquet    everything, as `MinedTab
 suspects.parquet, categories.parquet                    labels that are perhaps at fault; the names of the classes
 hard_positives.json, hard_negatives.json, suspects.json COCO, hardest or most suspect first
 suspects_cvat.xml, suspects_label_studio.json           the same as work for those tools
+label_studio_config.xml                                 the labelling interface that the latter needs
 image_weights.csv                                       image_id, file_name, weight
 README.md                                               what each is, and what was mined
 """
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,16 @@ import polars as pl
 
 from hardmine.boxes import SIDES
 from hardmine.errors import RunError
-from hardmine.mining.label_tools import cvat, label_studio
+from hardmine.mining.label_tools import (
+    CVAT_NAMES,
+    HAS_FILE,
+    alike_in_cvat,
+    check_cvat_names,
+    cvat,
+    label_studio,
+    label_studio_config,
+    visible,
+)
 from hardmine.mining.suspect_table import SUGGESTED
 from hardmine.mining.tables import TABLES, MinedTables, hardest, largest
 from hardmine.training.files import is_taken, write_json
@@ -27,6 +38,8 @@ __all__ = ["coco_of", "refuse_existing", "write_lists", "write_mined"]
 
 GIVEN = ("score", "hardness", "reason", "error", "kind", "probability", *SUGGESTED.values())
 """What an annotation says beside COCO's own fields, where it is known."""
+FORMULA = r"^([=+\-@\t\r\n＝＋－＠])"
+"""How a text begins that a spreadsheet takes for a formula."""
 README = """# What was mined
 
 {num_images} images with {num_objects} objects, against {num_predictions} predictions ({source}).
@@ -43,29 +56,59 @@ README = """# What was mined
 | `suspects.json` | {suspects} suspect labels; COCO, most suspect first, each with what it should perhaps be |
 | `suspects_cvat.xml` | the images with a suspect, all labels on them and the missing ones; for CVAT (format 1.1) |
 | `suspects_label_studio.json` | the same as pre-annotated tasks for Label Studio |
+| `label_studio_config.xml` | the labelling interface for these tasks |
 | `image_weights.csv` | how often each image should be drawn, with mean 1 |
 
 File names are relative to the folder of the images ({folder}),
-which FiftyOne takes as `data_path` and `hardmine.data.open_dataset` as `images`.
+which FiftyOne takes as `data_path` and `hardmine.data.open_dataset` as `images`. FiftyOne keeps what is suspect when
+`suspects.json` is loaded with `extra_attrs=True`. In `image_weights.csv` a `'` stands before a name that a spreadsheet
+would take for a formula (`=`, `+`, `-`, `@`, a tab or a line break first).
 
-In CVAT give the labels text attributes `suspect` and `probability` to see them. In Label Studio serve the folder of
-the images as local storage, and call the image `image` and the rectangle labels `label` in the interface. FiftyOne
-keeps what is suspect when `suspects.json` is loaded with `extra_attrs=True`.
+{label_tools}
 
 A model repeats the labels that it has learnt, faults included: suspects are worth as much as the predictions are of
 models that did not learn from these images (`hardmine mine --run RUN --folds 3`).
 """
 
 
-def write_mined(out: Path | str, tables: MinedTables, source: str, top: int | None = None) -> None:
+IN_CVAT = """## In CVAT
+
+Give the labels text attributes `suspect` and `probability` to see them, and upload `suspects_cvat.xml` as "CVAT 1.1".
+The task must hold every image of the file under its name there; if not, CVAT refuses the file. `--cvat-names` of
+`hardmine mine` says how the task calls its images, here `{names}`: `{{name}}` is the path below the folder of the
+images, `{{file}}` the bare file name. CVAT cannot tell images apart whose names differ in nothing but the suffix; left
+out for this: {num_alike} with a suspect.
+"""
+IN_LABEL_STUDIO = """## In Label Studio
+
+    LOCAL_FILES_SERVING_ENABLED=true LOCAL_FILES_DOCUMENT_ROOT={root} label-studio start
+
+Make a project with the interface in `label_studio_config.xml`. Add local files as its source storage, with the absolute
+path `{folder}`: the document root is the folder above it. Then import `suspects_label_studio.json`; the storage need
+not be synchronised.
+"""
+ESCAPED = "In the files for both, control characters in names are written as `\\n` or `\\x01`."
+GENERATED = "The images are generated: there is no file to show, so the files for label tools hold none of them."
+UNKNOWN = """## In Label Studio
+
+Where the images are is not known, so the links in `suspects_label_studio.json` lack their folder, and no picture is
+shown: mine again with `--images FOLDER`.
+"""
+
+
+def write_mined(
+    out: Path | str, tables: MinedTables, source: str, top: int | None = None, *, cvat_names: str = CVAT_NAMES
+) -> None:
     """Writes the mined folder, whole or not at all; the COCO files hold the ``top`` hardest, or all.
 
-    Raises: RunError: `out` exists and is not empty, or cannot be written.
+    Args: cvat_names: how a task of CVAT calls its images, as `check_cvat_names` says.
+    Raises: RunError: `out` exists and is not empty, or cannot be written.  ConfigError: no name can be made so.
     """
+    check_cvat_names(cvat_names)
     with new_folder(Path(out)) as folder:
         for name in TABLES:
             getattr(tables, name).write_parquet(folder / f"{name}.parquet")
-        write_lists(folder, tables.categories, tables.folder, source, top)
+        write_lists(folder, tables.categories, tables.folder, source, top, cvat_names)
 
 
 @contextmanager
@@ -93,12 +136,18 @@ def refuse_existing(out: Path) -> None:
 
 
 def write_lists(
-    folder: Path, categories: Mapping[int, str], images_in: Path | None, source: str, top: int | None
+    folder: Path,
+    categories: Mapping[int, str],
+    images_in: Path | None,
+    source: str,
+    top: int | None,
+    cvat_names: str = CVAT_NAMES,
 ) -> None:
     """Writes all that is made from the tables in a folder; of these no more is read at a time than is listed."""
     tables = {name: pl.scan_parquet(folder / f"{name}.parquet") for name in TABLES}
-    tables["images"].select("image_id", "file_name", "weight").sink_csv(folder / "image_weights.csv")
-    names = {"category_id": list(categories), "category": list(categories.values())}
+    weights = tables["images"].select("image_id", "file_name", "weight")
+    weights.with_columns(pl.col(pl.String).str.replace(FORMULA, "'$1")).sink_csv(folder / "image_weights.csv")
+    names = {"category_id": list(categories), "category": [_encodable(name) for name in categories.values()]}
     pl.DataFrame(names).write_parquet(folder / "categories.parquet")
     suspects = largest(tables["suspects"], "probability", top)
     lists = {
@@ -108,13 +157,46 @@ def write_lists(
     }
     for name, rows in lists.items():
         write_json(folder / f"{name}.json", coco_of(tables["images"], rows, categories))
-    images, objects = (_of_images(tables[name], suspects) for name in ("images", "objects"))
-    write_json(folder / "suspects_label_studio.json", label_studio(images, objects, suspects))
-    (folder / "suspects_cvat.xml").write_bytes(cvat(images, objects, suspects))
+    label_tools = _write_for_label_tools(folder, tables, suspects, categories, images_in, cvat_names)
     sizes = {f"num_{name}": table.select(pl.len()).collect().item() for name, table in tables.items()}
     counts = {name: len(rows) for name, rows in lists.items()}
-    where = images_in or "nowhere, since the images are generated"
-    (folder / "README.md").write_text(README.format(source=source, folder=where, **sizes, **counts), encoding="utf-8")
+    where = visible(str(images_in or "not known"))
+    text = README.format(source=visible(source), folder=where, label_tools=label_tools, **sizes, **counts)
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _write_for_label_tools(
+    folder: Path,
+    tables: Mapping[str, pl.LazyFrame],
+    suspects: pl.DataFrame,
+    categories: Mapping[int, str],
+    images_in: Path | None,
+    cvat_names: str,
+) -> str:
+    """Writes what CVAT and Label Studio take; returns what is to be said of it."""
+    images, objects = (_of_images(tables[name], suspects) for name in ("images", "objects"))
+    told_apart = images.join(alike_in_cvat(tables["images"], cvat_names), on="image_id", how="anti")
+    (folder / "suspects_cvat.xml").write_bytes(cvat(told_apart, objects, suspects, cvat_names))
+    tasks = label_studio(images, objects, suspects, images_in.name if images_in else "")
+    write_json(folder / "suspects_label_studio.json", tasks)
+    (folder / "label_studio_config.xml").write_bytes(label_studio_config(categories.values()))
+    if not tables["images"].select(HAS_FILE.any()).collect().item():
+        return GENERATED
+    return _how_to_label(images_in, cvat_names, len(images) - len(told_apart))
+
+
+def _how_to_label(images_in: Path | None, cvat_names: str, num_alike: int) -> str:
+    in_label_studio = UNKNOWN
+    if images_in is not None:
+        root, folder = (visible(str(path)) for path in (images_in.parent, images_in))
+        in_label_studio = IN_LABEL_STUDIO.format(root=shlex.quote(root), folder=folder)
+    in_cvat = IN_CVAT.format(names=cvat_names, num_alike=num_alike)
+    return f"{in_cvat}\n{in_label_studio}\n{ESCAPED}"
+
+
+def _encodable(name: str) -> str:
+    """The name with halves of surrogate pairs, which no table can hold, escaped."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def coco_of(images: pl.LazyFrame, rows: pl.DataFrame, categories: Mapping[int, str]) -> dict[str, list[dict[str, Any]]]:

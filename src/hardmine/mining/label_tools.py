@@ -1,50 +1,131 @@
 """Suspects as work for the tools that people correct labels in: CVAT and Label Studio.
 
 Both get the images with a suspect, the most suspect first, with all labels that these have, and the missing ones as
-boxes of their own. What is suspect about a box is said beside it.
+boxes of their own. What is suspect about a box is said beside it. Images that are generated are left out, since there
+is no file to show.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from string import Formatter
 from typing import Any
+from urllib.parse import quote
 from xml.etree import ElementTree
 
 import polars as pl
 
 from hardmine.boxes import SIDES
+from hardmine.errors import ConfigError
 from hardmine.mining.suspect_table import SUGGESTED
 
-__all__ = ["LABEL_STUDIO_FILES", "cvat", "label_studio"]
+__all__ = [
+    "CVAT_NAMES",
+    "HAS_FILE",
+    "LABEL_STUDIO_FILES",
+    "alike_in_cvat",
+    "check_cvat_names",
+    "cvat",
+    "label_studio",
+    "label_studio_config",
+    "visible",
+]
 
 ATTRIBUTES = ("suspect", "probability")
 """What CVAT is told of a suspect box."""
+CVAT_NAMES = "{name}"
+"""How CVAT calls an image, unless told otherwise: by its path below the folder of the images."""
+FIRST_ID = 10**9
+"""CVAT takes the id for a frame number where the name is none of the task's: beyond every task, that is an error."""
 LABEL_STUDIO_FILES = "/data/local-files/?d="
-"""How Label Studio is told of a file in its local storage."""
+"""How Label Studio is told of a file: by its path below LOCAL_FILES_DOCUMENT_ROOT, quoted."""
+IMAGE, LABEL = "image", "label"
+"""What Label Studio's interface calls the image and the boxes on it."""
+LEAST_SIDE = 0.02
+"""Pixels. A thinner box has no area once its corners are written in hundredths of a pixel, as CVAT does."""
+HAS_FILE = pl.col("file_name") != ""
+"""Whether there is something to show: images that are generated have no file."""
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+"""Control characters, halves of surrogate pairs and what else no XML may hold."""
 
 
-def label_studio(images: pl.DataFrame, objects: pl.DataFrame, suspects: pl.DataFrame) -> list[dict[str, Any]]:
-    """Tasks with pre-annotations: https://labelstud.io/guide/predictions. The interface must have an `Image` called
-    `image` and `RectangleLabels` called `label`.
+def visible(text: str) -> str:
+    r"""The text with its control characters, and others that no XML may hold, as Python escapes them: `a\x01b`."""
+    return UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def label_studio(
+    images: pl.DataFrame, objects: pl.DataFrame, suspects: pl.DataFrame, folder: str = ""
+) -> list[dict[str, Any]]:
+    """Tasks with pre-annotations, for the interface of `label_studio_config`: https://labelstud.io/guide/predictions.
+
+    Args: folder: the folder of the images below the document root, which Label Studio wants to be the one above it.
     """
-    return [_task(image, boxes) for image, boxes in _work(images, objects, suspects)]
+    return [_task(image, boxes, PurePosixPath(folder)) for image, boxes in _work(images, objects, suspects)]
 
 
-def cvat(images: pl.DataFrame, objects: pl.DataFrame, suspects: pl.DataFrame) -> bytes:
+def label_studio_config(classes: Iterable[str]) -> bytes:
+    """The labelling interface, as XML: https://labelstud.io/tags/rectanglelabels."""
+    root = ElementTree.Element("View")
+    ElementTree.SubElement(root, "Image", {"name": IMAGE, "value": f"${IMAGE}"})
+    labels = ElementTree.SubElement(root, "RectangleLabels", {"name": LABEL, "toName": IMAGE})
+    for name in classes:
+        ElementTree.SubElement(labels, "Label", {"value": visible(name)})
+    return _xml(root)
+
+
+def cvat(images: pl.DataFrame, objects: pl.DataFrame, suspects: pl.DataFrame, names: str = CVAT_NAMES) -> bytes:
     """Annotations in "CVAT for images 1.1". Labels that have text attributes called `suspect` and `probability` show
     what is suspect; others leave it out.
+
+    Args: names: how the task calls its images, as `check_cvat_names` says.
     """
     root = ElementTree.Element("annotations")
     ElementTree.SubElement(root, "version").text = "1.1"
-    work = _work(images, objects, suspects)
+    work = _work(images.with_columns(frame=_frame(names)), objects, suspects)
     labels = ElementTree.SubElement(ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task"), "labels")
     for name in sorted({box["category"] for _, boxes in work for box in boxes}):
-        _add_label(labels, name)
-    for number, (image, boxes) in enumerate(work):
+        _add_label(labels, visible(name))
+    for number, (image, boxes) in enumerate(work, start=FIRST_ID):
         size = {name: str(image[name]) for name in ("width", "height")}
-        element = ElementTree.SubElement(root, "image", {"id": str(number), "name": image["file_name"], **size})
+        element = ElementTree.SubElement(root, "image", {"id": str(number), "name": visible(image["frame"]), **size})
         for box in boxes:
             _add_box(element, box)
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return _xml(root)
+
+
+def check_cvat_names(names: str) -> None:
+    """A template: `{name}` is the path of an image below the folder of the images, `{file}` its last part.
+
+    Raises: ConfigError: another field, none, or what no file is called.
+    """
+    try:
+        fields = [rest for _, *rest in Formatter().parse(names) if rest[0] is not None]
+    except ValueError:
+        fields = []
+    plain = [[field, "", None] for field in _fields()]
+    if not fields or any(field not in plain for field in fields) or visible(names) != names:
+        raise ConfigError(
+            f"cvat_names is {visible(names)!r}; expected how CVAT calls an image, with {{name}} for its path below the "
+            "folder of the images or {file} for its bare name: images/{name}"
+        )
+
+
+def alike_in_cvat(images: pl.LazyFrame, names: str) -> pl.DataFrame:
+    """The image_id of those that CVAT cannot tell apart: it knows a frame by its name without the suffix."""
+    stem = _frame(names).str.replace(r"\.[^./]*$", "")
+    return images.filter(HAS_FILE).filter(pl.len().over(stem) > 1).select("image_id").collect()
+
+
+def _fields() -> dict[str, pl.Expr]:
+    name = pl.col("file_name")
+    return {"name": name, "file": name.str.split("/").list.last()}
+
+
+def _frame(names: str) -> pl.Expr:
+    """What CVAT calls the image of a row."""
+    parts = [(pl.lit(text), field) for text, field, _, _ in Formatter().parse(names)]
+    return pl.concat_str([part for text, field in parts for part in (text, *([_fields()[field]] if field else []))])
 
 
 def _work(
@@ -56,37 +137,49 @@ def _work(
     labels = objects.drop("kind").join(reasons, on="object", how="left", maintain_order="left").select(columns)
     proposed = {SUGGESTED[name]: name for name in ("category", *SIDES)}
     missing = suspects.filter(pl.col("kind") == "missing").drop(proposed.values()).rename(proposed).select(columns)
-    boxes = pl.concat([labels, missing]).partition_by("image_id", as_dict=True)
+    boxes = _clipped(pl.concat([labels, missing]), images).partition_by("image_id", as_dict=True)
     first = suspects.select("image_id").unique(maintain_order=True).join(images, on="image_id", maintain_order="left")
-    return [(image, boxes[image["image_id"],].to_dicts()) for image in first.to_dicts()]
+    shown = first.filter(HAS_FILE).to_dicts()
+    return [(image, boxes[key].to_dicts() if (key := (image["image_id"],)) in boxes else []) for image in shown]
 
 
-def _task(image: Mapping[str, Any], boxes: list[dict[str, Any]]) -> dict[str, Any]:
+def _clipped(boxes: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
+    """What of the boxes lies in their images, without those of which nothing does: neither tool can hold more."""
+    of_images = boxes.join(images.select("image_id", "width", "height"), on="image_id", maintain_order="left")
+    limits = zip(SIDES, ("width", "height") * 2, strict=True)
+    inside = of_images.with_columns(pl.col(side).clip(0, pl.col(limit)) for side, limit in limits)
+    x1, y1, x2, y2 = map(pl.col, SIDES)
+    return inside.filter(x2 - x1 >= LEAST_SIDE, y2 - y1 >= LEAST_SIDE)
+
+
+def _task(image: Mapping[str, Any], boxes: list[dict[str, Any]], folder: PurePosixPath) -> dict[str, Any]:
+    path = quote(str(folder / image["file_name"]), errors="surrogateescape")
     regions = [_region(f"box{number}", image, box) for number, box in enumerate(boxes)]
-    score = max(box["probability"] or 0 for box in boxes)
+    score = max((box["probability"] or 0 for box in boxes), default=0)
     return {
-        "data": {"image": LABEL_STUDIO_FILES + image["file_name"]},
+        "data": {IMAGE: LABEL_STUDIO_FILES + path},
         "predictions": [{"model_version": "hardmine", "score": score, "result": regions}],
     }
 
 
 def _region(name: str, image: Mapping[str, Any], box: Mapping[str, Any]) -> dict[str, Any]:
     """Label Studio's boxes are in percent of the image."""
-    across, down = 100 / image["width"], 100 / image["height"]
+    left, right = (100 * box[side] / image["width"] for side in ("x1", "x2"))
+    upper, lower = (100 * box[side] / image["height"] for side in ("y1", "y2"))
     region = {
         "id": name,
         "type": "rectanglelabels",
-        "from_name": "label",
-        "to_name": "image",
+        "from_name": LABEL,
+        "to_name": IMAGE,
         "original_width": image["width"],
         "original_height": image["height"],
         "value": {
-            "x": box["x1"] * across,
-            "y": box["y1"] * down,
-            "width": (box["x2"] - box["x1"]) * across,
-            "height": (box["y2"] - box["y1"]) * down,
+            "x": left,
+            "y": upper,
+            "width": right - left,
+            "height": lower - upper,
             "rotation": 0,
-            "rectanglelabels": [box["category"]],
+            "rectanglelabels": [visible(box["category"])],
         },
     }
     if box["kind"] is None:
@@ -107,8 +200,13 @@ def _add_label(labels: ElementTree.Element, name: str) -> None:
 def _add_box(image: ElementTree.Element, box: Mapping[str, Any]) -> None:
     corners = dict(zip(("xtl", "ytl", "xbr", "ybr"), (f"{box[side]:.2f}" for side in SIDES), strict=True))
     element = ElementTree.SubElement(
-        image, "box", {"label": box["category"], "occluded": "0", "source": "auto", **corners}
+        image, "box", {"label": visible(box["category"]), "occluded": "0", "source": "auto", **corners}
     )
     if box["kind"] is not None:
         for name, text in zip(ATTRIBUTES, (box["kind"], f"{box['probability']:.2f}"), strict=True):
             ElementTree.SubElement(element, "attribute", {"name": name}).text = text
+
+
+def _xml(root: ElementTree.Element) -> bytes:
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)

@@ -21,6 +21,7 @@ from hardmine.data import DetectionDataset
 from hardmine.errors import ConfigError, RunError
 from hardmine.evaluation import Difference, Metrics, match_predictions, paired_differences, read_predictions
 from hardmine.mining.folder import refuse_existing, write_mined
+from hardmine.mining.label_tools import CVAT_NAMES, check_cvat_names
 from hardmine.mining.tables import mine
 from hardmine.training import RunFolder, RunResult, TrainingConfig, train
 from hardmine.training.data import open_measured_data
@@ -89,6 +90,7 @@ def mine_run(
     folds: int | None = None,
     top: int | None = None,
     *,
+    cvat_names: str = CVAT_NAMES,
     progress: bool = True,
     **changed: str | None,
 ) -> None:
@@ -97,11 +99,12 @@ def mine_run(
     Raises: as `predict_for_mining` and `write_mined`.
     """
     refuse_existing(Path(out))
+    check_cvat_names(cvat_names)
     dataset, results = predict_for_mining(run, folds, progress=progress, **changed)
     state = PartialState()
     if state.is_main_process:
         tables = mine(dataset, results, str(run), read_dynamics(RunFolder(Path(run)).dynamics))
-        write_mined(out, tables, Path(run).name, top)
+        write_mined(out, tables, Path(run).name, top, cvat_names=cvat_names)
     state.wait_for_everyone()
 
 

@@ -20,6 +20,7 @@ from hardmine.boxes import SIDES
 from hardmine.errors import ConfigError, DataError, RunError
 from hardmine.mining.calibration import Calibration
 from hardmine.mining.folder import refuse_existing, write_lists
+from hardmine.mining.label_tools import CVAT_NAMES, check_cvat_names
 from hardmine.mining.labels import Labels, detections_in, objects_in
 from hardmine.mining.results import refuse_unusable
 from hardmine.mining.tables import TABLES, image_weight, mine_tables
@@ -56,15 +57,15 @@ class LabelFiles:
         return cls(labels.images.lazy(), labels.objects.lazy(), labels.categories, labels.folder)
 
 
-def label_files(folder: Path) -> LabelFiles:
-    """The labels in a folder of three tables, as a mined folder has them.
+def label_files(folder: Path, images: Path | None = None) -> LabelFiles:
+    """The labels in a folder of three tables, as a mined folder has them; `images` is the folder of the images.
 
     `images.parquet`: image_id, file_name, width, height.  `categories.parquet`: category_id, category.
     `objects.parquet`: image_id, category_id, x1, y1, x2, y2, and perhaps is_crowd.
 
     Raises: DataError: they cannot be read.
     """
-    images = _scan(folder / "images.parquet", IMAGE)
+    image_table = _scan(folder / "images.parquet", IMAGE)
     objects = _scan(folder / "objects.parquet", LABEL, optional={"is_crowd": pl.Boolean})
     if "is_crowd" not in objects.collect_schema():
         objects = objects.with_columns(is_crowd=pl.lit(False))
@@ -72,21 +73,29 @@ def label_files(folder: Path) -> LabelFiles:
     category = pl.col("category_id").replace_strict(names, default=None, return_dtype=pl.String)
     numbered = objects.with_row_index("object")
     objects = numbered.select("object", "image_id", "category_id", category.alias("category"), *SIDES, "is_crowd")
-    return LabelFiles(images, objects, names, None)
+    return LabelFiles(image_table, objects, names, images and images.resolve())
 
 
 def mine_shards(
-    labels: LabelFiles, predictions: Path | str, out: Path | str, memory: float = 2.0, top: int | None = None
+    labels: LabelFiles,
+    predictions: Path | str,
+    out: Path | str,
+    memory: float = 2.0,
+    top: int | None = None,
+    *,
+    cvat_names: str = CVAT_NAMES,
 ) -> None:
     """Mines predictions in a Parquet file, or a folder of such, and writes what `write_mined` does; rows come by part.
 
     Args: predictions: image_id, category_id, x1, y1, x2, y2 in pixels and score from 0 to 1.
         memory: GiB to stay below.  top: hard ones and suspects in the COCO files; None: at most 10,000.
-    Raises: ConfigError: too little memory.  DataError: predictions that do not fit the labels; the message says where.
-        RunError: `out` exists, or cannot be written.
+        cvat_names: as `write_mined` takes it.
+    Raises: ConfigError: too little memory, or no such names.  DataError: predictions that do not fit the labels; the
+        message says where.  RunError: `out` exists, or cannot be written.
     """
     source, out = Path(predictions), Path(out)
     refuse_existing(out)
+    check_cvat_names(cvat_names)
     results = _scan(source / "*.parquet" if source.is_dir() else source, RESULT).with_row_index("prediction")
     rows = [table.select(pl.len()).collect().item() for table in (results, labels.objects)]
     if not rows[0]:
@@ -96,7 +105,7 @@ def mine_shards(
     try:
         _start(unfinished, {"files": _files(source), "rows": rows, "parts": num_parts})
         _mine_parts(labels, results, source, unfinished, num_parts)
-        _finish(unfinished, labels, source, top or MOST_LISTED, num_parts)
+        _finish(unfinished, labels, source, top or MOST_LISTED, num_parts, cvat_names)
         out.parent.mkdir(parents=True, exist_ok=True)
         unfinished.replace(out)
     except OSError as error:
@@ -198,7 +207,7 @@ def _checked(found: pl.DataFrame, labels: Labels, source: Path) -> pl.DataFrame:
     return found.with_columns(names.alias("category"))
 
 
-def _finish(folder: Path, labels: LabelFiles, source: Path, top: int, num_parts: int) -> None:
+def _finish(folder: Path, labels: LabelFiles, source: Path, top: int, num_parts: int, cvat_names: str) -> None:
     """Joins the parts, and lists what is hardest; the parts go."""
     parts = [folder / f"part{number:05}" for number in range(num_parts)]
     for name in TABLES:
@@ -206,7 +215,7 @@ def _finish(folder: Path, labels: LabelFiles, source: Path, top: int, num_parts:
         if name == "images":
             table = table.with_columns(image_weight())
         table.sink_parquet(folder / f"{name}.parquet")
-    write_lists(folder, labels.categories, labels.folder, source.name, top)
+    write_lists(folder, labels.categories, labels.folder, source.name, top, cvat_names)
     for part in parts:
         shutil.rmtree(part)
     (folder / "plan.json").unlink()
