@@ -65,7 +65,7 @@ def corners(limit):
     return st.tuples(st.integers(0, limit - 1), st.integers(0, limit - 1)).map(sorted).map(lambda p: (p[0], p[1] + 1))
 
 
-@given(st.lists(st.tuples(corners(64), corners(48), st.sampled_from(["ape", "bee"])), max_size=5))
+@given(st.lists(st.tuples(corners(64), corners(48), st.sampled_from(["ape", "bee"])), max_size=5, unique=True))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_same_boxes_in_every_format(tmp_path_factory, objects):
     root = tmp_path_factory.mktemp("formats")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hardmine.data.entries import build_records
+from hardmine.data.entries import Reading, build_records
 from hardmine.data.images import load_rgb, read_header
 from hardmine.data.opening import find_source, open_dataset
 from hardmine.data.problems import Problem, ProblemLog
@@ -76,8 +76,10 @@ class CheckReport:
         return all(split.num_images for split in self.splits) and any(split.num_boxes for split in self.splits)
 
 
-def check(data: str | Path, split: str | None = None, *, images: Path | None = None) -> CheckReport:
-    """Reads the data set (one split, or all) and decodes every image. `images` is as in `open_dataset`.
+def check(
+    data: str | Path, split: str | None = None, *, images: Path | None = None, allow_unlabelled: bool = False
+) -> CheckReport:
+    """Reads the data set (one split, or all) and decodes every image. `images` and `allow_unlabelled` are as in `open_dataset`.
 
     Raises: DataError: there is no data set of a known format, or no such split; faults of records are in the report.
     """
@@ -86,11 +88,11 @@ def check(data: str | Path, split: str | None = None, *, images: Path | None = N
         opened = [open_dataset(SCENES, name) for name in names]
         reports = [_summary(d.split, d.classes, d.records, Counter({"RGB": len(d)})) for d in opened]
         return CheckReport(SCENES, "generated", tuple(reports), ())
-    source = find_source(data, images)
+    source, reading = find_source(data, images), Reading(images, allow_unlabelled=allow_unlabelled)
     names = source.splits if split is None else (choose_split(split, None, source.splits, str(data)),)
     reports, problems = [], []
     for name in names:
-        entries = source.read(name)
+        entries = source.read(name, reading)
         records, found = build_records(entries)
         usable, modes = _decodable(records, found)
         reports.append(_summary(name, tuple(entries.categories.values()), usable, modes))

@@ -5,12 +5,16 @@ Readers only parse; they hand over entries as written. Here, for every format al
 - a box that is not finite, has no area, is inverted or lies outside the image is left out; one that reaches over the
   border is clipped; all are reported, but for the last hundredths of a pixel, which are the rounding of the file's
   decimals;
-- the size that the annotation states tells in which frame boxes are drawn. If it is that of the picture as stored, an
-  EXIF orientation is not applied; otherwise it is, as labelling tools and browsers do. Both are reported.
+- what is left out does not become background: where its place is known, that is a region of which nothing is learnt or
+  judged; where it is not, the whole image is incomplete;
+- a label that is there twice, with the same class and box, counts once;
+- the size that the annotation states, and the boxes, tell in which frame these are drawn. If it is that of the picture
+  as stored, an EXIF orientation is not applied; otherwise it is, as labelling tools and browsers do. Both are reported;
+- ids are opaque: those that are not whole numbers within 63 bits get numbers beside them.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -22,18 +26,44 @@ from hardmine.data.problems import Problem, ProblemLog
 from hardmine.data.records import DetectionDataset, ImageRecord
 from hardmine.errors import DataError
 
-__all__ = ["ImageEntry", "ObjectEntry", "Source", "SplitEntries", "as_number", "build_dataset", "build_records"]
+__all__ = [
+    "ImageEntry",
+    "ObjectEntry",
+    "Reading",
+    "Source",
+    "SplitEntries",
+    "as_number",
+    "build_dataset",
+    "build_records",
+]
 
 _ROUNDING_PX = 0.05
+_LARGEST_ID = 2**63 - 1
+
+Id = int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a data set is to be read.
+
+    images: the folder of the images, where they do not lie beside the annotations.
+    need_pictures: False: an image whose size the annotations state is not opened, and need not be there.
+    allow_unlabelled: a split without any label file is meant to be all background.
+    """
+
+    images: Path | None = None
+    need_pictures: bool = True
+    allow_unlabelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectEntry:
-    """One object as written; the box is xyxy in the entry's own unit, not yet checked."""
+    """One object as written; the box is xyxy in the entry's own unit, not yet checked. No class: it is unreadable."""
 
     record: str
     box: tuple[float, float, float, float]
-    category_id: int
+    category_id: Id | None
     is_crowd: bool = False
     area: float | None = None
 
@@ -42,20 +72,23 @@ class ObjectEntry:
 class ImageEntry:
     """One image as written; `file` exists or is reported missing, `size` is what the annotation states of it."""
 
-    image_id: int
+    image_id: Id
     file: Path
     source: Path
     record: str
     size: tuple[int, int] | None = None  # width, height
     objects: list[ObjectEntry] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)  # the records of objects whose box could not be read
+    aliases: list[Id] = field(default_factory=list)  # further ids of the image
     is_normalized: bool = False  # boxes are fractions of the image's sides
+    is_numbered: bool = False  # the format has no ids: `image_id` is a place in a list
 
 
 @dataclass(frozen=True, slots=True)
 class SplitEntries:
     """One split as written: `categories` maps the file's own ids to names, in the order of the labels."""
 
-    categories: dict[int, str]
+    categories: dict[Id, str]
     images: list[ImageEntry]
     problems: list[Problem]
 
@@ -70,9 +103,11 @@ class Source(Protocol):
     @property
     def splits(self) -> tuple[str, ...]: ...
     @property
+    def takes_images(self) -> bool: ...  # whether its images may lie anywhere else
+    @property
     def default_split(self) -> str | None: ...  # the split that the path itself names
 
-    def read(self, split: str) -> SplitEntries: ...
+    def read(self, split: str, reading: Reading) -> SplitEntries: ...
 
 
 def as_number(value: object) -> float | None:
@@ -85,102 +120,160 @@ def as_number(value: object) -> float | None:
         return float("inf")
 
 
-def build_dataset(source: Source, split: str, classes: Sequence[str] | None = None) -> DetectionDataset:
+def build_dataset(
+    source: Source, split: str, classes: Sequence[str] | None = None, reading: Reading | None = None
+) -> DetectionDataset:
     """Reads a split and checks it. With `classes`, labels follow that order; others are reported and left out."""
-    entries = source.read(split)
+    reading = reading or Reading()
+    entries = source.read(split, reading)
     categories = entries.categories if classes is None else _select(entries.categories, classes, source.path)
-    records, problems = build_records(entries, categories)
+    records, problems = build_records(entries, categories, reading)
     name = source.path.stem if source.path.is_file() else source.path.resolve().name
-    return DetectionDataset(name, split, tuple(categories.values()), tuple(categories), records, problems)
+    numbers = _numbers(categories)
+    return DetectionDataset(name, split, tuple(categories.values()), numbers, records, problems, tuple(categories))
 
 
 def build_records(
-    entries: SplitEntries, categories: Mapping[int, str] | None = None
+    entries: SplitEntries, categories: Mapping[Id, str] | None = None, reading: Reading | None = None
 ) -> tuple[list[ImageRecord], list[Problem]]:
     """The records that can be used, and every problem on the way to them; labels count through `categories`."""
     categories = entries.categories if categories is None else categories
-    labels = {category_id: label for label, category_id in enumerate(categories)}
+    reading = reading or Reading()
+    classes = _Classes(entries.categories, {category_id: label for label, category_id in enumerate(categories)})
     problems = list(entries.problems)
-    left_out: Counter[str] = Counter()
     records = []
-    for entry in entries.images:
+    for entry, number in zip(entries.images, _numbers([entry.image_id for entry in entries.images]), strict=True):
         report = ProblemLog(entry.source, problems)
         try:
-            header = read_header(entry.file)
+            header = _header(entry, reading)
         except DataError as error:
             report.error(entry.record, f"the image is left out: {error}")
             continue
-        known = _known_objects(entry, labels, entries.categories, left_out, report)
-        records.append(_record(entry, header, known, labels, report))
-    for name, count in left_out.items():
+        records.append(_record(entry, number, header, classes, report))
+    for name, count in classes.left_out.items():
         ProblemLog(entries.images[0].source, problems).error(
             "", f"{count} objects of class {name!r} are left out: it is not one of the classes asked for"
         )
     return records, problems
 
 
-def _select(categories: Mapping[int, str], classes: Sequence[str], path: Path) -> dict[int, str]:
+def _numbers(ids: Iterable[Id]) -> list[int]:
+    """The ids, if they are whole numbers that tables can hold; otherwise numbers from 1."""
+    ids = list(ids)
+    fit = all(isinstance(own, int) and abs(own) <= _LARGEST_ID for own in ids)
+    return [own for own in ids if isinstance(own, int)] if fit else list(range(1, len(ids) + 1))
+
+
+def _header(entry: ImageEntry, reading: Reading) -> ImageHeader:
+    if entry.size is not None and not reading.need_pictures:
+        return ImageHeader(*entry.size, orientation=1, mode="")
+    return read_header(entry.file)
+
+
+def _select(categories: Mapping[Id, str], classes: Sequence[str], path: Path) -> dict[Id, str]:
     ids = {name: category_id for category_id, name in categories.items()}
     if len(set(classes)) < len(classes) or not set(classes) & set(ids):
         raise DataError(
             f"{path}: the classes asked for are {', '.join(classes)}; "
             f"expected distinct names, some of them among {', '.join(ids)}"
         )
-    unused = max(categories, default=0) + 1
+    unused = max((own for own in categories if isinstance(own, int)), default=0) + 1
     return {ids.get(name, unused + place): name for place, name in enumerate(classes)}
 
 
-def _known_objects(
-    entry: ImageEntry,
-    labels: Mapping[int, int],
-    categories: Mapping[int, str],
-    left_out: Counter[str],
-    report: ProblemLog,
-) -> list[ObjectEntry]:
-    known = []
-    for item in entry.objects:
-        if item.category_id in labels:
-            known.append(item)
-        elif item.category_id in categories:
-            left_out[categories[item.category_id]] += 1
-        else:
-            ids = list(categories)
-            expected = f"{ids[0]} to {ids[-1]}" if len(ids) > 8 else ", ".join(map(str, ids))
-            report.error(item.record, f"left out: class id {item.category_id} is unknown, expected one of {expected}")
-    return known
+@dataclass(slots=True)
+class _Classes:
+    """names: of all ids that the file declares.  labels: of those that are asked for.  left_out: objects of others."""
+
+    names: Mapping[Id, str]
+    labels: Mapping[Id, int]
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def sort(self, entry: ImageEntry, report: ProblemLog) -> tuple[list[ObjectEntry], list[ObjectEntry]]:
+        """The entry's objects with a known class, and those whose class cannot be read."""
+        known, unreadable = [], []
+        for item in entry.objects:
+            if item.category_id in self.labels:
+                known.append(item)
+            elif item.category_id in self.names:
+                self.left_out[self.names[item.category_id]] += 1
+            else:
+                unreadable.append(item)
+                if item.category_id is not None:  # what has none was reported when it was read
+                    report.error(item.record, f"left out: {self._unknown(item.category_id)}")
+        return known, unreadable
+
+    def _unknown(self, category_id: Id) -> str:
+        ids = list(self.names)
+        expected = f"{ids[0]} to {ids[-1]}" if len(ids) > 8 else ", ".join(map(str, ids))
+        return f"class id {category_id} is unknown, expected one of {expected}"
 
 
-def _record(
-    entry: ImageEntry, header: ImageHeader, objects: list[ObjectEntry], labels: Mapping[int, int], report: ProblemLog
-) -> ImageRecord:
+def _record(entry: ImageEntry, number: int, header: ImageHeader, classes: _Classes, report: ProblemLog) -> ImageRecord:
+    objects, unreadable = classes.sort(entry, report)
     (width, height), orientation = _frame(entry, header, report)
-    boxes = np.array([item.box for item in objects], dtype=np.float64).reshape(-1, 4)
-    if entry.is_normalized:
-        boxes *= (width, height, width, height)
-    clipped, is_kept, is_changed = _check_boxes(boxes, (width, height), objects, report)
+    scale = (width, height, width, height) if entry.is_normalized else (1, 1, 1, 1)
+    written, others = (_boxes(items) * scale for items in (objects, unreadable))
+    clipped, is_kept, is_changed = _check_boxes(written, (width, height), objects, report)
+    places = _places(np.concatenate([written[~is_kept], others]), (width, height))
+    labels = np.array([classes.labels[item.category_id] for item in objects if item.category_id is not None])
+    crowd = np.array([item.is_crowd for item in objects], dtype=bool)
     own = np.array([item.area or np.nan for item in objects], dtype=np.float64)
     areas = np.where((own > 0) & np.isfinite(own) & ~is_changed, own, np.prod(clipped[:, 2:] - clipped[:, :2], axis=1))
+    first = _first_of_equals(clipped[is_kept], labels[is_kept], crowd[is_kept])
+    is_first = first == np.arange(len(first))
+    _report_duplicates(first, [item.record for item, kept in zip(objects, is_kept, strict=True) if kept], report)
+    is_readable = ~np.isnan(places).any(axis=1)
     return ImageRecord(
-        image_id=entry.image_id,
+        image_id=number,
         file=entry.file,
         width=width,
         height=height,
-        boxes=clipped[is_kept],
-        labels=np.array([labels[item.category_id] for item in objects], dtype=np.int64)[is_kept],
-        is_crowd=np.array([item.is_crowd for item in objects], dtype=bool)[is_kept],
-        areas=areas[is_kept].astype(np.float32),
+        boxes=clipped[is_kept][is_first],
+        labels=labels.astype(np.int64)[is_kept][is_first],
+        is_crowd=crowd[is_kept][is_first],
+        areas=areas[is_kept][is_first].astype(np.float32),
         orientation=orientation,
+        unreadable=places[is_readable].astype(np.float32),
+        is_complete=bool(is_readable.all()) and not entry.lost,
+        duplicate_of=np.cumsum(is_first)[first[~is_first]] - 1,
+        own_id=None if number == entry.image_id or entry.is_numbered else entry.image_id,
+        aliases=tuple(entry.aliases),
+        is_numbered=entry.is_numbered,
     )
+
+
+def _boxes(objects: Sequence[ObjectEntry]) -> np.ndarray:
+    return np.array([item.box for item in objects], dtype=np.float64).reshape(-1, 4)
+
+
+def _places(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Where in the image boxes (n, 4) lie, whichever corner came first; NaN where that is nowhere."""
+    corners = np.concatenate([np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])], axis=1)
+    places = np.clip(corners, 0, (*size, *size))
+    return np.where(_has_area(places)[:, None], places, np.nan)
+
+
+def _first_of_equals(boxes: np.ndarray, labels: np.ndarray, is_crowd: np.ndarray) -> np.ndarray:
+    """(n,) of each object the place of the first with the same class and box; crowds are each their own."""
+    rows = np.column_stack([boxes, labels, np.where(is_crowd, np.arange(1, len(boxes) + 1), 0)])
+    _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return first[inverse.reshape(-1)]
+
+
+def _report_duplicates(first: np.ndarray, records: Sequence[str], report: ProblemLog) -> None:
+    for place in np.flatnonzero(first != np.arange(len(first))):
+        report.warning(records[place], f"has the class and box of {records[first[place]]}: counts once; remove one")
 
 
 def _frame(entry: ImageEntry, header: ImageHeader, report: ProblemLog) -> tuple[tuple[int, int], int]:
     """Size of the image as it is to be loaded, and the EXIF orientation to apply."""
     stored, shown = (header.width, header.height), header.shown_size
-    if header.orientation != 1 and entry.size == stored != shown:
+    if header.orientation != 1 and stored != shown and _drawn_as_stored(entry, stored, shown):
         report.warning(
             entry.record,
             f"{entry.file.name} has EXIF orientation {header.orientation}, which is not applied: the annotation's size "
-            f"{_size(stored)} is that of the picture as stored; turn the file itself to be sure",
+            f"or boxes are those of the picture as stored, {_size(stored)}; turn the file itself to be sure",
         )
         return stored, 1
     if header.orientation != 1:
@@ -196,6 +289,14 @@ def _frame(entry: ImageEntry, header: ImageHeader, report: ProblemLog) -> tuple[
             "pixels of the image; correct the size, or the boxes if they belong to a resized image",
         )
     return shown, header.orientation
+
+
+def _drawn_as_stored(entry: ImageEntry, stored: tuple[int, int], shown: tuple[int, int]) -> bool:
+    """Of the two frames the one that all boxes fit; where both or none do, the one whose size is stated."""
+    boxes = np.zeros((0, 4)) if entry.is_normalized else _boxes(entry.objects)
+    corners = np.where(np.isfinite(boxes), boxes, 0).reshape(-1, 2, 2).max(axis=(0, 1), initial=0)
+    fits_stored, fits_shown = (bool(np.all(corners <= np.add(size, _ROUNDING_PX))) for size in (stored, shown))
+    return fits_stored if fits_stored != fits_shown else entry.size == stored
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -11,11 +11,14 @@ folder, give one of its files, or the folder that only it uses (`bccd/BCCD` for 
     4. images/ beside labels/                   YOLO without a yaml
 """
 
+import logging
+import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from hardmine.data.coco import find_coco
-from hardmine.data.entries import Source, build_dataset
+from hardmine.data.entries import Reading, Source, build_dataset
 from hardmine.data.records import DetectionDataset
 from hardmine.data.scenes import SCENE_CLASSES, SCENE_SPLITS, SCENES, open_scenes
 from hardmine.data.splits import choose_split
@@ -25,21 +28,52 @@ from hardmine.errors import DataError
 
 __all__ = ["available_splits", "find_source", "open_dataset"]
 
+logger = logging.getLogger("hardmine")
+
 
 def open_dataset(
-    data: str | Path, split: str | None = None, *, classes: Sequence[str] | None = None, images: Path | None = None
+    data: str | Path,
+    split: str | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    images: Path | None = None,
+    need_pictures: bool = True,
+    allow_unlabelled: bool = False,
 ) -> DetectionDataset:
     """Opens "scenes" or the data set at a path, whatever its format; no image is decoded.
 
+    What had to be left out or corrected is in `problems`, and one line of the log says so.
+
     Args: split: may be left out where there is only one, or where the path names it.
         classes: the order of the labels, by name, as a trained detector has it; objects of other classes are left out.
-        images: the folder of the images, for COCO files that do not lie beside them.
+        images: the folder of the images, for annotations that do not lie beside them.
+        need_pictures: False: images whose size the annotations state are not opened, and need not be there.
+        allow_unlabelled: a split without any label is meant to be all background.
     Raises: DataError: nothing usable there, no such split, or none of the classes; the message says what there is.
     """
     if data == SCENES:
         return _open_scenes(choose_split(split, None, SCENE_SPLITS, SCENES), classes)
+    reading = Reading(images, need_pictures, allow_unlabelled)
     source = find_source(data, images)
-    return build_dataset(source, choose_split(split, source.default_split, source.splits, str(data)), classes)
+    chosen = choose_split(split, source.default_split, source.splits, str(data))
+    dataset = build_dataset(source, chosen, classes, reading)
+    _tell_problems(dataset, data)
+    return dataset
+
+
+def _tell_problems(dataset: DetectionDataset, data: str | Path) -> None:
+    errors = [problem for problem in dataset.problems if problem.severity == "error"]
+    num, first = len(dataset.problems), next(iter([*errors, *dataset.problems]), None)
+    if first is not None and os.environ.get("RANK", "0") == "0":
+        _warn_once(
+            f"{dataset.name}, split {dataset.split!r}: {len(errors)} records were left out or cannot be trusted, "
+            f"{num - len(errors)} were corrected; the first is: {first}; `hardmine check {data}` lists them all"
+        )
+
+
+@cache  # a comparison opens the same data for each of its runs
+def _warn_once(message: str) -> None:
+    logger.warning(message)
 
 
 def _open_scenes(split: str, classes: Sequence[str] | None) -> DetectionDataset:
@@ -62,16 +96,16 @@ def find_source(data: str | Path, images: Path | None = None) -> Source:
     Raises: DataError: there is none of a known format, or one that has its own place for images although one was given.
     """
     path = Path(data)
-    source = _source_of_file(path, images) if path.is_file() else _source_of_folder(path, images)
-    if images is not None and source.format != "COCO":
+    source = _source_of_file(path) if path.is_file() else _source_of_folder(path)
+    if images is not None and not source.takes_images:
         raise DataError(f"{path} is {source.format}, whose images lie beside it; leave out the folder of images")
     return source
 
 
-def _source_of_folder(path: Path, images: Path | None) -> Source:
+def _source_of_folder(path: Path) -> Source:
     if not path.is_dir():
         raise DataError(f"there is no file or folder '{path}'; give the path of a data set, or {SCENES!r}")
-    source = find_yolo(path) or find_coco(path, images) or find_voc(path) or find_yolo_folders(path)
+    source = find_yolo(path) or find_coco(path) or find_voc(path) or find_yolo_folders(path)
     if source is None:
         raise DataError(
             f"{path} holds no data set of a known format; expected a data.yaml (YOLO), COCO json files, "
@@ -80,8 +114,8 @@ def _source_of_folder(path: Path, images: Path | None) -> Source:
     return source
 
 
-def _source_of_file(path: Path, images: Path | None) -> Source:
-    finders = {".json": lambda file: find_coco(file, images), ".yaml": find_yolo, ".yml": find_yolo, ".xml": find_voc}
+def _source_of_file(path: Path) -> Source:
+    finders = {".json": find_coco, ".yaml": find_yolo, ".yml": find_yolo, ".xml": find_voc}
     finder = finders.get(path.suffix.lower())
     source = finder(path) if finder else None
     if source is None:

@@ -5,11 +5,26 @@ check is on the words of the path, not on where links lead: a user who links a f
 it.
 """
 
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
 
 from hardmine.errors import DataError
 
-__all__ = ["IMAGE_SUFFIXES", "images_in", "is_file", "join_inside"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "FilesBelow",
+    "images_below",
+    "images_in",
+    "is_file",
+    "join_inside",
+    "parts_of",
+    "path_inside",
+    "stem_of",
+]
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
@@ -26,6 +41,13 @@ def join_inside(root: Path, name: str) -> Path:
     return root / relative
 
 
+def path_inside(top: Path, folder: Path, name: str) -> Path | None:
+    """What a file in `folder` calls `name`, be it absolute or with "..", if that lies in `top`; None if it does not."""
+    path = Path(os.path.normpath(folder / name.replace("\\", "/")))
+    inside = os.path.abspath(path).startswith(os.path.join(os.path.abspath(top), ""))
+    return path if inside and "\0" not in name else None
+
+
 def is_file(path: Path) -> bool:
     """Whether there is a file; False also for names that the system cannot hold (too long, odd characters)."""
     try:
@@ -39,3 +61,62 @@ def images_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+
+
+def stem_of(name: str) -> str:
+    """The name without the suffix of an image: "a.jpg" is "a", but "0.5 mm" stays, for ".5 mm" is no such suffix."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if stem and f"{dot}{suffix.lower()}" in IMAGE_SUFFIXES else name
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """Folders and file of a path in anybody's notation, with slashes or backslashes."""
+    return tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
+
+
+def images_below(folder: Path) -> Iterator[Path]:
+    """Every image file in the folder and below it, by folder and name; links to folders are followed, once each."""
+    seen: set[str] = set()
+    for top, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(top)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        yield from (Path(top, name) for name in sorted(files) if Path(name).suffix.lower() in IMAGE_SUFFIXES)
+
+
+class FilesBelow:
+    """The image files below a folder, found by the last parts of a name that was written elsewhere."""
+
+    def __init__(self, root: Path):
+        self._root = root
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Path]]:
+        listed: defaultdict[str, list[Path]] = defaultdict(list)
+        for file in images_below(self._root):
+            listed[file.name].append(file)
+        return listed
+
+    def find(self, name: str) -> Path | None:
+        """The file whose last parts are those of a path or URL, as many as any has; None: there is none.
+
+        Raises: DataError: several have as many.
+        """
+        parts = parts_of(unquote(urlsplit(name).path) if "://" in name else name)
+        files = self._by_name.get(parts[-1], []) if parts and ".." not in parts else []
+        agreed = [_num_equal(parts, file.relative_to(self._root).parts) for file in files]
+        best = [file for file, number in zip(files, agreed, strict=True) if number == max(agreed)]
+        if len(best) > 1:
+            raise DataError(
+                f"{name!r} may be '{best[0]}' or '{best[1]}'; write as much of the path as tells them apart"
+            )
+        return best[0] if best else None
+
+
+def _num_equal(parts: tuple[str, ...], others: tuple[str, ...]) -> int:
+    """How many of the last parts are the same."""
+    pairs = zip(reversed(parts), reversed(others), strict=False)
+    return next((number for number, (one, other) in enumerate(pairs) if one != other), min(len(parts), len(others)))

@@ -7,11 +7,12 @@ file, the record in it, what was got, what was expected and what to do. Two seve
     warning    everything is kept, after the adjustment that the message states
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["Problem", "ProblemLog"]
+__all__ = ["Problem", "ProblemLog", "short"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +43,9 @@ class ProblemLog:
 
     def warning(self, record: str, message: str) -> None:
         self.problems.append(Problem("warning", self.file, record, message))
+
+
+def short(value: object) -> str:
+    """A value of a file as it stands there, at most 80 characters of it."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -4,11 +4,13 @@
 
 Labels are 0..C-1; `category_ids[label]` is the file's own number for the class, so that predictions go back to the
 file's numbering. Crowd regions (COCO) and difficult objects (VOC) are kept and marked: they are neither object nor
-background.
+background. Nor is the place of an object that could not be read: something is there, and nobody knows what.
 """
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +18,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hardmine.data.identity import ImageName, ImageNames
 from hardmine.data.images import load_rgb
 from hardmine.data.problems import Problem
 from hardmine.errors import DataError
 
-__all__ = ["DetectionDataset", "ImageRecord"]
+__all__ = ["DetectionDataset", "ImageRecord", "with_crowds"]
 
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One image and what is drawn on it, checked: every box is finite, inside the image and has an area."""
 
-    image_id: int
+    image_id: int  # unique in the data set, and within 63 bits
     file: Path | None  # None for an image that is generated
     width: int  # of the image as loaded, so after `orientation` is applied
     height: int
@@ -37,6 +40,26 @@ class ImageRecord:
     areas: np.ndarray | None = None  # (n,) float32, the file's own (COCO: of the mask); None: those of the boxes
     weights: np.ndarray | None = None  # (n,) float32, how much each object counts in training; None: 1 each
     orientation: int = 1  # the EXIF orientation to apply when the file is decoded
+    unreadable: np.ndarray | None = None  # (m, 4) float32, xyxy: where objects are that could not be read; None: none
+    is_complete: bool = True  # False: an object could not be read, and nobody knows where it is
+    duplicate_of: np.ndarray | None = None  # (d,) int64, the objects that are labelled again, once a time; None: none
+    own_id: int | str | None = None  # the data set's own, where `image_id` could not be that
+    aliases: tuple[int | str, ...] = ()  # further ids by which the data set calls this image
+    is_numbered: bool = False  # the data set has no ids: `image_id` is the place in a list, and moves with it
+
+    @property
+    def regions(self) -> np.ndarray:
+        """(m, 4) xyxy, neither object nor background of any class: where something is that could not be read."""
+        if not self.is_complete:
+            return np.array([[0, 0, self.width, self.height]], dtype=np.float32)
+        return np.zeros((0, 4), dtype=np.float32) if self.unreadable is None else self.unreadable
+
+    @property
+    def ids(self) -> tuple[int | str, ...]:
+        """What the data set itself calls the image, the first of several first; nothing where it has no ids."""
+        if self.is_numbered:
+            return ()
+        return (self.image_id if self.own_id is None else self.own_id, *self.aliases)
 
     def object_areas(self) -> np.ndarray:
         """(n,) areas in square pixels by which COCO calls an object small, medium or large."""
@@ -59,9 +82,11 @@ class DetectionDataset(torch.utils.data.Dataset):
         category_ids: Sequence[int],
         records: Sequence[ImageRecord],
         problems: Sequence[Problem] = (),
+        own_category_ids: Sequence[int | str] | None = None,
     ):
         self.name, self.split = name, split
         self.classes, self.category_ids = tuple(classes), tuple(category_ids)
+        self.own_category_ids = self.category_ids if own_category_ids is None else tuple(own_category_ids)
         self.records, self.problems = tuple(records), tuple(problems)
         self._refuse_unusable()
 
@@ -71,10 +96,10 @@ class DetectionDataset(torch.utils.data.Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Any]]:
         """Image (3, H, W) uint8 and its target: boxes (n, 4) float32, labels (n,) int64, iscrowd (n,) bool, image_id.
 
-        Where the objects have weights, also these, (n,) float32.
+        Where the objects have weights, also these, (n,) float32. Places that could not be read are crowds, the last.
         Raises: DataError: the image file cannot be decoded.
         """
-        record = self.records[index]
+        record = with_crowds(self.records[index], self.records[index].regions)
         arrays = {"boxes": record.boxes, "labels": record.labels, "iscrowd": record.is_crowd, "weights": record.weights}
         target = {name: torch.from_numpy(array.copy()) for name, array in arrays.items() if array is not None}
         image = torch.from_numpy(self.pixels(index)).permute(2, 0, 1).contiguous()
@@ -93,6 +118,31 @@ class DetectionDataset(torch.utils.data.Dataset):
             )
         return pixels
 
+    @property
+    def folder(self) -> Path | None:
+        """The innermost folder that holds all images; None where they are generated."""
+        folders = {os.path.dirname(os.path.abspath(record.file)) for record in self.records if record.file is not None}
+        return Path(os.path.commonpath(folders)) if folders else None
+
+    @cached_property
+    def file_names(self) -> tuple[str, ...]:
+        """Of each image, relative to `folder`, with slashes; empty where it is generated."""
+        folder = self.folder
+        return tuple(
+            Path(os.path.relpath(record.file, folder)).as_posix() if record.file and folder else ""
+            for record in self.records
+        )
+
+    @cached_property
+    def image_names(self) -> ImageNames:
+        """Finds the images by what others call them."""
+        above = "" if self.folder is None else f"{self.folder.as_posix()}/"
+        called = (
+            ImageName(tuple(map(str, record.ids)), f"{above}{name}", inner=name.count("/") + 1)
+            for record, name in zip(self.records, self.file_names, strict=True)
+        )
+        return ImageNames(called, f"{self.name}, split {self.split!r}")
+
     def coco_ground_truth(self) -> dict[str, list[dict[str, Any]]]:
         """The split in COCO's json form, with the file's own category ids, as COCO evaluation takes it."""
         annotations = [annotation for record in self.records for annotation in self._coco_annotations(record)]
@@ -109,6 +159,8 @@ class DetectionDataset(torch.utils.data.Dataset):
         }
 
     def _coco_annotations(self, record: ImageRecord) -> list[dict[str, Any]]:
+        for label in range(len(self.classes)):  # COCO's crowds are of a class
+            record = with_crowds(record, record.regions, label) if len(record.regions) else record
         corners = record.boxes.astype(float)
         sides = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
         columns = zip(sides.tolist(), record.labels, record.is_crowd, record.object_areas().tolist(), strict=True)
@@ -134,3 +186,20 @@ class DetectionDataset(torch.utils.data.Dataset):
             raise DataError(f"{where}: no usable image, expected at least one{first}")
         if len({record.image_id for record in self.records}) < len(self.records):
             raise DataError(f"{where}: two images have the same id; give each its own")
+
+
+def with_crowds(record: ImageRecord, boxes: np.ndarray, label: int = 0) -> ImageRecord:
+    """The record with crowds of a class at these places (m, 4), after its objects: neither object nor background."""
+    num = len(boxes)
+    if not num:
+        return record
+    areas = np.concatenate([record.object_areas(), np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)])
+    weights = None if record.weights is None else np.concatenate([record.weights, np.ones(num, dtype=np.float32)])
+    return replace(
+        record,
+        boxes=np.concatenate([record.boxes, boxes.astype(np.float32)]),
+        labels=np.concatenate([record.labels, np.full(num, label, dtype=record.labels.dtype)]),
+        is_crowd=np.concatenate([record.is_crowd, np.ones(num, dtype=bool)]),
+        areas=areas.astype(np.float32),
+        weights=weights,
+    )

@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException, ElementTree
 
-from hardmine.data.entries import ImageEntry, ObjectEntry, SplitEntries
+from hardmine.data.entries import ImageEntry, ObjectEntry, Reading, SplitEntries
 from hardmine.data.paths import images_in, is_file, join_inside
 from hardmine.data.problems import ProblemLog
 from hardmine.data.splits import canonical_split, order_splits
@@ -51,6 +51,7 @@ class VocSource:
     """The xml files of a VOC tree and the lists of names that split them."""
 
     format = "Pascal VOC"
+    takes_images = False
     default_split = None
 
     def __init__(self, path: Path):
@@ -59,7 +60,7 @@ class VocSource:
         self._lists = {canonical_split(file.stem): file for file in _split_lists(path / "ImageSets" / "Main")}
         self.splits = order_splits(self._lists or ["all"])
 
-    def read(self, split: str) -> SplitEntries:
+    def read(self, split: str, reading: Reading) -> SplitEntries:
         """Every image of the split, in the list's order, or by name where there are no lists; ids by name from 1."""
         report = ProblemLog(self._lists.get(split, self._annotations))
         roots = {name: _parse(file) for name, file in self._xml_files().items()}
@@ -105,7 +106,7 @@ class VocSource:
         except DataError as error:
             report.error("", f"the image is left out: {error}")
             return None
-        entry = ImageEntry(image_id, file, report.file, "", _stated_size(root))
+        entry = ImageEntry(image_id, file, report.file, "", _stated_size(root), is_numbered=True)
         ids = {class_name: number for number, class_name in categories.items()}
         for place, element in enumerate(root.findall("object"), start=1):
             _add_object(element, f"object {place}", entry, ids, report)

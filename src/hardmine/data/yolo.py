@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from hardmine.data.entries import ImageEntry, ObjectEntry, SplitEntries
+from hardmine.data.entries import ImageEntry, ObjectEntry, Reading, SplitEntries
 from hardmine.data.paths import IMAGE_SUFFIXES, images_in, is_file, join_inside
 from hardmine.data.problems import ProblemLog
 from hardmine.data.splits import SPLIT_WORD, canonical_split, order_splits
@@ -61,13 +61,14 @@ class YoloSource:
     """Image folders (or lists of images) by split, and the names of the classes by id."""
 
     format = "YOLO"
+    takes_images = False
     default_split = None
 
     def __init__(self, path: Path, places: dict[str, list[Path]], names: dict[int, str]):
         self.path, self._places, self._names = path, places, names
         self.splits = order_splits(places)
 
-    def read(self, split: str) -> SplitEntries:
+    def read(self, split: str, reading: Reading) -> SplitEntries:
         """Every image of the split by name, with ids from 1, and the objects of its label file."""
         report = ProblemLog(self.path)
         files = [file for place in self._places[split] for file in _images_of(place, report)]
@@ -199,7 +200,7 @@ def _entry(image_id: int, image: Path, report: ProblemLog) -> ImageEntry | None:
     except (OSError, UnicodeDecodeError) as error:
         report.error("", f"the image is left out: its labels cannot be read ({error}); repair them")
         return None
-    entry = ImageEntry(image_id, image, file, "", is_normalized=True)
+    entry = ImageEntry(image_id, image, file, "", is_normalized=True, is_numbered=True)
     for number, line in enumerate(lines, start=1):
         if line.strip():
             _add_object(line.split(), f"line {number}", entry, report)

@@ -1,0 +1,150 @@
+"""Which image is meant: by an id that the data set itself carries, or by the name of its file.
+
+COCO files give each image an id. Folders of files (YOLO, Pascal VOC) do not: there a number is only a place in a sorted
+list, and moves when a file comes or goes. So an id counts where the data set has it; everywhere else, and wherever a
+record has one, the name of the file does. What tools write is understood:
+
+    file_name    "a.jpg", "cam1/a.jpg", "images/train/a.jpg", "/home/somebody/data/images/train/a.jpg"
+    image_id     the id; the file's name or its stem ("a", as YOLO tools write it); the number that the stem is (139 for
+                 "000000000139.jpg")
+
+Two names agree if their last parts do, as many as the shorter of the two has; and not if one lies in a folder called
+train and the other in one called val.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from hardmine.data.paths import parts_of, stem_of
+from hardmine.data.splits import SPLIT_WORD, canonical_split
+from hardmine.errors import DataError
+
+__all__ = ["ImageName", "ImageNames", "as_key", "plain"]
+
+
+def plain(value: Any) -> Any:
+    """A scalar of NumPy or torch as Python's own number or text; anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
+def as_key(value: object) -> str | None:
+    """An id as a text by which to compare it: 7, 7.0 and "7" are the same, "007" is another; None if it is no id."""
+    value = plain(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    is_id = isinstance(value, int | str) and not isinstance(value, bool) and value != ""
+    return str(value) if is_id else None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageName:
+    """By what an image can be called. keys: its ids, as `as_key` writes them.  path: of its file, with slashes.
+
+    inner: how many parts of the path tell the images of the data set apart; the folders above are the same for all.
+    """
+
+    keys: tuple[str, ...]
+    path: str
+    inner: int = 1
+
+
+class ImageNames:
+    """Finds the images of a data set by what others call them; numbers them by their place in it."""
+
+    def __init__(self, images: Iterable[ImageName], where: str):
+        self._images, self._where = tuple(images), where
+        self._by_key: dict[str, int] = {}
+        self._by_stem: defaultdict[str, list[int]] = defaultdict(list)
+        self._by_number: defaultdict[int, list[int]] = defaultdict(list)
+        for place, image in enumerate(self._images):
+            self._by_key |= dict.fromkeys(image.keys, place)
+            self._list(place, stem_of(PurePosixPath(image.path).name))
+
+    def _list(self, place: int, stem: str) -> None:
+        self._by_stem[stem].append(place)
+        if stem.isascii() and stem.isdecimal():
+            self._by_number[int(stem)].append(place)
+
+    def find(self, names: Sequence[tuple[str | None, str | None]]) -> list[int]:
+        """The place of each image that is called by id (as `as_key` writes it) and name, of which one may be None.
+
+        Raises: DataError: there is no such image, several may be meant, or id and name contradict each other. The
+            message begins with the id or name.
+        """
+        ids_are_stems = all(name is not None and _is_stem_of(key, name) for key, name in names)
+        return [self._find(key, name, ids_are_stems) for key, name in names]
+
+    def _find(self, key: str | None, name: str | None, ids_are_stems: bool) -> int:
+        if name is None:
+            return self._by_id(key)
+        place = self._by_name(name)
+        if place is None:
+            raise DataError(f"file_name {name!r} is no image of {self._where}; predict this data set and split")
+        owner = None if key is None or ids_are_stems else self._by_key.get(key)
+        if owner not in (None, place):
+            raise DataError(
+                f"image_id {key} and file_name {name!r} contradict each other: in {self._where} the id is that of "
+                f"{self._images[owner].path!r}; correct one of them, or leave one out"
+            )
+        return place
+
+    def _by_id(self, key: str | None) -> int:
+        place = self._by_key.get(key) if key is not None else None
+        if place is None and key is not None:
+            place = self._by_name(key)
+        if place is None and key is not None and key.isascii() and key.isdecimal():
+            place = self._only(self._by_number.get(int(key), []), key)
+        if place is None:
+            raise DataError(f"image_id {key} is {self._expected()}; predict this data set and split, or add file_name")
+        return place
+
+    def _expected(self) -> str:
+        if self._by_key:
+            return f"neither an id nor the name of an image of {self._where}"
+        return f"not the name of an image of {self._where}, which has no ids of its own"
+
+    def _by_name(self, name: str) -> int | None:
+        parts = parts_of(name)
+        if not parts:
+            return None
+        listed = self._by_stem.get(stem_of(parts[-1]), []) or self._by_stem.get(parts[-1], [])
+        agreed = {place: _agreement(parts, self._images[place]) for place in listed}
+        most = max(agreed.values(), default=0)
+        return self._only([place for place, number in agreed.items() if number == most], name) if most else None
+
+    def _only(self, places: Sequence[int], name: str) -> int | None:
+        if len(places) > 1:
+            first, second = (self._images[place].path for place in places[:2])
+            raise DataError(
+                f"{name!r} may be {first!r} or {second!r} of {self._where}; give file_name with as much of the path as "
+                "tells them apart"
+            )
+        return places[0] if places else None
+
+
+def _agreement(given: Sequence[str], image: ImageName) -> int:
+    """How many of the last parts of both names are equal; 0 if too few are for them to be one image."""
+    path = parts_of(image.path)
+    if given[-1] not in (path[-1], stem_of(path[-1])):
+        return 0
+    same = 1
+    while same < min(len(given), len(path)) and given[-1 - same] == path[-1 - same]:
+        same += 1
+    needed = min(len(given), image.inner)
+    differing = [parts[-1 - same] for parts in (given, path) if len(parts) > same]
+    return same if same >= needed and not _are_two_splits(differing) else 0
+
+
+def _are_two_splits(folders: Sequence[str]) -> bool:
+    splits = {canonical_split(folder) for folder in folders if SPLIT_WORD.fullmatch(folder)}
+    return len(splits) == 2
+
+
+def _is_stem_of(key: str | None, name: str) -> bool:
+    """Whether the id is nothing but the file's name again, as YOLO tools write it."""
+    parts = parts_of(name)
+    stem = stem_of(parts[-1]) if parts else ""
+    return key is not None and (key in (name, stem) or (stem.isdecimal() and key.isdecimal() and int(key) == int(stem)))
