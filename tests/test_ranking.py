@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from hardmine.ranking import (
+    balanced_priority,
     rank_in_groups,
     top_among,
     top_balanced,
@@ -50,6 +51,39 @@ def test_a_bound_of_the_quota_changes_nothing(row, quota, beyond):
     assert torch.equal(
         top_among(key, candidates, of_row, most=quota + beyond), top_among(key, candidates, of_row, most=None)
     )
+
+
+NOISE = st.lists(st.tuples(st.integers(0, 7), st.integers(-2, 3)), min_size=0, max_size=12)
+
+
+@given(NOISE, st.integers(0, 9), st.sampled_from([None, 6]))
+@settings(max_examples=200, deadline=None)
+def test_the_shares_of_all_groups_come_first_and_the_rest_by_what_it_is_of_the_least_share(row, quota, num_groups):
+    """By a loop; noise of 0 and equal noise included, and no candidate in group -2."""
+    noise = torch.tensor([[eighths / 8 for eighths, _ in row]], dtype=torch.float64).view(1, -1)
+    group = [group for _, group in row]
+    candidates = torch.tensor([[g > -2 for g in group]], dtype=torch.bool).view(1, -1)
+    share = max(1, quota // (num_groups or max(1, len({g for g in group if g > -2}))))
+    expected = torch.zeros_like(noise)
+    for g in set(group):
+        own = sorted((i for i in range(len(row)) if group[i] == g), key=lambda i: -float(noise[0, i]))
+        for place, i in enumerate(own):
+            least = noise[0, own[share - 1]] if place >= share else 0
+            of_least = noise[0, i] / least if least > 0 else 0
+            expected[0, i] = 2 + noise[0, i] ** len(own) if place < share else of_least
+    whole = torch.tensor(group).view(1, -1)
+    priority = balanced_priority(noise, candidates, whole, torch.tensor([[quota]]), num_groups)
+    torch.testing.assert_close(priority[candidates], expected[candidates])
+
+
+def test_the_noise_of_who_is_no_candidate_decides_nothing():
+    noise, group = torch.rand(1, 9), torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1, 1]])
+    candidates = torch.tensor([[True, True, False, True, True, False, True, True, True]])
+    quota = torch.tensor([[4]])
+    expected = balanced_priority(noise, candidates, group, quota)[candidates]
+    for poison in (1.0, torch.nan, torch.inf):
+        priority = balanced_priority(noise.masked_fill(~candidates, poison), candidates, group, quota)
+        assert torch.equal(priority[candidates], expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64], ids=str)

@@ -5,8 +5,8 @@
 | random balanced | noise | image, pos/neg  | n·f, n·(1-f)  |
 | SSD 3:1         | loss  | image, neg      | 3 · #pos      |
 | OHEM            | loss  | image           | B/N           |
-| IoU-balanced    | noise | image, IoU bin  | num/K, then random top-up |
-| instance-balanced | noise | object        | num/G, then random top-up |
+| IoU-balanced    | noise, renewed | image, IoU bin | num/K, then random top-up |
+| instance-balanced | noise, renewed | object | num/G, then random top-up |
 | pixel OHEM      | loss  | batch           | B · min_kept  |
 | ATSS            | -distance | object, level | k         |
 | TAL, SimOTA     | fit of the prediction | object | k     |
@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from hardmine.boxes import at_least_float32
-from hardmine.samples import Assignment
+from hardmine.samples import IGNORE, Assignment
 
 __all__ = [
+    "balanced_priority",
     "hierarchical_local_rank",
     "rank_in_groups",
     "top_among",
@@ -36,13 +37,8 @@ def rank_in_groups(key: Tensor, group: Tensor) -> Tensor:
 
     Rank 0 is the largest key. Ties keep their order, so the result is repeatable. Groups are numbers within int32.
     """
-    order = _order(_falling(key), group.int(), _row_of(key))  # by row, then group, then key
-    sorted_row, sorted_group = _row_of(key).flatten()[order], group.flatten()[order]
-    starts = torch.ones_like(order, dtype=torch.bool)
-    starts[1:] = (sorted_group[1:] != sorted_group[:-1]) | (sorted_row[1:] != sorted_row[:-1])
-    place = torch.arange(len(order), device=key.device)
-    first_of_group = torch.where(starts, place, 0).cummax(dim=0).values
-    return torch.empty_like(order).scatter_(0, order, place - first_of_group).view(key.shape)
+    order, starts = _by_group(key, group)
+    return _back(order, _place(order) - _first_of_group(starts)).view(key.shape)
 
 
 def hierarchical_local_rank(key: Tensor, local_group: Tensor, group: Tensor) -> Tensor:
@@ -52,8 +48,31 @@ def hierarchical_local_rank(key: Tensor, local_group: Tensor, group: Tensor) -> 
     Cao, Chen, Loy, Lin, Prime Sample Attention in Object Detection, CVPR 2020, arXiv:1904.04821, section 3.2.
     """
     order = _order(_falling(key), rank_in_groups(key, local_group))
-    place = torch.arange(len(order), device=key.device)
-    return rank_in_groups(-torch.empty_like(order).scatter_(0, order, place).view(key.shape), group)
+    return rank_in_groups(-_back(order, _place(order)).view(key.shape), group)
+
+
+def balanced_priority(
+    noise: Tensor, candidates: Tensor, group: Tensor, quota: Tensor, num_groups: int | None = None
+) -> Tensor:
+    """Key that puts an equal share of each group first and all other candidates behind: three times (B, N) -> (B, N).
+
+    The largest ``quota`` (B, 1) keys of the candidates are ``quota / num_groups`` random ones of each group, rounded
+    down but at least 1, and, for the places that are left, others. These have the same chance each, whatever their
+    group; and where there are more groups than places, each group has the same chance of one.
+
+    noise: uniform in [0, 1), and what decides. The largest of a group are its share, which leaves small numbers for the
+        rest. Those are uniform below the least of the share, so that divided by it they are as good as new. Likewise
+        the largest of m numbers is no more, on average, for a large group once it is raised to the power of m.
+    group: numbers from -1 up, within int32.  num_groups: None for the number of those that have a candidate.
+    """
+    noise = at_least_float32(noise)
+    order, starts = _by_group(noise, torch.where(candidates, group, IGNORE))
+    first = _first_of_group(starts)
+    num = num_groups or (_back(order, starts).view_as(candidates) & candidates).sum(-1, keepdim=True).clamp_min(1)
+    share, draw = (values.expand_as(noise).flatten()[order] for values in ((quota // num).clamp_min(1), noise))
+    least = draw[(first + share - 1).clamp_max(len(order) - 1)].clamp_min(torch.finfo(draw.dtype).tiny)
+    is_share = _place(order) - first < share
+    return _back(order, torch.where(is_share, 2 + draw.pow(_size_of_group(starts)), draw / least)).view_as(noise)
 
 
 def top_among(key: Tensor, candidates: Tensor, quota: int | Tensor, most: int | None = None) -> Tensor:
@@ -111,6 +130,36 @@ def top_balanced(key: Tensor, assignment: Assignment, num: int, positive_fractio
     """
     positives = top_among(key, assignment.is_positive, int(num * positive_fraction))
     return positives | top_among(key, assignment.is_negative, num - positives.sum(dim=-1, keepdim=True), num)
+
+
+def _by_group(key: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
+    """Places of all numbers by row, then group, then falling key, and whether a group starts there, (B · N,) each."""
+    order = _order(_falling(key), group.int(), _row_of(key))
+    row, group = _row_of(key).flatten()[order], group.flatten()[order]
+    starts = torch.ones_like(order, dtype=torch.bool)
+    starts[1:] = (group[1:] != group[:-1]) | (row[1:] != row[:-1])
+    return order, starts
+
+
+def _first_of_group(starts: Tensor) -> Tensor:
+    """Where the group of each sorted number starts, (B · N,) int64."""
+    return torch.where(starts, _place(starts), 0).cummax(dim=0).values
+
+
+def _size_of_group(starts: Tensor) -> Tensor:
+    """How many numbers the group of each sorted number has, (B · N,) int64."""
+    start_of_next = torch.where(starts, _place(starts), len(starts)).roll(-1)
+    start_of_next[-1:] = len(starts)
+    return start_of_next.flip(0).cummin(dim=0).values.flip(0) - _first_of_group(starts)
+
+
+def _place(row: Tensor) -> Tensor:
+    return torch.arange(len(row), device=row.device)
+
+
+def _back(order: Tensor, values: Tensor) -> Tensor:
+    """What belongs to sorted numbers, where they came from, (B · N,)."""
+    return torch.empty_like(values).scatter_(0, order, values)
 
 
 def _descending_order(key: Tensor) -> Tensor:

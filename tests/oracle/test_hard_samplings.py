@@ -23,7 +23,7 @@ from hardmine import (
 from hardmine.samples import BACKGROUND, IGNORE
 
 
-def largest_first(key: list[float], candidates: list[int]) -> list[int]:
+def largest_first(key: list[float] | dict[int, float], candidates: list[int]) -> list[int]:
     """Python's sort is stable: of equal keys the first comes first."""
     return sorted(candidates, key=lambda i: -key[i])
 
@@ -40,13 +40,20 @@ def images(samples: Samples, *names: str):
         yield positives, negatives, *(samples[name][b].tolist() for name in names)
 
 
-def shared_out(noise: list[float], candidates: list[int], kind: list[int], num_kinds: int, quota: int) -> list[int]:
-    """As drawing lots, kind by kind: each kind's share first, then whatever is left of all of them."""
-    share = max(1, quota // num_kinds)
-    first = [i for k in set(kind) for i in largest_first(noise, [j for j in candidates if kind[j] == k])[:share]]
-    first = largest_first(noise, sorted(first))[:quota]
-    rest = largest_first(noise, [i for i in candidates if i not in first])
-    return first + rest[: quota - len(first)]
+def shared_out(noise: list[float], candidates: list[int], kind: list[int], share: int) -> list[int]:
+    """As drawing lots, kind by kind: each kind's share first, then whatever is left of all of them; in this order.
+
+    Who got no share draws a new lot: what the old one still says beside the least that won. So do the winners, for
+    where there are too many of them: the highest of m lots, as a number that all kinds' highest exceed equally often.
+    """
+    first, rest, lot = [], [], {}
+    for k in set(kind):
+        own = largest_first(noise, [i for i in candidates if kind[i] == k])
+        first, rest = first + own[:share], rest + own[share:]
+        lot |= {i: noise[i] ** len(own) for i in own[:share]} | {
+            i: noise[i] / noise[own[share - 1]] for i in own[share:]
+        }
+    return largest_first(lot, sorted(first)) + largest_first(lot, sorted(rest))
 
 
 @pytest.mark.parametrize("num", [1, 2, 4, 12, 100])
@@ -60,7 +67,7 @@ def test_iou_balanced(samples, num, upper):
         end = upper or max(overlap for overlap, match in zip(iou, matched, strict=True) if match != IGNORE)
         edges = [end / 3, 2 * end / 3]
         kind = [sum(overlap >= edge for edge in edges) for overlap in iou]
-        expected.append(sorted(shared_out(noise, negatives, kind, 3, num)))
+        expected.append(sorted(shared_out(noise, negatives, kind, max(1, num // 3))[:num]))
     sampling = Combined(Random(), IoUBalanced(upper=upper), num, 0)
     assert kept_of(sampling(samples)) == expected
 
@@ -73,10 +80,10 @@ def test_iou_balanced_with_a_floor(samples, num, fraction):
     for (_, negatives, noise), iou in zip(images(samples, "noise"), samples.assignment.iou.tolist(), strict=True):
         near = [i for i in negatives if iou[i] >= floor]
         kind = [sum(overlap >= edge for edge in (0.3, 0.4)) for overlap in iou]
-        kept = shared_out(noise, near, kind, 3, int(num * (1 - fraction)))
-        kept += largest_first(noise, [i for i in negatives if iou[i] < floor])[: num - len(kept)]
-        kept += largest_first(noise, [i for i in near if i not in kept])[: num - len(kept)]
-        expected.append(sorted(kept))
+        for_bins = int(num * (1 - fraction))
+        order = shared_out(noise, near, kind, max(1, for_bins // 3))
+        order[for_bins:for_bins] = largest_first(noise, [i for i in negatives if iou[i] < floor])
+        expected.append(sorted(order[:num]))
     sampling = Combined(Random(), IoUBalanced(floor_iou=floor, floor_fraction=fraction), num, 0)
     assert kept_of(sampling(samples)) == expected
 
@@ -89,7 +96,7 @@ def test_instance_balanced(samples, num):
         images(samples, "noise"), samples.assignment.matched_gt.tolist(), strict=True
     ):
         objects = len({matched[i] for i in positives})
-        expected.append(sorted(shared_out(noise, positives, matched, max(1, objects), num)))
+        expected.append(sorted(shared_out(noise, positives, matched, max(1, num // max(1, objects)))[:num]))
     sampling = Combined(InstanceBalanced(), Random(), num, 1)
     positives = sampling(samples) * samples.assignment.is_positive
     assert kept_of(positives) == expected

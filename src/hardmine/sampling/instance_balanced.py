@@ -1,10 +1,9 @@
 """Instance-balanced sampling of positives, as in Libra R-CNN: an object that few samples hit counts as well."""
 
-import torch
 from torch import Tensor
 
-from hardmine.ranking import rank_in_groups, top_preferred
-from hardmine.samples import IGNORE, Evidence, Samples
+from hardmine.ranking import balanced_priority, top_among
+from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import QuotaSampling
 
 __all__ = ["InstanceBalanced"]
@@ -16,7 +15,7 @@ class InstanceBalanced(QuotaSampling):
     A place that an object cannot fill goes to any other sample at random.
     Pang et al., Libra R-CNN, CVPR 2019, arXiv:1904.02701, section 3; there for positives: put it into `Combined`.
 
-    Convention: with fewer places than objects, one sample of each object competes for them. Without `Combined`, the
+    Convention: with fewer places than objects, each object has the same chance of one. Without `Combined`, the
     background is one object more. One object is random sampling.
     Differs from mmdetection: there each object gets round(num / G) + 1 and chance takes the surplus away again, so that
     equal objects get equally many on average only; and what tops up may be a sample that is in already, so that fewer
@@ -28,8 +27,6 @@ class InstanceBalanced(QuotaSampling):
     needs: frozenset[Evidence] = frozenset({"noise"})
 
     def choose(self, samples: Samples, candidates: Tensor, quota: Tensor, most: int) -> Tensor:
-        noise, group = samples["noise"], samples.assignment.matched_gt
-        rank = rank_in_groups(noise, torch.where(candidates, group, IGNORE))
-        num_objects = (candidates & (rank == 0)).sum(dim=-1, keepdim=True)
-        share = (quota // num_objects.clamp_min(1)).clamp_min(1)
-        return top_preferred(noise, candidates, rank < share, quota, most).to(noise.dtype)
+        noise = samples["noise"]
+        priority = balanced_priority(noise, candidates, samples.assignment.matched_gt, quota)
+        return top_among(priority, candidates, quota, most).to(noise.dtype)

@@ -6,10 +6,9 @@ from torch import Tensor
 
 from hardmine.boxes import at_least_float32
 from hardmine.errors import ConfigError
-from hardmine.ranking import top_among, top_preferred
+from hardmine.ranking import balanced_priority, top_among, top_preferred
 from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import QuotaSampling
-from hardmine.scores import is_label
 
 __all__ = ["IoUBalanced"]
 
@@ -24,7 +23,7 @@ class IoUBalanced(QuotaSampling):
     Pang et al., Libra R-CNN, CVPR 2019, arXiv:1904.02701, section 3; there for negatives: put it into `Combined`.
 
     Convention: bins divide [0, upper); what lies above is in the last. 512 places are 170 a bin and 2 for any sample.
-    With fewer places than bins, one sample of each bin competes for them. One bin is random sampling.
+    With fewer places than bins, each bin has the same chance of one. One bin is random sampling.
     Differs from mmdetection: its bins reach to the image's largest IoU with an object, which a positive has, so
     the upper bins hold no negative (``upper=None`` does so too); and its ``floor_thr`` of -1 becomes 0 in
     the first call, so that from the second on nothing with IoU 0 is taken. Here nothing is remembered.
@@ -55,13 +54,17 @@ class IoUBalanced(QuotaSampling):
 
     def choose(self, samples: Samples, candidates: Tensor, quota: Tensor, most: int) -> Tensor:
         noise, iou = samples["noise"], at_least_float32(samples.assignment.iou)
+        group = self._bin(iou, samples)
         if self.floor_iou is None:
-            return self._from_bins(noise, self._bin(iou, samples), candidates, quota, most).to(noise.dtype)
+            priority = balanced_priority(noise, candidates, group, quota, self.bins)
+            return top_among(priority, candidates, quota, most).to(noise.dtype)
         is_low = (iou < self.floor_iou) | (iou <= 0)
-        for_bins = (quota * (1 - self.floor_fraction)).long()
-        kept = self._from_bins(noise, self._bin(iou, samples), candidates & ~is_low, for_bins, most)
+        in_bins, for_bins = candidates & ~is_low, (quota * (1 - self.floor_fraction)).long()
+        priority = balanced_priority(noise, in_bins, group, for_bins, self.bins)
+        kept = top_among(priority, in_bins, for_bins, most)
         left = quota - kept.sum(dim=-1, keepdim=True)
-        return (kept | top_preferred(noise, candidates & ~kept, is_low, left, most)).to(noise.dtype)
+        priority = torch.where(is_low, noise, priority)
+        return (kept | top_preferred(priority, candidates & ~kept, is_low, left, most)).to(noise.dtype)
 
     def _bin(self, iou: Tensor, samples: Samples) -> Tensor:
         """Number of the bin of each sample, (B, N) int64."""
@@ -69,13 +72,6 @@ class IoUBalanced(QuotaSampling):
         upper = _largest(iou, samples.assignment.is_valid) if self.upper is None else self.upper
         place = torch.where(iou < upper, (iou - lower) / (upper - lower), 1)
         return (place * self.bins).long().clamp_max(self.bins - 1)
-
-    def _from_bins(self, noise: Tensor, group: Tensor, candidates: Tensor, quota: Tensor, most: int) -> Tensor:
-        share = (quota // self.bins).clamp_min(1)
-        of_bin = candidates.unsqueeze(-2) & is_label(group, self.bins).mT  # (B, bins, N)
-        rows = (noise.repeat_interleave(self.bins, 0), of_bin.flatten(0, 1), share.repeat_interleave(self.bins, 0))
-        first = top_among(*rows, max(1, most // self.bins)).view_as(of_bin).any(dim=-2)
-        return top_preferred(noise, candidates, first, quota, most)
 
 
 def _largest(iou: Tensor, valid: Tensor) -> Tensor:
