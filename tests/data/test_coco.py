@@ -148,9 +148,7 @@ def test_duplicate_annotation_id_is_kept_and_reported(tmp_path, write_coco):
     assert len(dataset.records[0].boxes) == 2
 
 
-def test_an_id_of_two_images_leaves_both_out_and_their_annotations_in_one_report_each(
-    tmp_path, write_coco, write_image
-):
+def test_an_id_of_two_images_leaves_both_out_with_their_annotations(tmp_path, write_coco, write_image):
     images = [{"id": number, "file_name": f"{name}.png"} for number, name in ((1, "b"), (2, "a"), (1, "c"))]
     for name in "bc":
         write_image(tmp_path / f"{name}.png")

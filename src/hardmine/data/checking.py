@@ -79,7 +79,7 @@ class CheckReport:
 def check(
     data: str | Path, split: str | None = None, *, images: Path | None = None, allow_unlabelled: bool = False
 ) -> CheckReport:
-    """Reads the data set (one split, or all) and decodes every image. `images` and `allow_unlabelled` are as in `open_dataset`.
+    """Reads the data set (one split, or all) and decodes every image; the other arguments are those of `open_dataset`.
 
     Raises: DataError: there is no data set of a known format, or no such split; faults of records are in the report.
     """

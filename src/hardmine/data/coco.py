@@ -212,7 +212,7 @@ def _box_of_mask(rle: dict[str, Any]) -> tuple[float, float, float, float] | Non
     """Of a run-length mask, packed or not."""
     size, counts = rle.get("size"), rle.get("counts")
     try:
-        height, width = size
+        height, width = iter(size or ())
         packed = {"size": size, "counts": counts.encode()} if isinstance(counts, str) else _pack(counts, height, width)
         x, y, right, bottom = mask.toBbox([packed])[0].tolist()
     except (TypeError, ValueError, OverflowError, AttributeError):  # what is no mask
@@ -220,7 +220,7 @@ def _box_of_mask(rle: dict[str, Any]) -> tuple[float, float, float, float] | Non
     return x, y, x + right, y + bottom
 
 
-def _pack(runs: Any, height: int, width: int) -> dict[str, Any]:
+def _pack(runs: Any, height: int, width: int) -> Any:
     """Raises ValueError: the runs do not fill the mask."""
     if min(runs) < 0 or sum(runs) != height * width:
         raise ValueError

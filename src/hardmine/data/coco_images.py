@@ -4,7 +4,6 @@ An image that is listed twice is one; two ids of one file are one image; an id o
 left out. Files are looked for where COCO layouts keep them, and then by the last parts of their name.
 """
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 from hardmine.data.entries import Id, ImageEntry, Reading, as_number
 from hardmine.data.identity import as_key
-from hardmine.data.paths import FilesBelow, is_file, join_inside, path_inside
+from hardmine.data.paths import FilesBelow, absolute, is_file, join_inside, path_inside
 from hardmine.data.problems import ProblemLog, short
 from hardmine.data.splits import SPLIT_WORD, canonical_split
 from hardmine.errors import DataError
@@ -26,14 +25,14 @@ NAMES = ("file_name", "coco_url", "flickr_url")
 class CocoImages:
     """The images of a file. entries: those that can be used, in the file's order.
 
-    by_key: the entry of each id.  left_out: ids that were reported, so that their annotations need no word of their own.
+    by_key: the entry of each id.  left_out: ids that were reported, whose annotations need no word of their own.
     """
 
     def __init__(self, images: Sequence[Any], reading: Reading, report: ProblemLog):
         self.by_key: dict[str, ImageEntry] = {}
         self.left_out: set[str] = set()
         self._report, self._finder = report, _ImageFinder(report.file, reading)
-        self._by_file: dict[str, ImageEntry] = {}
+        self._by_file: dict[Path, ImageEntry] = {}
         self._read(list(_well_formed(images, report)))
 
     @property
@@ -70,7 +69,7 @@ class CocoImages:
             guessed[file].append(entry)
 
     def _add(self, key: str, entry: ImageEntry) -> None:
-        first = self.by_key[key] = self._by_file.setdefault(os.path.abspath(entry.file), entry)
+        first = self.by_key[key] = self._by_file.setdefault(absolute(entry.file), entry)
         if first is not entry:
             first.aliases.append(entry.image_id)
             self._report.warning(
@@ -80,7 +79,7 @@ class CocoImages:
     def _add_guessed(self, guessed: Mapping[Path, list[ImageEntry]]) -> None:
         """The images that were found by the last parts of their names, where each is the only one of its file."""
         taken = self._by_file
-        sure = {file: of for file, of in guessed.items() if len(of) == 1 and os.path.abspath(file) not in taken}
+        sure = {file: of for file, of in guessed.items() if len(of) == 1 and absolute(file) not in taken}
         for entry in (entry for file, entries in guessed.items() if file not in sure for entry in entries):
             self._leave_out(
                 str(entry.image_id),

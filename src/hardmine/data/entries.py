@@ -139,7 +139,7 @@ def build_records(
     """The records that can be used, and every problem on the way to them; labels count through `categories`."""
     categories = entries.categories if categories is None else categories
     reading = reading or Reading()
-    classes = _Classes(entries.categories, {category_id: label for label, category_id in enumerate(categories)})
+    classes = _Classes(entries.categories, {own: label for label, own in enumerate(categories)})
     problems = list(entries.problems)
     records = []
     for entry, number in zip(entries.images, _numbers([entry.image_id for entry in entries.images]), strict=True):
@@ -186,7 +186,7 @@ class _Classes:
     """names: of all ids that the file declares.  labels: of those that are asked for.  left_out: objects of others."""
 
     names: Mapping[Id, str]
-    labels: Mapping[Id, int]
+    labels: Mapping[Id | None, int]
     left_out: Counter[str] = field(default_factory=Counter)
 
     def sort(self, entry: ImageEntry, report: ProblemLog) -> tuple[list[ObjectEntry], list[ObjectEntry]]:
@@ -195,12 +195,13 @@ class _Classes:
         for item in entry.objects:
             if item.category_id in self.labels:
                 known.append(item)
+            elif item.category_id is None:  # which was reported when it was read
+                unreadable.append(item)
             elif item.category_id in self.names:
                 self.left_out[self.names[item.category_id]] += 1
             else:
                 unreadable.append(item)
-                if item.category_id is not None:  # what has none was reported when it was read
-                    report.error(item.record, f"left out: {self._unknown(item.category_id)}")
+                report.error(item.record, f"left out: {self._unknown(item.category_id)}")
         return known, unreadable
 
     def _unknown(self, category_id: Id) -> str:
@@ -210,37 +211,61 @@ class _Classes:
 
 
 def _record(entry: ImageEntry, number: int, header: ImageHeader, classes: _Classes, report: ProblemLog) -> ImageRecord:
-    objects, unreadable = classes.sort(entry, report)
-    (width, height), orientation = _frame(entry, header, report)
-    scale = (width, height, width, height) if entry.is_normalized else (1, 1, 1, 1)
-    written, others = (_boxes(items) * scale for items in (objects, unreadable))
-    clipped, is_kept, is_changed = _check_boxes(written, (width, height), objects, report)
-    places = _places(np.concatenate([written[~is_kept], others]), (width, height))
-    labels = np.array([classes.labels[item.category_id] for item in objects if item.category_id is not None])
-    crowd = np.array([item.is_crowd for item in objects], dtype=bool)
-    own = np.array([item.area or np.nan for item in objects], dtype=np.float64)
-    areas = np.where((own > 0) & np.isfinite(own) & ~is_changed, own, np.prod(clipped[:, 2:] - clipped[:, :2], axis=1))
-    first = _first_of_equals(clipped[is_kept], labels[is_kept], crowd[is_kept])
+    known, unreadable = classes.sort(entry, report)
+    size, orientation = _frame(entry, header, report)
+    scale = (*size, *size) if entry.is_normalized else (1, 1, 1, 1)
+    written = _boxes(known) * scale
+    boxes, is_kept, is_changed = _check_boxes(written, size, known, report)
+    places = _places(np.concatenate([written[~is_kept], _boxes(unreadable) * scale]), size)
+    is_known = ~np.isnan(places).any(axis=1)
+    rows = np.flatnonzero(is_kept)
+    objects = _Objects([known[row] for row in rows], boxes[rows], is_changed[rows], classes.labels)
+    first = objects.first_of_equals()
+    objects.report_duplicates(first, report)
     is_first = first == np.arange(len(first))
-    _report_duplicates(first, [item.record for item, kept in zip(objects, is_kept, strict=True) if kept], report)
-    is_readable = ~np.isnan(places).any(axis=1)
     return ImageRecord(
         image_id=number,
         file=entry.file,
-        width=width,
-        height=height,
-        boxes=clipped[is_kept][is_first],
-        labels=labels.astype(np.int64)[is_kept][is_first],
-        is_crowd=crowd[is_kept][is_first],
-        areas=areas[is_kept][is_first].astype(np.float32),
+        width=size[0],
+        height=size[1],
+        boxes=objects.boxes[is_first],
+        labels=objects.labels[is_first],
+        is_crowd=objects.is_crowd[is_first],
+        areas=objects.areas[is_first],
         orientation=orientation,
-        unreadable=places[is_readable].astype(np.float32),
-        is_complete=bool(is_readable.all()) and not entry.lost,
+        unreadable=places[is_known].astype(np.float32),
+        is_complete=bool(is_known.all()) and not entry.lost,
         duplicate_of=np.cumsum(is_first)[first[~is_first]] - 1,
-        own_id=None if number == entry.image_id or entry.is_numbered else entry.image_id,
+        own_id=None if entry.is_numbered or number == entry.image_id else entry.image_id,
         aliases=tuple(entry.aliases),
         is_numbered=entry.is_numbered,
     )
+
+
+class _Objects:
+    """The objects of an image that can be used. boxes: (n, 4), clipped.  is_changed: (n,) visibly, by the clipping."""
+
+    def __init__(
+        self, items: Sequence[ObjectEntry], boxes: np.ndarray, is_changed: np.ndarray, labels: Mapping[Id | None, int]
+    ):
+        self.items, self.boxes = items, boxes
+        self.labels = np.array([labels[item.category_id] for item in items], dtype=np.int64)
+        self.is_crowd = np.array([item.is_crowd for item in items], dtype=bool)
+        own = np.array([item.area or np.nan for item in items], dtype=np.float64)
+        is_own = (own > 0) & np.isfinite(own) & ~is_changed
+        self.areas = np.where(is_own, own, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)).astype(np.float32)
+
+    def first_of_equals(self) -> np.ndarray:
+        """(n,) of each object the place of the first with the same class and box; crowds are each their own."""
+        own_place = np.where(self.is_crowd, np.arange(1, len(self.boxes) + 1), 0)
+        rows = np.column_stack([self.boxes, self.labels, own_place])
+        _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+        return first[inverse.reshape(-1)]
+
+    def report_duplicates(self, first: np.ndarray, report: ProblemLog) -> None:
+        for place in np.flatnonzero(first != np.arange(len(first))).tolist():
+            again, record = self.items[place].record, self.items[first[place]].record
+            report.warning(again, f"has the class and box of {record}: counts once; remove one")
 
 
 def _boxes(objects: Sequence[ObjectEntry]) -> np.ndarray:
@@ -252,18 +277,6 @@ def _places(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     corners = np.concatenate([np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])], axis=1)
     places = np.clip(corners, 0, (*size, *size))
     return np.where(_has_area(places)[:, None], places, np.nan)
-
-
-def _first_of_equals(boxes: np.ndarray, labels: np.ndarray, is_crowd: np.ndarray) -> np.ndarray:
-    """(n,) of each object the place of the first with the same class and box; crowds are each their own."""
-    rows = np.column_stack([boxes, labels, np.where(is_crowd, np.arange(1, len(boxes) + 1), 0)])
-    _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    return first[inverse.reshape(-1)]
-
-
-def _report_duplicates(first: np.ndarray, records: Sequence[str], report: ProblemLog) -> None:
-    for place in np.flatnonzero(first != np.arange(len(first))):
-        report.warning(records[place], f"has the class and box of {records[first[place]]}: counts once; remove one")
 
 
 def _frame(entry: ImageEntry, header: ImageHeader, report: ProblemLog) -> tuple[tuple[int, int], int]:

@@ -17,6 +17,7 @@ from hardmine.errors import DataError
 __all__ = [
     "IMAGE_SUFFIXES",
     "FilesBelow",
+    "absolute",
     "images_below",
     "images_in",
     "is_file",
@@ -41,11 +42,16 @@ def join_inside(root: Path, name: str) -> Path:
     return root / relative
 
 
+def absolute(path: Path) -> Path:
+    """The path from the root, without "..", and without following links."""
+    return Path(os.path.normpath(path.absolute()))
+
+
 def path_inside(top: Path, folder: Path, name: str) -> Path | None:
     """What a file in `folder` calls `name`, be it absolute or with "..", if that lies in `top`; None if it does not."""
     path = Path(os.path.normpath(folder / name.replace("\\", "/")))
-    inside = os.path.abspath(path).startswith(os.path.join(os.path.abspath(top), ""))
-    return path if inside and "\0" not in name else None
+    is_inside = absolute(top) in absolute(path).parents
+    return path if is_inside and "\0" not in name else None
 
 
 def is_file(path: Path) -> bool:

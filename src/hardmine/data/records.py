@@ -20,6 +20,7 @@ from torch import Tensor
 
 from hardmine.data.identity import ImageName, ImageNames
 from hardmine.data.images import load_rgb
+from hardmine.data.paths import absolute
 from hardmine.data.problems import Problem
 from hardmine.errors import DataError
 
@@ -121,7 +122,7 @@ class DetectionDataset(torch.utils.data.Dataset):
     @property
     def folder(self) -> Path | None:
         """The innermost folder that holds all images; None where they are generated."""
-        folders = {os.path.dirname(os.path.abspath(record.file)) for record in self.records if record.file is not None}
+        folders = {absolute(record.file.parent) for record in self.records if record.file is not None}
         return Path(os.path.commonpath(folders)) if folders else None
 
     @cached_property
