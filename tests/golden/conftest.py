@@ -51,6 +51,25 @@ def one_class(case: Case) -> tuple[Tensor, Tensor]:
     return case.given["logits"].double().view(1, -1, 1).requires_grad_(), labels
 
 
+@pytest.fixture
+def of_buckets(case: Case) -> Tensor:
+    """The flat scores as the bucketed losses see them, (N,): negatives with the mean score of their bucket.
+
+    A bucket is the run of negatives between two positives in the order of scores, where of equal scores positives come
+    first. Negatives below the window of the lowest positive are no part of any. Without positives nothing is changed.
+    """
+    scores, target = case.given["logits"].double(), case.given["target"]
+    positive, seen = (target == 1).nonzero().flatten(), scores.clone()
+    least = scores[positive].min() - case.params["delta"] if len(positive) else torch.inf
+    sorted_places = torch.cat([positive, ((target == 0) & (scores >= least)).nonzero().flatten()])
+    sorted_places = sorted_places[scores[sorted_places].argsort(descending=True, stable=True)]
+    bucket, is_negative = (target[sorted_places] == 1).cumsum(0), target[sorted_places] == 0
+    for number in bucket[is_negative].unique():
+        places = sorted_places[is_negative & (bucket == number)]
+        seen[places] = scores[places].mean()
+    return seen
+
+
 def _read(method: str, name: str, entry: dict[str, Any]) -> Case:
     with np.load(FOLDER / entry["file"]) as arrays:
         mine = {key.removeprefix(f"{name}/"): arrays[key] for key in arrays.files if key.startswith(f"{name}/")}
