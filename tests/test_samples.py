@@ -53,6 +53,14 @@ def test_positives_count_as_much_as_their_object(ground_truth):
     assert ground_truth.weigh(selected, assignment) is selected
 
 
+def test_what_belongs_to_an_object_of_weight_0_is_ignored(ground_truth):
+    assignment = Assignment(torch.tensor([[1, BACKGROUND, 0], [IGNORE, BACKGROUND, IGNORE]]), torch.zeros(2, 3))
+    weighted = replace(ground_truth, weights=torch.tensor([[1e-9, 0.0], [0.0, 0.0]]))
+    counted = weighted.counted(assignment).matched_gt
+    assert counted.tolist() == [[IGNORE, BACKGROUND, 0], [IGNORE, BACKGROUND, IGNORE]]
+    assert ground_truth.counted(assignment) is assignment
+
+
 def test_weights_are_padded():
     boxes, labels = [torch.ones(1, 4), torch.ones(2, 4)], [torch.zeros(1).long(), torch.zeros(2).long()]
     padded = GroundTruth.from_lists(boxes, labels, weights=[torch.tensor([0.5]), torch.tensor([1.0, 2.0])])

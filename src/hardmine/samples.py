@@ -48,7 +48,8 @@ class GroundTruth:
     boxes: (B, G, 4) xyxy pixels.  labels: (B, G) int64 in 0..C-1.  is_object: (B, G) bool, False in padding.
     ignore_regions: (B, R, 4), crowds and "difficult" objects: neither object nor background; padded with empty boxes,
     R = 0 where the batch has none.
-    weights: (B, G), how much each object counts: a factor of the w of its positives; None: 1 each.
+    weights: (B, G), how much each object counts: a factor of the w of its positives; None: 1 each. What belongs to an
+    object of weight 0 is neither object nor background: it takes nobody's place (see `counted`).
     """
 
     boxes: Tensor
@@ -92,8 +93,14 @@ class GroundTruth:
         labels = self.labels.gather(1, assignment.matched_gt.clamp_min(0))
         return torch.where(assignment.is_positive, labels, assignment.matched_gt)
 
+    def counted(self, assignment: "Assignment") -> "Assignment":
+        """The same with the samples of objects of weight 0 set to IGNORE."""
+        if self.weights is None:
+            return assignment
+        return assignment.only(self.weigh(torch.ones_like(assignment.iou), assignment) > 0)
+
     def weigh(self, selected: Tensor, assignment: "Assignment") -> Tensor:
-        """What the sampling says of each sample, (B, N), times the weight of its object where it has one."""
+        """A number of each sample (B, N), such as what the sampling says, times the weight of its object, if any."""
         if self.weights is None:
             return selected
         weights = self.weights.gather(1, assignment.matched_gt.clamp_min(0)).to(selected.dtype)

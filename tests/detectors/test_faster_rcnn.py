@@ -5,10 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection import maskrcnn_resnet50_fpn
 
 from hardmine import OHEM, HardNegative, Recipe, Seesaw, Slot, recipes, wrap
-from hardmine.errors import ConfigError
+from hardmine.errors import ConfigError, ShapeError
 
 MINED = {
     "ohem": lambda: recipes.ohem(8),
@@ -120,10 +119,98 @@ def test_ohem_over_the_batch_has_no_bound_an_image_and_takes_one_pass(make_model
     assert len(sizes) == 1
 
 
-def test_mask_heads_are_refused():
-    model = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=3)
-    with pytest.raises(ConfigError, match="mask or keypoint head"):
-        wrap(model, recipes.ohem())
+class OwnPredictor(nn.Module):
+    """A user's: other names, one box for all classes where ``agnostic``."""
+
+    def __init__(self, num_features: int, num_classes: int, agnostic: bool):
+        super().__init__()
+        self.num_classes = num_classes
+        self.scores = nn.Linear(num_features, num_classes)
+        self.boxes = nn.Linear(num_features, 4 if agnostic else 4 * num_classes)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        return self.scores(features), self.boxes(features)
+
+
+@pytest.fixture
+def with_own_predictor(make_model) -> Callable[[bool], nn.Module]:
+    def make(agnostic: bool) -> nn.Module:
+        model = make_model("fasterrcnn")
+        features = model.roi_heads.box_predictor.cls_score.in_features
+        model.roi_heads.box_predictor = OwnPredictor(features, 4, agnostic)
+        return model
+
+    return make
+
+
+def test_a_predictor_of_ones_own_says_how_many_classes_there_are(
+    with_own_predictor, make_model, make_batch, loss_and_gradients
+):
+    model, batch = with_own_predictor(False), make_batch(1)
+    torch.manual_seed(1)
+    losses, gradients = loss_and_gradients(wrap(model, recipes.random()).train(), model, *batch)
+    predictor = model.roi_heads.box_predictor
+    assert gradients["roi_heads.box_predictor.boxes.weight"].abs().sum() > 0
+    predictor.cls_score = predictor.scores  # now as torchvision names it: all the same
+    torch.manual_seed(1)
+    torch.testing.assert_close(loss_and_gradients(wrap(model, recipes.random()).train(), model, *batch)[0], losses)
+
+
+def test_a_predictor_that_does_not_say_how_many_classes_there_are_is_named(with_own_predictor):
+    model = with_own_predictor(False)
+    del model.roi_heads.box_predictor.num_classes
+    expected = r"background included, is read from model\..*cls_score.out_features or model\..*predictor.num_classes"
+    with pytest.raises(ConfigError, match=expected):
+        wrap(model, recipes.random())
+
+
+@pytest.mark.parametrize("recipe", [recipes.random(), recipes.ohem(8)], ids=lambda recipe: recipe.name)
+def test_one_box_for_all_classes_has_the_loss_of_equal_boxes_for_each(
+    recipe, with_own_predictor, make_batch, loss_and_gradients
+):
+    model, batch = with_own_predictor(True), make_batch(1)
+    losses = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        losses.append(loss_and_gradients(wrap(model, recipe).train(), model, *batch)[0])
+        for parameter in model.roi_heads.box_predictor.boxes.parameters():
+            parameter.data = torch.cat([parameter.data] * 4)
+    assert losses[0]["loss_box_reg"] > 0
+    torch.testing.assert_close(losses[0], losses[1])
+
+
+@pytest.mark.parametrize(("num_classes", "outputs"), [(5, 16), (4, 12)], ids=["classes", "boxes"])
+def test_predictions_of_another_shape_are_named(num_classes, outputs, with_own_predictor, make_batch):
+    model = with_own_predictor(False)
+    predictor = model.roi_heads.box_predictor
+    predictor.num_classes, predictor.boxes = num_classes, nn.Linear(predictor.boxes.in_features, outputs)
+    with pytest.raises(ShapeError, match=r"OwnPredictor gave scores .* and box codes .*; expected"):
+        wrap(model, recipes.random()).train()(*make_batch(1))
+
+
+@pytest.mark.parametrize("recipe", [recipes.ohem(2), recipes.hnm(), recipes.seesaw()], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize(("name", "loss"), [("maskrcnn", "loss_mask"), ("keypointrcnn", "loss_keypoint")])
+def test_masks_and_keypoints_learn_as_ever_under_any_recipe(
+    name, loss, recipe, make_model, make_full_batch, loss_and_gradients
+):
+    """With a sampler that takes all, their loss is the model's own to the last digit that counts."""
+    model, batch = make_model(name), make_full_batch()
+    sampler = model.roi_heads.fg_bg_sampler
+    sampler.batch_size_per_image, sampler.positive_fraction = 10**6, 1.0
+    ours, gradients = loss_and_gradients(wrap(model, recipe).train(), model, *batch)
+    theirs, their_gradients = loss_and_gradients(model, model, *batch)
+    assert ours[loss] > 0
+    torch.testing.assert_close(ours[loss], theirs[loss], rtol=1e-6, atol=1e-6)
+    branch = [key for key in gradients if "mask_" in key or "keypoint_" in key]
+    assert branch
+    for key in branch:
+        torch.testing.assert_close(gradients[key], their_gradients[key], rtol=1e-4, atol=1e-6)
+
+
+def test_batch_statistics_of_other_branches_are_no_matter_of_two_passes(make_model, make_full_batch):
+    model = make_model("maskrcnn")
+    model.roi_heads.mask_head.append(nn.BatchNorm2d(256))
+    wrap(model, recipes.ohem(8)).train()(*make_full_batch())
 
 
 @pytest.fixture

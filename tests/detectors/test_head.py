@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hardmine import (
     ATSS,
@@ -235,6 +235,103 @@ def test_the_quality_of_a_positive_is_the_iou_of_its_predicted_box(make_model, m
     assert (seen["quality"][~positive] == 0).all()
     assert ((seen["quality"] >= 1 - seen["giou_loss"] - 1e-5) | ~positive).all()  # IoU is at least GIoU
     assert (seen["quality"][positive] > 0).any()
+
+
+HARD = {
+    "ohem": lambda: recipes.ohem(4),
+    "ohem_mmdet": lambda: recipes.ohem_mmdet(4),
+    "hnm": lambda: recipes.hnm(budget=4),
+    "random": lambda: recipes.random(4),
+    "libra": lambda: recipes.libra(4),
+    "s_ohem": lambda: recipes.s_ohem(4),
+    "rfcn_ohem": lambda: recipes.rfcn_ohem(4),
+}
+
+
+def watched(detector: nn.Module) -> list[tuple[Samples, Tensor]]:
+    """What the last head's select slot is shown, and what it says, call by call."""
+    *_, head = [module for module in detector.modules() if isinstance(module, Head)]
+    seen: list[tuple[Samples, Tensor]] = []
+    head.select.register_forward_hook(lambda _, args, out: seen.append((args[0], out)))
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("recipe", "detector"),
+    [*((recipe, "fasterrcnn") for recipe in HARD), *((recipe, "ssd") for recipe in ("ohem", "ohem_mmdet", "s_ohem"))],
+)
+def test_objects_of_weight_0_take_no_place_of_a_sampler(recipe, detector, make_model, make_batch):
+    """Every place that there is goes to the background, which trains."""
+    wrapped = wrap(make_model(detector), HARD[recipe]()).train()
+    seen, (images, targets) = watched(wrapped), make_batch(wrapped.label_offset, (2,))
+    targets[0]["weights"] = torch.zeros(2)
+    losses = wrapped(images, targets)
+    ((samples, kept),) = seen
+    places = 3 if recipe == "hnm" else 4  # three negatives for each positive, of which there are none
+    assert not samples.assignment.is_positive.any()
+    assert ((kept > 0) & samples.assignment.is_negative).sum() == places
+    boxes, scores = (
+        ("loss_box_reg", "loss_classifier") if detector == "fasterrcnn" else ("bbox_regression", "classification")
+    )
+    assert losses[scores] > 0
+    assert losses[boxes] == 0
+
+
+@pytest.mark.parametrize("recipe", list(HARD))
+def test_objects_that_count_are_sampled_beside_some_of_weight_0(recipe, make_model, make_batch):
+    wrapped = wrap(make_model("fasterrcnn"), HARD[recipe]()).train()
+    seen, (images, targets) = watched(wrapped), make_batch(1, (6,))
+    targets[0]["weights"] = torch.tensor([0.0, 1, 0, 1, 0, 1])
+    wrapped(images, targets)
+    ((samples, kept),) = seen
+    shown = samples.assignment.matched_gt[samples.assignment.is_positive]
+    assert set(shown.tolist()) == {1, 3, 5}
+    assert (kept > 0).sum() == 4
+
+
+@pytest.mark.parametrize("name", ["classification_loss", "regression_loss"])
+def test_samples_are_ranked_by_what_they_would_add_to_the_loss(name, make_model, make_batch):
+    wrapped = wrap(make_model("fasterrcnn"), recipes.ohem(4)).train()
+    seen, (images, targets) = watched(wrapped), make_batch(1, (2,))
+    for weights in (torch.ones(2), torch.tensor([0.25, 2.0])):
+        torch.manual_seed(1)
+        wrapped(images, [target | {"weights": weights} for target in targets])
+    (plain, _), (weighted, _) = seen
+    matched = plain.assignment.matched_gt
+    assert {0, 1} <= set(matched.flatten().tolist())
+    factor = torch.where(matched == 0, 0.25, torch.where(matched == 1, 2.0, 1.0))
+    torch.testing.assert_close(weighted[name], plain[name] * factor)
+
+
+def test_objects_that_hardly_count_are_not_hard(make_model, make_batch):
+    wrapped = wrap(make_model("fasterrcnn"), recipes.ohem(4, nms_iou=None)).train()
+    seen, (images, targets) = watched(wrapped), make_batch(1, (2,))
+    for weight in (1e-6, 1e6):
+        targets[0]["weights"] = torch.full((2,), weight)
+        wrapped(images, targets)
+    shares = [((kept > 0) & samples.assignment.is_positive).sum() for samples, kept in seen]
+    assert [(kept > 0).sum() for _, kept in seen] == [4, 4]
+    assert shares == [0, min(4, seen[1][0].assignment.is_positive.sum())]
+
+
+def test_seesaw_does_not_count_objects_of_weight_0(make_model, make_batch):
+    wrapped = wrap(make_model("fasterrcnn"), recipes.seesaw()).train()
+    images, targets = make_batch(1, (3,))
+    targets[0] |= {"labels": torch.tensor([1, 2, 2]), "weights": torch.tensor([0.0, 0.1, 1.0])}
+    wrapped(images, targets)
+    first, second, third, background = wrapped.roi_head.classify.loss.counts.tolist()
+    assert (first, third) == (0, 0)
+    assert min(second, background) > 0
+
+
+def test_a_listwise_loss_sees_losses_as_they_are(make_model, make_batch):
+    """It takes no weights: only 0 makes a difference to it."""
+    wrapped, batch = wrap(make_model("retinanet"), recipes.alrp()).train(), make_batch(0, (3,))
+    losses = []
+    for weights in (torch.ones(3), torch.tensor([0.5, 2.0, 7.0]), torch.tensor([0.0, 1.0, 1.0])):
+        batch[1][0]["weights"] = weights
+        losses.append(wrapped(*batch)["classification"].item())
+    assert losses[0] == losses[1] != losses[2]
 
 
 @pytest.mark.parametrize("slot", ["select", "classify", "regress"])

@@ -88,27 +88,28 @@ def record_and_replay(model: FasterRCNN, detector: Detector) -> Callable[[], Non
     return replay
 
 
+@pytest.mark.parametrize("name", ["fasterrcnn", "maskrcnn", "keypointrcnn"])
 @pytest.mark.parametrize("num_objects", BATCHES, ids=str)
 @pytest.mark.parametrize("batch_size", [16, 10**6], ids=["few", "all"])
-def test_faster_rcnn_has_its_own_losses_for_the_same_samples(
-    num_objects, batch_size, make_model, make_batch, loss_and_gradients
+def test_two_stage_detectors_have_their_own_losses_for_the_same_samples(
+    name, num_objects, batch_size, make_model, make_full_batch, loss_and_gradients
 ):
-    model = make_model("fasterrcnn")
+    model = make_model(name)
     for part in (model.rpn, model.roi_heads):
         part.fg_bg_sampler.batch_size_per_image = batch_size
         part.fg_bg_sampler.positive_fraction = 0.5
     detector = wrap(model, recipes.random()).train()
     replay = record_and_replay(model, detector)
-    batch = make_batch(1, num_objects)
+    batch = make_full_batch(num_objects)
     ours = loss_and_gradients(detector, model, *batch)
     replay()
     assert_equal_losses(ours, loss_and_gradients(model, model, *batch), num_objects)
 
 
-@pytest.mark.parametrize("detector", ["retinanet", "fasterrcnn", "ssd", "ssdlite", "fcos"])
+@pytest.mark.parametrize("detector", ["retinanet", "fasterrcnn", "maskrcnn", "keypointrcnn", "ssd", "ssdlite", "fcos"])
 def test_the_model_its_state_and_its_inference_stay_as_they_are(detector, make_model, make_batch):
     model = make_model(detector)
-    (model.roi_heads if detector == "fasterrcnn" else model).score_thresh = 0.0
+    (model.roi_heads if detector.endswith("rcnn") else model).score_thresh = 0.0
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     adapted = wrap(model, recipes.ce())
     images, _ = make_batch(1)

@@ -13,6 +13,7 @@ from hardmine.assign import Assigner, AssignerEvidence
 from hardmine.boxes import BoxCoder
 from hardmine.detectors.detector import Detector
 from hardmine.detectors.head import Head, HeadLosses, HeadOutput
+from hardmine.detectors.targets import Targets
 from hardmine.losses import initialize_prior
 from hardmine.recipes.recipe import HeadTraits, Recipe, Slots
 from hardmine.samples import Activation, Evidence, GroundTruth, Levels
@@ -75,7 +76,9 @@ class DenseDetector(Detector):
         """Losses of a detector's other branches, by name; none unless it has some."""
         return {}
 
-    def losses(self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth) -> dict[str, Tensor]:
+    def losses(
+        self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth, targets: Targets
+    ) -> dict[str, Tensor]:
         levels = list(features.values())
         outputs = self.model.head(levels)
         grid = torch.stack(self.model.anchor_generator(images, levels))  # (B, N, 4): one for the whole batch

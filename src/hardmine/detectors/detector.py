@@ -1,19 +1,19 @@
 """What every adapted detector is: the framework's model, untouched, and our losses beside it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
-from hardmine.errors import ConfigError, ShapeError
+from hardmine.detectors.replaced import Replaced, refuse_overrides
+from hardmine.detectors.targets import Targets, check_targets, split_crowds, weights_of
+from hardmine.errors import ConfigError
 from hardmine.samples import GroundTruth
 
 __all__ = ["Detector"]
-
-Targets = Sequence[Mapping[str, Tensor]]
 
 
 class Detector(nn.Module, ABC):
@@ -23,14 +23,24 @@ class Detector(nn.Module, ABC):
     ``labels`` (G,), and optionally ``iscrowd`` (G,), objects that are neither to be found nor background, and
     ``weights`` (G,), how much each object counts (a listwise loss has no weights: there only 0 makes a difference).
     The model's parameters, its state_dict and its inference stay as they are: it is `model`.
+
+    Raises: ConfigError: a method that would not be called is a user's own.
     """
 
     label_offset: ClassVar[int]
     """What the framework adds to our labels 0..C-1: 1 where its class 0 is the background."""
+    replaced: ClassVar[Replaced]
+    """The framework's methods that the adapter will not call in training."""
 
     def __init__(self, model: Any):
         super().__init__()
+        refuse_overrides(model, self.replaced)
         self.model: Any = model
+
+    @property
+    def needed_fields(self) -> tuple[str, ...]:
+        """What every target must have."""
+        return ("boxes", "labels")
 
     @property
     @abstractmethod
@@ -38,37 +48,49 @@ class Detector(nn.Module, ABC):
         """C, without background."""
 
     @abstractmethod
-    def losses(self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth) -> dict[str, Tensor]:
-        """The training losses under the framework's own names, each a scalar."""
+    def losses(
+        self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth, targets: Targets
+    ) -> dict[str, Tensor]:
+        """The training losses under the framework's own names, each a scalar.
+
+        targets: of the same objects as ``ground_truth``, with whatever else they are to be learnt by.
+        """
 
     def forward(self, images: list[Tensor], targets: Targets | None = None) -> Any:
         """Losses in training mode, detections (boxes, labels, scores) in eval mode.
 
-        Raises: ShapeError, ConfigError: targets that do not fit the images or the model.
+        Raises: ShapeError: targets that do not fit the images.
+            ConfigError: values that do not fit the model, or a method of the user's own that would not be called.
         """
         if not self.training:
             return self.model(images)
-        if targets is None or len(targets) != len(images):
-            count = "none" if targets is None else len(targets)
-            raise ShapeError(f"training needs one target an image: got {len(images)} images and {count} targets")
-        image_list, resized = self.model.transform(images, [dict(target) for target in targets])
-        ground_truth = self._ground_truth(resized)
+        refuse_overrides(self.model, self.replaced)  # they may have come since
+        check_targets(images, targets, self.needed_fields)
+        image_list, resized = self.model.transform(images, [dict(target) for target in targets or ()])
+        objects, crowds = split_crowds(resized, self.needed_fields)
+        ground_truth = self._ground_truth(objects, crowds)
         features = self.model.backbone(image_list.tensors)
         features = {"0": features} if isinstance(features, Tensor) else features
-        return self.losses(image_list, features, ground_truth)
+        return self.losses(image_list, features, ground_truth, objects)
 
-    def _ground_truth(self, targets: Targets) -> GroundTruth:
-        boxes = [target["boxes"] for target in targets]
-        labels = [target["labels"].long() - self.label_offset for target in targets]
-        crowd = [_crowd(target) for target in targets]
-        weights = _weights(targets)
-        regions = None
-        if torch.cat(crowd).any():  # rare; without it no box has to be picked out
-            regions = [box[is_crowd] for box, is_crowd in zip(boxes, crowd, strict=True)]
-            boxes = [box[~is_crowd] for box, is_crowd in zip(boxes, crowd, strict=True)]
-            labels = [label[~is_crowd] for label, is_crowd in zip(labels, crowd, strict=True)]
-            weights = weights and [weight[~is_crowd] for weight, is_crowd in zip(weights, crowd, strict=True)]
-        ground_truth = GroundTruth.from_lists(boxes, labels, regions, weights)
+    def number_at(self, *paths: str) -> int:
+        """The first of these numbers that the model has.
+
+        Raises: ConfigError: it has none of them.
+        """
+        for path in paths:
+            number = reduce(lambda part, name: getattr(part, name, None), path.split("."), self.model)
+            if isinstance(number, int):
+                return number
+        raise ConfigError(
+            f"the number of classes{', background included,' * self.label_offset} is read from "
+            f"model.{' or model.'.join(paths)}, but this {type(self.model).__name__} has no such number; set it"
+        )
+
+    def _ground_truth(self, objects: Targets, crowds: list[Tensor] | None) -> GroundTruth:
+        boxes = [target["boxes"] for target in objects]
+        labels = [target["labels"].long() - self.label_offset for target in objects]
+        ground_truth = GroundTruth.from_lists(boxes, labels, crowds, weights_of(objects))
         self._check_values(ground_truth)
         return ground_truth
 
@@ -92,14 +114,3 @@ class Detector(nn.Module, ABC):
             for b, g in mask.nonzero().tolist()[:1]:
                 got = values[b, g] + self.label_offset if values is labels else values[b, g]
                 raise ConfigError(f"image {b} of the batch, object {g}: got {got.tolist()}, expected {expected}")
-
-
-def _weights(targets: Targets) -> list[Tensor] | None:
-    """What the targets say, 1 for the objects of those that say nothing; None where none does."""
-    if not any("weights" in target for target in targets):
-        return None
-    return [target.get("weights", torch.ones_like(target["boxes"][:, 0])) for target in targets]
-
-
-def _crowd(target: Mapping[str, Tensor]) -> Tensor:
-    return target["iscrowd"].bool() if "iscrowd" in target else torch.zeros_like(target["labels"], dtype=torch.bool)

@@ -1,9 +1,13 @@
-"""torchvision's Faster R-CNN: two heads, and OHEM's two passes.
+"""torchvision's Faster R-CNN, with masks and keypoints or without: two heads, and OHEM's two passes.
 
 A sampling in the RoI head's select slot that ranks by loss needs the losses of *all* proposals, but only what it keeps
 needs a gradient. The paper runs a read-only copy of the head first. We run the same head twice: over all proposals
 without gradient, then over the ``budget`` kept ones with it. Gradients are those of the naive plan (all proposals with
 gradient, the losses of the others zeroed), at a fraction of its memory.
+
+Masks and keypoints, where the model has them, are no matter of a recipe: their branches see the positives that
+torchvision's own sampler draws, neither all that a recipe looks at nor only what it finds hard. Under the framework's
+own choice these are the very samples of the box head.
 """
 
 from dataclasses import replace
@@ -19,11 +23,14 @@ from hardmine.assign import MaxIoU
 from hardmine.boxes import DeltaCoder
 from hardmine.detectors.detector import Detector
 from hardmine.detectors.head import BEFORE_HEAD, Head, HeadLosses, HeadOutput
-from hardmine.errors import ConfigError
+from hardmine.detectors.replaced import FASTER_RCNN
+from hardmine.detectors.roi_branches import branch_fields, branch_losses
+from hardmine.detectors.targets import Targets
+from hardmine.errors import ConfigError, ShapeError
 from hardmine.losses import CrossEntropy, SmoothL1
 from hardmine.normalize import PerSampled
 from hardmine.recipes.recipe import HeadTraits, Recipe, Slot, Slots
-from hardmine.samples import Activation, Assignment, Evidence, GroundTruth
+from hardmine.samples import Activation, Assignment, Evidence, GroundTruth, Samples
 from hardmine.sampling import All, RandomBalanced
 
 __all__ = ["FasterRCNNDetector"]
@@ -40,35 +47,58 @@ class FasterRCNNDetector(Detector):
 
     Args: two_pass: run the RoI head over all proposals without gradient first, where the recipe ranks them by loss;
         False is the naive plan, one pass with gradient over all.
-    Raises: ConfigError: a model with a mask or keypoint head.
+    Raises: ConfigError: a method that would not be called is a user's own.
     """
 
     label_offset = 1
+    replaced = FASTER_RCNN
 
     def __init__(self, model: Any, recipe: Recipe, *, two_pass: bool = True):
         super().__init__(model)
-        if model.roi_heads.has_mask() or model.roi_heads.has_keypoint():
-            raise ConfigError(
-                "got a detector with a mask or keypoint head; only the boxes of Faster R-CNN can be trained"
-            )
         self.two_pass = two_pass
         rpn, roi = model.rpn, model.roi_heads
         self.rpn_head = _head(rpn, "rpn", "sigmoid", 1, recipe)
         self.roi_head = _head(roi, "roi", "softmax", self.num_classes, recipe)
+        self.branch_sampling = _sampling(roi.fg_bg_sampler)
 
     @property
     def num_classes(self) -> int:
-        return self.model.roi_heads.box_predictor.cls_score.out_features - 1
+        predictor = "roi_heads.box_predictor"
+        return self.number_at(f"{predictor}.cls_score.out_features", f"{predictor}.num_classes") - 1
 
-    def losses(self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth) -> dict[str, Tensor]:
+    @property
+    def needed_fields(self) -> tuple[str, ...]:
+        return (*super().needed_fields, *branch_fields(self.model.roi_heads))
+
+    def losses(
+        self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth, targets: Targets
+    ) -> dict[str, Tensor]:
         proposals, rpn = self._rpn_losses(images, features, ground_truth)
-        roi = self._roi_losses(images, features, ground_truth, proposals)
+        boxes, is_padding = _with_objects(proposals, ground_truth)
+        assignment = self.roi_head.assigner(boxes, ground_truth, is_padding=is_padding)
+        before = self.roi_head.before(assignment, ground_truth, boxes)
+        roi = self._roi_losses(images, features, ground_truth, boxes, before)
         return {
             "loss_objectness": rpn.classify,
             "loss_rpn_box_reg": rpn.regress,
             "loss_classifier": roi.classify,
             "loss_box_reg": roi.regress,
+            **self._branch_losses(images, features, targets, boxes, before),
         }
+
+    def _branch_losses(
+        self, images: ImageList, features: dict[str, Tensor], targets: Targets, boxes: Tensor, before: Samples
+    ) -> dict[str, Tensor]:
+        """Losses of masks and keypoints, on the positives that torchvision's own sampling takes by the same noise."""
+        if not branch_fields(self.model.roi_heads):
+            return {}
+        noise = torch.rand(boxes.shape[:2], device=boxes.device) if before.noise is None else before.noise
+        kept = (self.branch_sampling(replace(before, noise=noise)) > 0) & before.assignment.is_positive
+        positives, matched = (
+            [of_image[keep] for of_image, keep in zip(values, kept, strict=True)]
+            for values in (boxes, before.assignment.matched_gt)
+        )
+        return branch_losses(self.model.roi_heads, features, images.image_sizes, positives, matched, targets)
 
     def _rpn_losses(
         self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth
@@ -87,13 +117,16 @@ class FasterRCNNDetector(Detector):
         return proposals, self.rpn_head(output, any_object, assignment, anchors)
 
     def _roi_losses(
-        self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth, proposals: list[Tensor]
+        self,
+        images: ImageList,
+        features: dict[str, Tensor],
+        ground_truth: GroundTruth,
+        boxes: Tensor,
+        before: Samples,
     ) -> HeadLosses:
-        boxes, is_padding = _with_objects(proposals, ground_truth)
-        assignment = self.roi_head.assigner(boxes, ground_truth, is_padding=is_padding)
-        selected = None
+        assignment, selected = before.assignment, None
         if self.roi_head.select.needs <= BEFORE_HEAD:
-            selected = self.roi_head.choose(self.roi_head.before(assignment, ground_truth, boxes))
+            selected = self.roi_head.choose(before)
         elif self.two_pass and self.roi_head.select.budget is not None:
             self._refuse_batch_statistics()
             with torch.no_grad():
@@ -120,15 +153,31 @@ class FasterRCNNDetector(Detector):
         pooled = roi.box_head(roi.box_roi_pool(features, list(boxes.unbind(0)), images.image_sizes))
         logits, codes = roi.box_predictor(pooled)
         batch, num = boxes.shape[:2]
-        column = (labels.clamp_min(0) + self.label_offset).view(batch, num, 1, 1).expand(-1, -1, 1, 4)
-        codes = codes.view(batch, num, -1, 4).gather(2, column).squeeze(2)  # of each sample's own class
+        columns = self._box_columns(logits, codes, batch * num)
+        column = (labels.clamp_min(0) + self.label_offset).clamp_max(columns - 1)  # of each sample's own class
+        codes = codes.view(batch, num, columns, 4)
+        codes = codes.gather(2, column.view(batch, num, 1, 1).expand(-1, -1, 1, 4)).squeeze(2)
         logits = logits.view(batch, num, -1).roll(-1, dims=-1)  # background from the first column to the last
         return HeadOutput(logits, codes, boxes).at_least_float32()
+
+    def _box_columns(self, logits: Tensor, codes: Tensor, rois: int) -> int:
+        """How many boxes a proposal is given: one of each class and the background, or one for all of them.
+
+        Raises: ShapeError: the predictor gives something else.
+        """
+        scores = self.num_classes + 1
+        if logits.shape == (rois, scores) and codes.shape in ((rois, 4), (rois, 4 * scores)):
+            return codes.shape[1] // 4
+        raise ShapeError(
+            f"{type(self.model.roi_heads.box_predictor).__name__} gave scores {tuple(logits.shape)} and box codes "
+            f"{tuple(codes.shape)}; expected ({rois}, {scores}), background first, and ({rois}, {4 * scores}), or "
+            f"({rois}, 4) for one box of all classes"
+        )
 
     def _refuse_batch_statistics(self) -> None:
         """Batch statistics of the first pass would differ from the second's, and both would enter the running ones."""
         for name, module in self.model.roi_heads.named_modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
+            if name.startswith("box_") and isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
                 raise ConfigError(
                     f"two passes need a RoI head without batch statistics, but roi_heads.{name} is a BatchNorm in "
                     f"training mode; freeze it (.eval()) or choose wrap(..., two_pass=False)"
@@ -157,9 +206,13 @@ def _head(part: Any, name: Literal["rpn", "roi"], activation: Activation, num_cl
     return Head(traits, slots, _assigner(part.proposal_matcher), coder, recipe)
 
 
+def _sampling(sampler: Any) -> RandomBalanced:
+    return RandomBalanced(sampler.batch_size_per_image, sampler.positive_fraction)
+
+
 def _slots(sampler: Any, classification: CrossEntropy) -> Slots:
     return {
-        "select": Slot(RandomBalanced(sampler.batch_size_per_image, sampler.positive_fraction)),
+        "select": Slot(_sampling(sampler)),
         "classify": Slot(All(), classification, PerSampled()),
         "regress": Slot(All(), SmoothL1(1 / 9), PerSampled()),
     }

@@ -8,6 +8,7 @@ from hardmine.assign import FCOSPoints
 from hardmine.boxes import DistanceCoder
 from hardmine.detectors.dense import EVIDENCE, DenseDetector
 from hardmine.detectors.head import HeadLosses, HeadOutput, weighted_sum
+from hardmine.detectors.replaced import FCOS
 from hardmine.losses import Focal, GIoU
 from hardmine.normalize import PerPositive
 from hardmine.recipes.recipe import Slot, Slots
@@ -25,19 +26,20 @@ class FCOSDetector(DenseDetector):
     """
 
     name = "fcos"
+    replaced = FCOS
     activation = "sigmoid"
     evidence = EVIDENCE - {"boxes", "code_error"}
     label_offset = 0
 
     @property
     def num_classes(self) -> int:
-        return self.model.head.classification_head.num_classes
+        return self.number_at("head.classification_head.num_classes")
 
     def classification_layer(self) -> tuple[nn.Module, int]:
         return self.model.head.classification_head.cls_logits, self.num_classes
 
     def coder(self) -> DistanceCoder:
-        return DistanceCoder(self.model.box_coder.normalize_by_size)
+        return DistanceCoder(self.model.head.box_coder.normalize_by_size)  # the model's own is for inference
 
     def default_assigner(self) -> FCOSPoints:
         return FCOSPoints(self.model.center_sampling_radius)

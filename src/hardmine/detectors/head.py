@@ -171,7 +171,8 @@ class Head(nn.Module):
         return Predictions(self.coder.decode(output.codes.detach(), output.anchors), scores)
 
     def before(self, assignment: Assignment, ground_truth: GroundTruth, boxes: Tensor) -> Samples:
-        """The evidence there is before the head has run."""
+        """The evidence there is before the head has run; samples of an object of weight 0 are ignored from here on."""
+        assignment = ground_truth.counted(assignment)
         return Samples(
             assignment,
             labels=ground_truth.labels_of(assignment),
@@ -184,19 +185,26 @@ class Head(nn.Module):
     ) -> tuple[UnreducedLosses, Samples]:
         """Loss of every sample before any weight, and all the evidence that a part of the head reads.
 
-        boxes: (B, N, 4), what the samples are before regression. Only the logits keep their gradient.
+        boxes: (B, N, 4), what the samples are before regression. Only the logits keep their gradient. The losses among
+        the evidence are times the weight of the sample's object, so that what hardly counts does not rank as hard; for
+        a listwise loss, which takes no weights, they are as they are.
         """
-        regression, code_error = self._box_loss(output, ground_truth, assignment)
-        samples = replace(self.before(assignment, ground_truth, boxes), logits=output.logits, code_error=code_error)
+        samples = self.before(assignment, ground_truth, boxes)
+        regression, code_error = self._box_loss(output, ground_truth, samples.assignment)
+        samples = replace(samples, logits=output.logits, code_error=code_error)
         samples = self._with_predictions(samples, output, ground_truth)
-        if "regression_loss" in self.needs:
-            samples = replace(samples, regression_loss=_per_sample(regression))
         if self.classify.loss.listwise:
-            return UnreducedLosses(None, regression), samples
+            return UnreducedLosses(None, regression), self._with_loss(
+                samples, "regression_loss", _per_sample(regression)
+            )
         classification = _evaluate(self.classify.loss, samples)
-        if "classification_loss" in self.needs:
-            samples = replace(samples, classification_loss=_per_sample(classification))
+        for name, loss in (("regression_loss", regression), ("classification_loss", classification)):
+            samples = self._with_loss(samples, name, ground_truth.weigh(_per_sample(loss), samples.assignment))
         return UnreducedLosses(classification, regression), samples
+
+    def _with_loss(self, samples: Samples, name: str, loss: Tensor) -> Samples:
+        """The samples with their losses (B, N) by that name, where a part of the head asks for it."""
+        return replace(samples, **{name: loss}) if name in self.needs else samples
 
     def reduce(self, losses: UnreducedLosses, kept: Samples, selected: Tensor) -> tuple[Tensor, Tensor]:
         """The sums of the classify and the regress slot over what the select slot kept, with weights (B, N)."""

@@ -5,6 +5,7 @@ from torch import nn
 from hardmine.assign import MaxIoU
 from hardmine.boxes import DeltaCoder
 from hardmine.detectors.dense import DenseDetector
+from hardmine.detectors.replaced import RETINANET
 from hardmine.errors import ConfigError
 from hardmine.losses import Focal, GIoU, RegressionLoss, SmoothL1
 from hardmine.normalize import PerPositive
@@ -18,18 +19,19 @@ class RetinaNetDetector(DenseDetector):
     """RetinaNet under a recipe; by default focal loss and L1 (GIoU in its v2), divided image by image."""
 
     name = "retinanet"
+    replaced = RETINANET
     activation = "sigmoid"
     label_offset = 0
 
     @property
     def num_classes(self) -> int:
-        return self.model.head.classification_head.num_classes
+        return self.number_at("head.classification_head.num_classes")
 
     def classification_layer(self) -> tuple[nn.Module, int]:
         return self.model.head.classification_head.cls_logits, self.num_classes
 
     def coder(self) -> DeltaCoder:
-        return DeltaCoder(self.model.box_coder.weights)
+        return DeltaCoder(self.model.head.regression_head.box_coder.weights)  # the model's own is for inference
 
     def default_assigner(self) -> MaxIoU:
         matcher = self.model.proposal_matcher

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from hardmine.assign import MaxIoU
 from hardmine.boxes import DeltaCoder
 from hardmine.detectors.dense import DenseDetector
+from hardmine.detectors.replaced import SSD
 from hardmine.losses import CrossEntropy, SmoothL1
 from hardmine.normalize import PerPositive
 from hardmine.recipes.recipe import Slot, Slots
@@ -17,12 +18,13 @@ class SSDDetector(DenseDetector):
     """SSD under a recipe; by default softmax cross entropy on the positives and three times as many hard negatives."""
 
     name = "ssd"
+    replaced = SSD
     activation = "softmax"
     label_offset = 1
 
     @property
     def num_classes(self) -> int:
-        return self.model.head.classification_head.num_columns - 1
+        return self.number_at("head.classification_head.num_columns") - 1
 
     def classification_layer(self) -> tuple[nn.Module, int]:
         return self.model.head.classification_head, self.num_classes + 1

@@ -23,9 +23,14 @@ def wrap(model: Any, recipe: Recipe, *, two_pass: bool = True) -> Detector:
         losses = detector(images, targets)         # in training mode, under the framework's own names
         detections = detector.eval()(images)       # the model's own
 
-    Args: model: torchvision's RetinaNet, FCOS, SSD (SSDLite) or Faster R-CNN.
+    What torchvision computes its losses with is replaced: a subclass that overrides one of these methods, a function
+    put in the place of one, or a hook on one is refused, as it would not be called (list: detectors/replaced.py).
+
+    Args: model: torchvision's RetinaNet, FCOS, SSD (SSDLite), Faster R-CNN, Mask R-CNN or Keypoint R-CNN; of the last
+        two a recipe changes what the boxes learn, masks and keypoints learn as ever.
         two_pass: for Faster R-CNN, see `FasterRCNNDetector`; other detectors take no notice.
-    Raises: ConfigError: another kind of model, or a recipe that fills unknown slots.
+    Raises: ConfigError: another kind of model, one with methods of its own that would not be called, or a recipe that
+        fills unknown slots.
         EvidenceError: a recipe that needs evidence this detector does not have.
     """
     match model:
