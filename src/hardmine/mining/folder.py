@@ -179,7 +179,7 @@ def _write_for_label_tools(
     (folder / "suspects_cvat.xml").write_bytes(cvat(told_apart, objects, suspects, cvat_names))
     tasks = label_studio(images, objects, suspects, images_in.name if images_in else "")
     write_json(folder / "suspects_label_studio.json", tasks)
-    (folder / "label_studio_config.xml").write_bytes(label_studio_config(categories.values()))
+    (folder / "label_studio_config.xml").write_text(label_studio_config(categories.values()), encoding="utf-8")
     if not tables["images"].select(HAS_FILE.any()).collect().item():
         return GENERATED
     return _how_to_label(images_in, cvat_names, len(images) - len(told_apart))

@@ -64,14 +64,17 @@ def label_studio(
     return [_task(image, boxes, PurePosixPath(folder)) for image, boxes in _work(images, objects, suspects)]
 
 
-def label_studio_config(classes: Iterable[str]) -> bytes:
-    """The labelling interface, as XML: https://labelstud.io/tags/rectanglelabels."""
+def label_studio_config(classes: Iterable[str]) -> str:
+    """The labelling interface: https://labelstud.io/tags/rectanglelabels. Label Studio refuses one that names the
+    encoding it is in.
+    """
     root = ElementTree.Element("View")
     ElementTree.SubElement(root, "Image", {"name": IMAGE, "value": f"${IMAGE}"})
     labels = ElementTree.SubElement(root, "RectangleLabels", {"name": LABEL, "toName": IMAGE})
     for name in classes:
         ElementTree.SubElement(labels, "Label", {"value": visible(name)})
-    return _xml(root)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
 def cvat(images: pl.DataFrame, objects: pl.DataFrame, suspects: pl.DataFrame, names: str = CVAT_NAMES) -> bytes:
@@ -91,7 +94,8 @@ def cvat(images: pl.DataFrame, objects: pl.DataFrame, suspects: pl.DataFrame, na
         element = ElementTree.SubElement(root, "image", {"id": str(number), "name": visible(image["frame"]), **size})
         for box in boxes:
             _add_box(element, box)
-    return _xml(root)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
 
 
 def check_cvat_names(names: str) -> None:
@@ -205,8 +209,3 @@ def _add_box(image: ElementTree.Element, box: Mapping[str, Any]) -> None:
     if box["kind"] is not None:
         for name, text in zip(ATTRIBUTES, (box["kind"], f"{box['probability']:.2f}"), strict=True):
             ElementTree.SubElement(element, "attribute", {"name": name}).text = text
-
-
-def _xml(root: ElementTree.Element) -> bytes:
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
