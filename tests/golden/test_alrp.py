@@ -4,7 +4,8 @@ Two differences:
 - Their code fails without positives; ours gives 0 and a gradient of zeros.
 - Their box loss goes through the positives in the order of a sort. Where scores are equal, that order is chance, and a
   positive is told that some of its equals are above it and some not. Ours counts all of them, as the paper's condition
-  s_k >= s_i says; theirs lies between what the two extreme orders give. The classification side has no such order and agrees.
+  s_k >= s_i says; theirs lies between what the two extreme orders give. The classification side has no such order and
+  agrees.
 """
 
 import pytest

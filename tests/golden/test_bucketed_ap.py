@@ -3,9 +3,9 @@
 Three differences:
 - Theirs counts a positive itself 1/2 where the equation of AP loss has 1, and does not interpolate precision, which the
   authors of AP loss do. So the two agree nowhere, but theirs can be told from all pairs with these two taken out.
-- The mean score of a bucket, a run of negatives between two positives, stands for all its negatives. That is exact where
-  no negative is part of the way up a step; elsewhere theirs is, exactly, what all pairs give for the means. Ours is
-  exact at the same cost, so that nothing has to be bucketed.
+- The mean score of a bucket, a run of negatives between two positives, stands for all its negatives. That is exact
+  where no negative is part of the way up a step; elsewhere theirs is, exactly, what all pairs give for the means. Ours
+  is exact at the same cost, so that nothing has to be bucketed.
 - Theirs fails without positives or without a negative in reach, that is, above the window of the lowest positive; ours
   gives 0 and a gradient of zeros.
 Which of equal scores stand together is left to a sort in theirs; what a stable one gives is compared.

@@ -30,3 +30,6 @@ def test_losses_and_gradients_agree_and_ours_are_always_finite(case):
     torch.testing.assert_close(torch.where(theirs.isnan(), 0, gradient), theirs.nan_to_num(0))
     assert torch.isfinite(gradient).all()
     assert (gradient[theirs.isnan()].abs() < 1e-6).all()
+    score, own = logits.detach().sigmoid(), labels[:, None] == torch.arange(logits.shape[-1])
+    is_sure = torch.where(own, score, 1 - score) == 1
+    assert torch.equal(theirs.isnan(), is_sure & (case.params["gamma"] < 1))

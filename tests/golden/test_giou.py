@@ -15,7 +15,7 @@ GOLDEN = ("giou_tv", "giou_mmdet")
 def test_losses_and_gradients_agree(case):
     predicted, target = case.given["pred"].double().requires_grad_(), case.given["target"].double()
     loss = GIoU()(predicted[None], target[None])[0]
-    if case.kind == "empty":
+    if len(predicted) == 0:  # they give one 0
         assert loss.shape == case.expected["none"].shape
         return
     (gradient,) = torch.autograd.grad(loss.sum(), predicted)
