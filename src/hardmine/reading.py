@@ -13,6 +13,7 @@ __all__ = ["LARGEST", "check_regular", "read_bytes", "read_text"]
 
 LARGEST = 64 * 2**20
 """Bytes that a file of text beside images may have: labels of one image, a list of files, a configuration."""
+_AT_A_TIME = 2**24
 _MARKS = {  # the longer first: UTF-32's mark begins with that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -54,14 +55,16 @@ def read_bytes(path: Path, limit: int = LARGEST) -> bytes:
     Raises: DataError: as `check_regular`, or it cannot be read.
     """
     check_regular(path, limit)
+    content = bytearray()
     try:
         with path.open("rb") as stream:
-            content = stream.read(limit + 1)
+            while part := stream.read(_AT_A_TIME):  # a limit of many gigabytes is not to be allocated
+                content += part
+                if len(content) > limit:  # files of the kernel's own say that they are empty
+                    raise DataError(f"cannot read {path}: it has more than {limit:,} bytes; expected fewer")
     except OSError as error:
         raise DataError(f"cannot read {path}: {what_failed(error)}") from error
-    if len(content) > limit:  # files of the kernel's own say that they are empty
-        raise DataError(f"cannot read {path}: it has more than {limit:,} bytes; expected fewer")
-    return content
+    return bytes(content)
 
 
 def read_text(path: Path, limit: int = LARGEST) -> str:

@@ -23,7 +23,7 @@ def test_each_object_knows_the_size_of_its_image(shared):
     dataset = open_dataset(shared / "coco128/coco_val2017.json")
     labels = labels_of(dataset)
     expected = [(record.width, record.height) for record in dataset.records for _ in record.labels]
-    assert [tuple(size) for size in labels.image_sizes().tolist()] == expected
+    assert [tuple(size) for size in labels.sizes_of(labels.objects).tolist()] == expected
     assert len(set(expected)) > 1
 
 

@@ -10,7 +10,7 @@ from hardmine.mining.tables import mine
     ("record", "message"),
     [
         ({"score": 1.5}, r"mine\.json, record 6: score is 1\.5, expected 0 to 1"),
-        ({}, r"mine\.json, record 6: the same as record 0; write each prediction once"),
+        ({"score": -0.5}, r"mine\.json, record 6: score is -0\.5, expected 0 to 1"),
         ({"image_id": 8}, r"mine\.json, record 6: image_id 8 is not in the ground truth"),
     ],
 )

@@ -10,7 +10,7 @@ from hardmine.data.derived import DerivedDataset, Fold, hold_out
 from hardmine.data.label_errors import PlantedError
 from hardmine.data.opening import available_splits, open_dataset
 from hardmine.data.problems import Problem
-from hardmine.data.records import DetectionDataset, ImageRecord
+from hardmine.data.records import DetectionDataset, ImageRecord, with_crowds
 from hardmine.data.scenes import Scenes, open_scenes
 from hardmine.data.transforms import TrainingTransform, collate, training_transform
 
@@ -33,4 +33,5 @@ __all__ = [
     "open_dataset",
     "open_scenes",
     "training_transform",
+    "with_crowds",
 ]

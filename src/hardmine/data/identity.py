@@ -13,7 +13,7 @@ train and the other in one called val.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -68,14 +68,23 @@ class ImageNames:
         if stem.isascii() and stem.isdecimal():
             self._by_number[int(stem)].append(place)
 
-    def find(self, names: Sequence[tuple[str | None, str | None]]) -> list[int]:
+    def find(
+        self, names: Sequence[tuple[str | None, str | None]], where: Callable[[int], str] = lambda _: ""
+    ) -> list[int]:
         """The place of each image that is called by id (as `as_key` writes it) and name, of which one may be None.
 
-        Raises: DataError: there is no such image, several may be meant, or id and name contradict each other. The
-            message begins with the id or name.
+        Args: where: says of a place among the names which file and record that is.
+        Raises: DataError: there is no such image, several may be meant, or id and name contradict each other.
         """
         ids_are_stems = all(name is not None and _is_stem_of(key, name) for key, name in names)
-        return [self._find(key, name, ids_are_stems) for key, name in names]
+        found = []
+        for place, (key, name) in enumerate(names):
+            try:
+                found.append(self._find(key, name, ids_are_stems))
+            except DataError as error:
+                record = where(place)
+                raise DataError(f"{record}: {error}" if record else str(error)) from error
+        return found
 
     def _find(self, key: str | None, name: str | None, ids_are_stems: bool) -> int:
         if name is None:
@@ -92,19 +101,21 @@ class ImageNames:
         return place
 
     def _by_id(self, key: str | None) -> int:
-        place = self._by_key.get(key) if key is not None else None
-        if place is None and key is not None:
-            place = self._by_name(key)
-        if place is None and key is not None and key.isascii() and key.isdecimal():
+        if key is None:
+            raise DataError(f"neither image_id nor file_name; expected one that names an image of {self._where}")
+        place = self._by_key.get(key)
+        place = self._by_name(key) if place is None else place
+        if place is None and key.isascii() and key.isdecimal():
             place = self._only(self._by_number.get(int(key), []), key)
         if place is None:
-            raise DataError(f"image_id {key} is {self._expected()}; predict this data set and split, or add file_name")
+            called = key if key.lstrip("-").isdecimal() else repr(key)
+            known = "an id or the name" if self._by_key else "the name"
+            raise DataError(
+                f"image_id {called} is not in the ground truth: it is not {known} of an image of {self._where}"
+                f"{'' if self._by_key else ', which has no ids of its own'}; predict this data set and split, or write "
+                "file_name beside it"
+            )
         return place
-
-    def _expected(self) -> str:
-        if self._by_key:
-            return f"neither an id nor the name of an image of {self._where}"
-        return f"not the name of an image of {self._where}, which has no ids of its own"
 
     def _by_name(self, name: str) -> int | None:
         parts = parts_of(name)

@@ -7,7 +7,7 @@ it.
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -18,6 +18,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "FilesBelow",
     "absolute",
+    "files_below",
     "images_below",
     "images_in",
     "is_file",
@@ -48,10 +49,12 @@ def absolute(path: Path) -> Path:
 
 
 def path_inside(top: Path, folder: Path, name: str) -> Path | None:
-    """What a file in `folder` calls `name`, be it absolute or with "..", if that lies in `top`; None if it does not."""
-    path = Path(os.path.normpath(folder / name.replace("\\", "/")))
-    is_inside = absolute(top) in absolute(path).parents
-    return path if is_inside and "\0" not in name else None
+    """What a file in `folder` calls `name`, be it absolute or with "..", if that is in `top` or is it; None if not."""
+    path = absolute(folder / name.replace("\\", "/"))
+    for above in (absolute(top), Path(os.path.realpath(top))):  # tools write where a link leads to
+        if path.is_relative_to(above) and "\0" not in name:
+            return top / path.relative_to(above)
+    return None
 
 
 def is_file(path: Path) -> bool:
@@ -81,7 +84,12 @@ def parts_of(name: str) -> tuple[str, ...]:
 
 
 def images_below(folder: Path) -> Iterator[Path]:
-    """Every image file in the folder and below it, by folder and name; links to folders are followed, once each."""
+    """Every image file in the folder and below it, by folder and name."""
+    return files_below(folder, IMAGE_SUFFIXES)
+
+
+def files_below(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
+    """Every file with one of the suffixes in the folder and below it; links to folders are followed, once each."""
     seen: set[str] = set()
     for top, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(top)
@@ -90,7 +98,7 @@ def images_below(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         folders.sort()
-        yield from (Path(top, name) for name in sorted(files) if Path(name).suffix.lower() in IMAGE_SUFFIXES)
+        yield from (Path(top, name) for name in sorted(files) if Path(name).suffix.lower() in suffixes)
 
 
 class FilesBelow:

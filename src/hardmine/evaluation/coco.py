@@ -7,23 +7,21 @@ module adds what that leaves to its caller: records from outside are checked bef
 does not exist (no object of that size or class) is `None`, not -1.
 """
 
-import gzip
-import json
-import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
+from hardmine.data.identity import as_key
 from hardmine.errors import DataError
+from hardmine.predictions import checked_record, read_json
 
 __all__ = ["Metrics", "checked_predictions", "evaluate_predictions", "read_predictions"]
 
-LARGEST = 1e9  # of any number in a prediction: far beyond every image, and its square is still exact enough
-GZIP = b"\x1f\x8b"
 STANDARD_ROWS = {
     "ap": 0,
     "ap50": 1,
@@ -83,15 +81,7 @@ def read_predictions(path: Path) -> list[dict]:
     Raises:
         DataError: the file is missing, is not JSON, or is not a list of records.
     """
-    try:
-        content = path.read_bytes()
-        predictions = json.loads(gzip.decompress(content) if content.startswith(GZIP) else content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{path}: cannot be read ({error}); give a predictions file in COCO results format, or one packed by gzip"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not valid JSON ({error}); write the predictions again") from error
+    predictions = read_json(path)
     if not isinstance(predictions, list):
         raise DataError(f"{path}: expected a list of COCO results, got {type(predictions).__name__}")
     return predictions
@@ -99,45 +89,23 @@ def read_predictions(path: Path) -> list[dict]:
 
 def checked_predictions(ground_truth: dict, predictions: Sequence[dict], source: str) -> list[dict]:
     """The predictions reduced to the four fields that are scored, each known to fit the ground truth."""
-    image_ids = {image["id"] for image in ground_truth["images"]}
-    category_ids = {category["id"] for category in ground_truth["categories"]}
-    return [_checked(p, image_ids, category_ids, f"{source}, record {i}") for i, p in enumerate(predictions)]
+    known = {
+        field: {as_key(item["id"]): item["id"] for item in ground_truth[items]}
+        for field, items in (("image_id", "images"), ("category_id", "categories"))
+    }
+    return [_checked(record, known, f"{source}, record {place}") for place, record in enumerate(predictions)]
 
 
-def _checked(prediction: object, image_ids: set, category_ids: set, where: str) -> dict:
-    if not isinstance(prediction, dict):
-        raise DataError(
-            f"{where}: expected an object with image_id, category_id, bbox and score, got {prediction!r:.60}"
-        )
-    missing = {"image_id", "category_id", "bbox", "score"} - prediction.keys()
-    if missing:
-        raise DataError(f"{where}: lacks {', '.join(sorted(missing))}")
-    if not _is_known(prediction["image_id"], image_ids):
-        raise DataError(
-            f"{where}: image_id {prediction['image_id']!r:.60} is not in the ground truth; evaluate on its own split"
-        )
-    if not _is_known(prediction["category_id"], category_ids):
-        raise DataError(
-            f"{where}: category_id {prediction['category_id']!r:.60} is not in the ground truth "
-            f"(it has {sorted(category_ids)!s:.120})"
-        )
-    box = prediction["bbox"]
-    if not (isinstance(box, list | tuple) and len(box) == 4 and all(map(_is_number, box)) and min(box[2:]) >= 0):
-        raise DataError(
-            f"{where}: bbox must be finite numbers (up to 1e9) x, y, width, height, the sizes not negative, got "
-            f"{box!r:.80}"
-        )
-    if not _is_number(prediction["score"]):
-        raise DataError(f"{where}: score must be a finite number (up to 1e9), got {prediction['score']!r:.60}")
-    return {key: prediction[key] for key in ("image_id", "category_id", "bbox", "score")}
-
-
-def _is_known(value: object, known: set) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value in known
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST  # NaN is not
+def _checked(prediction: object, known: Mapping[str, Mapping[str | None, Any]], where: str) -> dict:
+    record = checked_record(prediction, where)
+    for field, ids in known.items():
+        if getattr(record, field) not in ids:
+            raise DataError(
+                f"{where}: {field} {getattr(record, field)} is not in the ground truth (it has {list(ids)!s:.120}); "
+                "evaluate on its own split"
+            )
+    ids = {field: of_field[getattr(record, field)] for field, of_field in known.items()}
+    return {**ids, "bbox": list(record.box), "score": record.score}
 
 
 def _as_annotations(predictions: list[dict]) -> list[dict]:

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from hardmine.errors import ConfigError
-from hardmine.mining.pairs import Detections, Mask, Numbers, Objects, Pairs, Places, pairs_in_parts, spread
+from hardmine.mining.pairs import (
+    ANY_CATEGORY,
+    Detections,
+    Mask,
+    Numbers,
+    Objects,
+    Pairs,
+    Places,
+    pairs_in_parts,
+    spread,
+)
 
 __all__ = ["Matching", "match"]
 
@@ -65,7 +75,8 @@ def _match_part(
     num = len(detections.scores)
     own, own_iou = pairs.where(same & ~crowd).best(num)
     other, other_iou = pairs.where(~same & ~crowd).best(num)
-    _, in_crowd = pairs.where(same & crowd).best(num)
+    of_anything = objects.category[pairs.object] == ANY_CATEGORY
+    _, in_crowd = pairs.where((same | of_anything) & crowd).best(num)
     candidates = pairs.where(same & ~crowd & (pairs.overlap >= iou))
     taken, taken_iou = _take_turns(candidates, _turn(detections), num, part, taken_by)
     on_crowd = (taken < 0) & (in_crowd >= iou)

@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from hardmine.errors import ShapeError
 
-__all__ = ["Detections", "Mask", "Numbers", "Objects", "Pairs", "Places", "pairs_in_parts", "spread"]
+__all__ = ["ANY_CATEGORY", "Detections", "Mask", "Numbers", "Objects", "Pairs", "Places", "pairs_in_parts", "spread"]
 
 
 PAIRS_AT_A_TIME = 1_000_000
 """Predictions with an object of their image that are held at once, about: 200 bytes each."""
+
+ANY_CATEGORY = np.iinfo(np.int64).min
+"""Of a crowd of anything: a place of which nobody knows what is there."""
 
 Numbers = NDArray[np.float64]
 Places = NDArray[np.int64]

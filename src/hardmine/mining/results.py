@@ -1,63 +1,48 @@
-"""Anybody's predictions as a table, each known to fit the labels.
+"""Anybody's predictions as a table to mine, each known to fit the labels.
 
 prediction (number in the results, from 0), image_id, category_id, category, x1, y1, x2, y2 in pixels, score
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
-import numpy as np
 import polars as pl
 
-from hardmine.boxes import SIDES
+from hardmine.data import DetectionDataset
 from hardmine.errors import DataError
-from hardmine.evaluation.coco import checked_predictions
-from hardmine.mining.labels import Labels
+from hardmine.predictions import Confirmed, Found, resolve
 
-__all__ = ["refuse_unusable", "results_table"]
+__all__ = ["ROUNDING", "refuse_no_probability", "results_table", "scores_in_range"]
 
-WHERE = ("image_id", "category_id", *SIDES, "score")
+ROUNDING = 1e-3
+"""By how much half precision and sums of weights bring a score over 1, or under 0."""
 
 
-def results_table(labels: Labels, predictions: Sequence[dict], source: str) -> pl.DataFrame:
-    """COCO results as a table.
+def results_table(dataset: DetectionDataset, found: Found, confirmed: Confirmed | None = None) -> pl.DataFrame:
+    """Predictions as a table; those of images in which an object could not be read or placed are left out.
 
-    Raises: DataError: no result, one twice, one that does not fit the labels, or a score outside 0..1; the message
-        names the source and the record, counted from 0.
+    Raises: DataError: no result, one that does not fit the data set, or a score outside 0..1; the message names the
+        source and the record.  ConfigError: as `resolve`.
     """
-    truth = {
-        "images": [{"id": image_id} for image_id in labels.images["image_id"]],
-        "categories": [{"id": category_id} for category_id in labels.categories],
-    }
-    checked = checked_predictions(truth, predictions, source)
-    if not checked:
-        raise DataError(f"{source}: no prediction in it; expected at least one, so that there is something to mine")
-    box = np.array([record["bbox"] for record in checked], dtype=float)
-    corners = np.hstack([box[:, :2], box[:, :2] + box[:, 2:]])
-    table = pl.DataFrame(
-        {
-            "prediction": np.arange(len(checked)),
-            "image_id": np.array([record["image_id"] for record in checked], dtype=np.int64),
-            "category_id": np.array([record["category_id"] for record in checked], dtype=np.int64),
-            "category": [labels.categories[record["category_id"]] for record in checked],
-            **dict(zip(SIDES, corners.T, strict=True)),
-            "score": np.array([record["score"] for record in checked], dtype=float),
-        }
-    )
-    refuse_unusable(table, source)
-    return table
+    if not len(found.rows):
+        raise DataError(
+            f"{found.source}: no prediction in it; expected at least one, so that there is something to mine"
+        )
+    table = resolve(found, dataset, confirmed)
+    refuse_no_probability(table, found.where)
+    incomplete = [record.image_id for record in dataset.records if not record.is_complete]
+    return scores_in_range(table.filter(~pl.col("image_id").is_in(incomplete)))
 
 
-def refuse_unusable(table: pl.DataFrame, source: str) -> None:
-    """Raises: DataError: a score outside 0..1, or a prediction twice; the message names the record."""
-    outside = table.filter(~pl.col("score").is_between(0, 1))
+def refuse_no_probability(table: pl.DataFrame, where: Callable[[int], str]) -> None:
+    """Raises: DataError: a score that is not from 0 to 1, but for rounding. where: says which record a number is."""
+    outside = table.filter(~pl.col("score").is_between(-ROUNDING, 1 + ROUNDING))
     if len(outside):
         raise DataError(
-            f"{source}, record {outside['prediction'][0]}: score is {outside['score'][0]:g}, expected 0 to 1; bring "
-            f"scores there first (a sigmoid, or a division by the largest)"
+            f"{where(outside['prediction'][0])}: score is {outside['score'][0]:g}, expected 0 to 1; bring scores there "
+            f"first (a sigmoid, or a division by the largest)"
         )
-    if len(table) > table.select(WHERE).n_unique():
-        again = table.filter(~pl.struct(WHERE).is_first_distinct()).row(0, named=True)
-        first = table.filter(pl.all_horizontal(pl.col(name) == again[name] for name in WHERE))["prediction"][0]
-        raise DataError(
-            f"{source}, record {again['prediction']}: the same as record {first}; write each prediction once"
-        )
+
+
+def scores_in_range(table: pl.DataFrame) -> pl.DataFrame:
+    """The table with scores that are over 1 or under 0 by rounding at 1 and 0."""
+    return table.with_columns(pl.col("score").clip(0, 1))

@@ -21,19 +21,27 @@ SUGGESTED: Mapping[str, str] = {name: f"suggested_{name}" for name in BETTER if 
 def suspect_table(suspicion: Suspicion, objects: pl.DataFrame, predictions: pl.DataFrame) -> pl.DataFrame:
     """kind, probability; object, image_id, category_id, category, x1, y1, x2, y2: the label (null where it is missing);
     prediction and suggested_category_id, _category, _x1, _y1, _x2, _y2, _score: what it should perhaps be (null where
-    it should not be). A label is listed once, as what it most probably is.
+    it should not be). A label is listed once, as what it most probably is; of another class only if there is one that
+    it should rather have. Labels that are there twice are listed for certain, as duplicates.
+
+    Args: objects: with `is_duplicate`; the suspicion is of the others.  predictions: with what lies in the image.
     """
+    again = objects.filter(pl.col("is_duplicate"))
+    labels = objects.filter(~pl.col("is_duplicate"))
     kinds = ("spurious", "wrong class", "badly located")
-    probabilities = np.stack([suspicion.spurious, suspicion.wrong_class, suspicion.badly_located])
+    wrong_class = np.where(suspicion.other >= 0, suspicion.wrong_class, 0.0)
+    probabilities = np.stack([suspicion.spurious, wrong_class, suspicion.badly_located])
     kind = probabilities.argmax(axis=0)
     better = np.select([kind == 1, kind == 2], [suspicion.other, suspicion.own], -1)
     of_labels = pl.DataFrame({"kind": np.array(kinds)[kind], "probability": probabilities.max(axis=0)}).with_columns(
-        object=objects["object"], prediction=numbers_at(predictions["prediction"], better)
+        object=labels["object"], prediction=numbers_at(predictions["prediction"], better)
     )
     of_places = pl.DataFrame({"probability": suspicion.missing}).select(
         pl.lit("missing").alias("kind"), "probability", object=None, prediction=predictions["prediction"]
     )
-    suspects = pl.concat([of_labels, of_places], how="vertical_relaxed").filter(pl.col("probability") >= SUSPECT)
+    twice = again.select(pl.lit("duplicate").alias("kind"), pl.lit(1.0).alias("probability"), "object", prediction=None)
+    listed = pl.concat([of_labels, of_places, twice], how="vertical_relaxed")
+    suspects = listed.filter(pl.col("probability") >= SUSPECT)
     better_rows = predictions.select(BETTER).rename(SUGGESTED)
     return (
         suspects.join(objects.select(LABEL), on="object", how="left", maintain_order="left")

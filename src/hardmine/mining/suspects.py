@@ -18,7 +18,7 @@ import numpy as np
 
 from hardmine.mining.matching import Matching
 from hardmine.mining.naming import check_scores
-from hardmine.mining.pairs import Detections, Numbers, Objects, Places, pairs_in_parts, spread
+from hardmine.mining.pairs import Detections, Mask, Numbers, Objects, Places, pairs_in_parts, spread
 
 __all__ = ["FAULTS", "NEAR_IOU", "Suspicion", "suspect"]
 
@@ -48,9 +48,10 @@ class Suspicion:
     evidence: Numbers
 
 
-def suspect(objects: Objects, detections: Detections, matching: Matching) -> Suspicion:
+def suspect(objects: Objects, detections: Detections, matching: Matching, is_visible: Mask | None = None) -> Suspicion:
     """How suspect each label is, and each place without one; crowds and what lies on them are not.
 
+    Args: is_visible: (P,) whether some of each prediction lies in its image; what does not is no missing label.
     Raises: DataError: scores outside 0..1.
     """
     check_scores(detections.scores)
@@ -63,8 +64,9 @@ def suspect(objects: Objects, detections: Detections, matching: Matching) -> Sus
     score, iou = _of(own, detections.scores), _of(own, nearest_iou)
     rival, rival_iou = _of(other, detections.scores), _of(other, nearest_iou)
     labelled = ~objects.is_crowd
+    is_ruled_out = matching.on_crowd if is_visible is None else matching.on_crowd | ~is_visible
     return Suspicion(
-        missing=_missing(detections, nearest_iou, matching.on_crowd),
+        missing=_missing(detections, nearest_iou, is_ruled_out),
         spurious=(1 - score) * (1 - rival) * labelled,
         wrong_class=rival * rival_iou * (1 - score) * labelled,
         badly_located=score * (1 - iou) * labelled,
@@ -86,8 +88,8 @@ def _of(places: Places, values: Numbers) -> Numbers:
     return np.where(places >= 0, values[np.maximum(places, 0)], 0.0) if len(values) else np.zeros(len(places))
 
 
-def _missing(detections: Detections, nearest_iou: Numbers, on_crowd: np.ndarray) -> Numbers:
-    free = (nearest_iou < FREE_IOU) & ~on_crowd
+def _missing(detections: Detections, nearest_iou: Numbers, is_ruled_out: np.ndarray) -> Numbers:
+    free = (nearest_iou < FREE_IOU) & ~is_ruled_out
     missing = np.where(free, detections.scores * (1 - nearest_iou), 0.0)
     compared = np.flatnonzero(free & (detections.scores >= SURE))
     missing[compared] *= 1 - _overlap_with_surer(detections.only(compared), missing[compared])

@@ -1,10 +1,11 @@
 """What a set of predictions says of a data set: one table each of its images, its objects and the predictions.
 
-data set -> labels, COCO results -> results; both, as arrays, -> match, name, suspect -> tables
+data set -> labels, predictions -> results; both, as arrays, -> match, name, suspect -> tables
 
-The results may be of any framework's model: their image and category ids are those of the data set.
+The predictions may be of any framework's model, in any form that `hardmine.predictions` reads.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from hardmine.boxes import SIDES
 from hardmine.data import DetectionDataset
 from hardmine.mining.calibration import Calibration
 from hardmine.mining.labels import Labels, detections_in, labels_of, objects_in
@@ -21,6 +23,7 @@ from hardmine.mining.pairs import Detections
 from hardmine.mining.results import results_table
 from hardmine.mining.suspect_table import numbers_at, suspect_table
 from hardmine.mining.suspects import FAULTS, Suspicion, suspect
+from hardmine.predictions import Confirmed, Found, found_records
 
 __all__ = ["TABLES", "MinedTables", "hardest", "image_weight", "largest", "mine", "mine_tables"]
 
@@ -34,12 +37,14 @@ class MinedTables:
     images: image_id, file_name (in `folder`), width, height; num_objects, num_predictions, hard_positives,
         hard_negatives: how many; hardness: sum over the hard ones; weight: how often the image should be drawn, with
         mean 1.
-    objects: object (number in the data set), image_id, category_id, category, x1, y1, x2, y2; kind: hard positive, easy
-        positive or crowd; reason: missed, low score, low IoU, or nothing; prediction that takes it, its score and iou
-        (null: none does); hardness; spurious, wrong_class, badly_located: probability that the label is at fault.
+    objects: object (number in the data set), image_id, category_id, category, x1, y1, x2, y2, is_crowd, is_duplicate;
+        kind: hard positive, easy positive, crowd, duplicate (there twice) or unreadable (a place of anything); reason:
+        missed, low score, low IoU, or nothing; prediction that takes it, its score and iou (null: none does); hardness;
+        spurious, wrong_class, badly_located: probability that the label is at fault.
     predictions: prediction (number in the results, from 0), image_id, category_id, category, x1, y1, x2, y2, score;
-        kind: hard or easy positive, hard or easy negative, or ignored; error: one of `ERRORS`; object that it takes, or
-        else the nearest of its class, or else of another (null: it overlaps none), and iou with that; hardness;
+        kind: hard or easy positive, hard or easy negative, or ignored; error: one of `ERRORS`, or "no area" where it
+        has none in its image; object that it takes, or else the nearest of its class, or else of another (null: it
+        overlaps none), and iou with that; hardness;
         missing: probability that it is an object that has no label.
     suspects: see `suspect_table`.
     categories, folder: as in `Labels`.
@@ -73,18 +78,25 @@ def largest(table: pl.LazyFrame, column: str, num: int | None) -> pl.DataFrame:
 
 def mine(
     dataset: DetectionDataset,
-    predictions: Sequence[dict],
+    predictions: Sequence[dict] | Found,
     source: str = "predictions",
     dynamics: pl.DataFrame | None = None,
+    confirmed: Confirmed | None = None,
 ) -> MinedTables:
-    """Matches COCO results to a data set and says of everything what it is, how hard, and how suspect.
+    """Matches predictions to a data set and says of everything what it is, how hard, and how suspect.
 
-    Args: dynamics: how each object was learnt, as `training.record.read_dynamics` gives it; its columns are added to
+    Images in which an object could not be read, nobody knows where, are left out, with what was predicted on them.
+
+    Args: predictions: COCO results, or what `predictions.read_found` read.
+        dynamics: how each object was learnt, as `training.record.read_dynamics` gives it; its columns are added to
         those of the objects.
-    Raises: DataError: no result, one twice, one that does not fit the data set, or a score outside 0..1.
+        confirmed: what is known of the predictions' boxes and classes, and then not questioned.
+    Raises: DataError: no result, one that does not fit the data set, a score outside 0..1, or boxes or classes that
+        are plainly others than they are taken for.
     """
     labels = labels_of(dataset)
-    tables = mine_tables(labels, results_table(labels, predictions, source))
+    found = predictions if isinstance(predictions, Found) else found_records(predictions, source)
+    tables = mine_tables(labels, results_table(dataset, found, confirmed))
     if dynamics is None:
         return tables
     place = pl.int_range(pl.len()).over("image_id").alias("place")
@@ -94,17 +106,37 @@ def mine(
 
 def mine_tables(labels: Labels, results: pl.DataFrame, calibration: Calibration | None = None) -> MinedTables:
     """The same from tables, as `results_table` gives them; a calibration is fitted where none is given."""
-    objects, detections = objects_in(labels.objects), detections_in(results)
+    once = replace(labels, objects=labels.objects.filter(~pl.col("is_duplicate")))
+    objects, detections = objects_in(once.objects), detections_in(results)
     matching = match(objects, detections)
-    suspicion, sizes = suspect(objects, detections, matching), labels.image_sizes()
+    clipped = _clip(results, labels.sizes_of(results))
+    suspicion = suspect(objects, detections, matching, is_visible=_has_area(clipped))
+    sizes = once.sizes_of(once.objects)
     if calibration is None:
         calibration = Calibration.fit(objects, detections, sizes)
     suspicion = calibration.apply(objects, suspicion, sizes)
-    object_table = _object_table(labels, results, detections, matching, suspicion)
-    prediction_table = _prediction_table(labels, results, detections, matching).with_columns(missing=suspicion.missing)
+    object_table = _with_duplicates(_object_table(once, results, detections, matching, suspicion), labels.objects)
+    prediction_table = _prediction_table(once, results, detections, matching, _has_area(clipped))
+    prediction_table = prediction_table.with_columns(missing=suspicion.missing)
     images = _image_table(labels, object_table, prediction_table)
-    suspects = suspect_table(suspicion, object_table, prediction_table)
+    suspects = suspect_table(suspicion, object_table, clipped)
     return MinedTables(images, object_table, prediction_table, suspects, labels.categories, labels.folder)
+
+
+def _clip(results: pl.DataFrame, sizes: np.ndarray) -> pl.DataFrame:
+    """What lies in the image of each box."""
+    corners = results.select(SIDES).to_numpy().clip(0, np.tile(sizes, 2))
+    return results.with_columns(pl.Series(side, column) for side, column in zip(SIDES, corners.T, strict=True))
+
+
+def _has_area(boxes: pl.DataFrame) -> np.ndarray:
+    return boxes.select((pl.col("x2") > pl.col("x1")) & (pl.col("y2") > pl.col("y1"))).to_series().to_numpy()
+
+
+def _with_duplicates(table: pl.DataFrame, objects: pl.DataFrame) -> pl.DataFrame:
+    """The table of objects with those that repeat another, in their place."""
+    again = objects.filter(pl.col("is_duplicate")).with_columns(kind=pl.lit("duplicate"), reason=pl.lit(""))
+    return pl.concat([table, again], how="diagonal_relaxed").sort("object")
 
 
 def _object_table(
@@ -116,8 +148,10 @@ def _object_table(
     score[found], iou[found] = detections.scores[by[found]], matching.taken_iou[by[found]]
     hard = hardness >= HARD
     reasons = [~hard | is_crowd, ~found, score < iou]
-    return labels.objects.drop("is_crowd").with_columns(
-        kind=np.select([is_crowd, hard], ["crowd", "hard positive"], "easy positive"),
+    is_unreadable = labels.objects["category_id"].is_null().to_numpy()
+    kinds = ["unreadable", "crowd", "hard positive"]
+    return labels.objects.with_columns(
+        kind=np.select([is_unreadable, is_crowd, hard], kinds, "easy positive"),
         reason=np.select(reasons, ["", "missed", "low score"], "low IoU"),
         prediction=numbers_at(results["prediction"], by),
         score=_or_null(score, found),
@@ -128,7 +162,7 @@ def _object_table(
 
 
 def _prediction_table(
-    labels: Labels, results: pl.DataFrame, detections: Detections, matching: Matching
+    labels: Labels, results: pl.DataFrame, detections: Detections, matching: Matching, is_visible: np.ndarray
 ) -> pl.DataFrame:
     errors, hardness = name_detections(matching), hardness_of_detections(matching, detections)
     is_true = matching.taken >= 0
@@ -136,8 +170,9 @@ def _prediction_table(
     iou = np.select([is_true, matching.own >= 0], [matching.taken_iou, matching.own_iou], matching.other_iou)
     negative = np.where(hardness >= HARD, "hard negative", "easy negative")
     positive = np.where(hardness >= HARD, "hard positive", "easy positive")
+    errors = np.where(is_visible | is_true, errors, "no area")
     return results.with_columns(
-        kind=np.select([is_true, errors == "ignored"], [positive, "ignored"], negative),
+        kind=np.select([is_true, np.isin(errors, ["ignored", "no area"])], [positive, "ignored"], negative),
         error=errors,
         object=numbers_at(labels.objects["object"], nearest),
         iou=iou,
@@ -153,7 +188,7 @@ def _image_table(labels: Labels, objects: pl.DataFrame, predictions: pl.DataFram
     images = images.with_columns(pl.exclude("file_name").fill_null(0))
     hardness = pl.col("hard positive") + pl.col("hard negative")
     counted = images.with_columns(hardness.alias("hardness")).drop("hard positive", "hard negative")
-    return counted.with_columns(image_weight())
+    return counted.with_columns(image_weight(math.fsum(counted["hardness"])))
 
 
 def _per_image(table: pl.DataFrame, count: str, kind: str) -> pl.DataFrame:
@@ -166,10 +201,9 @@ def _per_image(table: pl.DataFrame, count: str, kind: str) -> pl.DataFrame:
     )
 
 
-def image_weight() -> pl.Expr:
-    """Half of all draws go to all images alike, half to them in proportion to their hardness."""
-    total = pl.col("hardness").sum()
-    share = pl.when(total > 0).then(pl.col("hardness") * pl.len() / total).otherwise(1.0)
+def image_weight(total: float) -> pl.Expr:
+    """Half of all draws go to all images alike, half to them in proportion to their hardness; `total` is its sum."""
+    share = pl.col("hardness") * pl.len() / total if total > 0 else pl.lit(1.0)
     return (0.5 + 0.5 * share).alias("weight")
 
 

@@ -1,35 +1,54 @@
-"""What a mined folder says to the next round: how often each image is drawn, and how much each label counts."""
+"""What a mined folder says to the next round: how often each image is drawn, and how much each label counts.
 
+Images are found again by the names of their files, and labels by their place among those of their image, their class
+and their box: numbers and ids of a data set move when an image or a label comes or goes.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from hardmine.boxes import SIDES
-from hardmine.data import DerivedDataset, DetectionDataset, ImageRecord
+from hardmine.data import DerivedDataset, DetectionDataset, ImageRecord, with_crowds
 from hardmine.errors import DataError
 from hardmine.training.batches import are_weights
 
 __all__ = ["image_weights", "treat_suspects"]
 
+logger = logging.getLogger("hardmine")
+
+IMAGE = {"image_id": pl.Int64}
+IF_THERE = {"file_name": pl.String, "width": pl.Int64, "height": pl.Int64}
+SUSPECT = {
+    "image_id": pl.Int64,
+    "kind": pl.String,
+    "probability": pl.Float64,
+    **{f"{prefix}{side}": pl.Float64 for prefix in ("", "suggested_") for side in SIDES},
+}
+WHICH_LABEL = {"object": pl.Int64, "category": pl.String}
+SAME_PX = 0.01
+
 
 def image_weights(folder: Path | str, dataset: DetectionDataset) -> np.ndarray:
     """The weight of each image of a data set, (n,) float64, from `images.parquet` in a folder of `hardmine mine`.
 
-    Raises: DataError: there is no such table, an image of the data set is not in it or is twice, or weights that are
+    Images that mining left out, since an object on them could not be read, have the mean weight, 1.
+
+    Raises: DataError: there is no such table, an image of the data set is not in it or is another, or weights that are
         not finite, are negative or all 0.
     """
     file = Path(folder) / "images.parquet"
-    table = _read(file, {"image_id": pl.Int64, "weight": pl.Float64})
-    weight_of = dict(table.iter_rows())
-    ids = [record.image_id for record in dataset.records]
-    missing = [image_id for image_id in ids if image_id not in weight_of]
-    if missing or len(weight_of) < len(table):
-        what = f"no image id {missing[0]}" if missing else "an image id twice"
-        raise DataError(f"{file}: {what}; mine the split that is trained on, {dataset.name} {dataset.split!r}")
-    return _checked(np.array([weight_of[image_id] for image_id in ids], dtype=float), file)
+    rows = _mined_images(file, dataset, {"weight": pl.Float64})
+    weights = np.array([1.0 if row is None else row["weight"] for row in rows], dtype=float)
+    if not are_weights(weights):
+        raise DataError(f"{file}: weights must be finite, at least 0 and not all 0; mine again")
+    return weights
 
 
 def treat_suspects(folder: Path | str, dataset: DetectionDataset, how: str) -> DetectionDataset:
@@ -41,23 +60,93 @@ def treat_suspects(folder: Path | str, dataset: DetectionDataset, how: str) -> D
     """
     if how == "keep":
         return dataset
-    file = Path(folder) / "suspects.parquet"
-    columns = {"image_id": pl.Int64, "kind": pl.String, "probability": pl.Float64}
-    columns |= {f"{prefix}{side}": pl.Float64 for prefix in ("", "suggested_") for side in SIDES}
-    table = _read(file, columns)
+    folder = Path(folder)
+    file = folder / "suspects.parquet"
+    table = _read(file, SUSPECT, WHICH_LABEL).filter(pl.col("kind") != "duplicate")  # which readers leave out
     if not table["probability"].is_between(0, 1).all():
         raise DataError(f"{file}: probabilities must be from 0 to 1; mine again")
-    suspects = table.partition_by("image_id", as_dict=True)
-    records = [_doubted(record, suspects.get((record.image_id,)), how, file) for record in dataset.records]
+    suspects = _with_places(folder, table).partition_by("image_id", as_dict=True)
+    rows = _mined_images(folder / "images.parquet", dataset, {})
+    records = [
+        record if row is None else _doubted(record, dataset.classes, suspects.get((row["image_id"],)), how, file)
+        for record, row in zip(dataset.records, rows, strict=True)
+    ]
     return DerivedDataset(dataset, dataset.split, range(len(records)), records)
 
 
-def _doubted(record: ImageRecord, suspects: pl.DataFrame | None, how: str, file: Path) -> ImageRecord:
+def _mined_images(file: Path, dataset: DetectionDataset, more: Mapping[str, Any]) -> list[dict[str, Any] | None]:
+    """The row of `images.parquet` of each image of the data set; None where mining left it out as incomplete.
+
+    Rows are found by file name; by id only where the table or the data set has no names, and the ids are its own.
+    """
+    table = _read(file, {**IMAGE, **more}, IF_THERE)
+    has_names = bool((table["file_name"].fill_null("") != "").any()) and dataset.folder is not None
+    if not has_names and any(record.is_numbered for record in dataset.records):
+        raise DataError(f"{file}: no file names, and {dataset.name} has no ids of its own; mine it again")
+    key, called = ("file_name", "image") if has_names else ("image_id", "image id")
+    by_key = {row[key]: row for row in table.iter_rows(named=True)}
+    if len(by_key) < len(table):
+        raise DataError(f"{file}: an {called} twice; mine again")
+    keys = _names(dataset, by_key) if has_names else [record.image_id for record in dataset.records]
+    found = [by_key.get(own) for own in keys]
+    for own, row, record in zip(keys, found, dataset.records, strict=True):
+        if row is None and record.is_complete:
+            raise DataError(
+                f"{file}: no {called} {own!r}; mine the split that is trained on, {dataset.name} {dataset.split!r}"
+            )
+        _refuse_other_size(file, row, record)
+    _tell_removed(file, len(by_key.keys() - set(keys)))
+    return found
+
+
+def _names(dataset: DetectionDataset, mined: Container[str]) -> list[str]:
+    """What each image is called in the table: relative to the folder below which most of them are found in it.
+
+    The folder may have been moved since, and the innermost one with all images is another once some are gone.
+    """
+    above = PurePosixPath() if dataset.folder is None else PurePosixPath(dataset.folder.as_posix())
+    paths = [above / name for name in dataset.file_names]
+    tops: Counter[PurePosixPath] = Counter()
+    for path in paths:
+        tops.update(top for top in path.parents if path.relative_to(top).as_posix() in mined)
+    top = tops.most_common(1)[0][0] if tops else above
+    return [path.relative_to(top).as_posix() if path.is_relative_to(top) else str(path) for path in paths]
+
+
+def _refuse_other_size(file: Path, row: Mapping[str, Any] | None, record: ImageRecord) -> None:
+    size = (record.width, record.height)
+    if row is not None and (row["width"] or size[0], row["height"] or size[1]) != size:
+        raise DataError(
+            f"{file}: {record.file or record.image_id} was {row['width']}x{row['height']} and is {size[0]}x{size[1]}; "
+            "mine again"
+        )
+
+
+def _tell_removed(file: Path, num: int) -> None:
+    if num:
+        logger.warning("%s: %d of its images are not in the data set that is trained on", file, num)
+
+
+def _with_places(folder: Path, suspects: pl.DataFrame) -> pl.DataFrame:
+    """The suspects with the place of each label among those of its image; null where the tables do not say."""
+    file = folder / "objects.parquet"
+    if not file.exists():
+        return suspects.with_columns(place=pl.lit(None, pl.Int64))
+    first = (
+        _read(file, {"image_id": pl.Int64, "object": pl.Int64}).group_by("image_id").agg(first=pl.col("object").min())
+    )
+    joined = suspects.join(first, on="image_id", how="left", maintain_order="left")
+    return joined.with_columns(place=pl.col("object") - pl.col("first"))
+
+
+def _doubted(
+    record: ImageRecord, classes: Sequence[str], suspects: pl.DataFrame | None, how: str, file: Path
+) -> ImageRecord:
     if suspects is None:
         return record
     is_missing = suspects["kind"].to_numpy() == "missing"
     labels = suspects.filter(~is_missing)
-    places = _places(record, labels.select(SIDES).to_numpy(), file)
+    places = _places(record, classes, labels, file)
     if how == "down":
         weights = np.ones(len(record.labels), dtype=np.float32) if record.weights is None else record.weights.copy()
         weights[places] *= 1 - labels["probability"].to_numpy()
@@ -67,44 +156,35 @@ def _doubted(record: ImageRecord, suspects: pl.DataFrame | None, how: str, file:
         is_crowd[places] = True
         record = replace(record, is_crowd=is_crowd)
     regions = suspects.filter(is_missing).select(f"suggested_{side}" for side in SIDES).to_numpy()
-    return _with_regions(record, regions)
+    regions = regions.clip(0, [record.width, record.height] * 2)
+    return with_crowds(record, regions[(regions[:, 2:] > regions[:, :2]).all(axis=1)])
 
 
-def _places(record: ImageRecord, boxes: np.ndarray, file: Path) -> np.ndarray:
-    """Which objects of the record have these boxes."""
-    same = (np.abs(boxes[:, None] - record.boxes[None]) < 0.01).all(axis=-1)
-    absent = np.flatnonzero(~same.any(axis=-1))
-    if len(absent):
-        raise DataError(
-            f"{file}: image id {record.image_id} has no label with the box {boxes[absent[0]].tolist()}; mine again"
-        )
-    return same.argmax(axis=-1)
+def _places(record: ImageRecord, classes: Sequence[str], suspects: pl.DataFrame, file: Path) -> list[int]:
+    """Which object of the record each suspect is: at its place, or else the only one with its class and box."""
+    found: list[int] = []
+    for suspect in suspects.iter_rows(named=True):
+        box, category = [suspect[side] for side in SIDES], suspect["category"]
+        same = (np.abs(record.boxes - box) < SAME_PX).all(axis=1)
+        same &= np.array([category in (None, classes[label]) for label in record.labels], dtype=bool)
+        candidates = [place for place in np.flatnonzero(same).tolist() if place not in found]
+        if suspect["place"] not in candidates and len(candidates) != 1:
+            of_class = "" if category is None else f" of class {category!r}"
+            raise DataError(
+                f"{file}: image id {record.image_id} has {len(candidates) or 'no'} label{of_class} with the box {box}, "
+                "expected the one that was mined; mine again"
+            )
+        found.append(suspect["place"] if suspect["place"] in candidates else candidates[0])
+    return found
 
 
-def _with_regions(record: ImageRecord, regions: np.ndarray) -> ImageRecord:
-    """With crowds there: neither object nor background."""
-    regions = regions.clip(0, [record.width, record.height] * 2).astype(np.float32)
-    regions = regions[(regions[:, 2:] > regions[:, :2]).all(axis=1)]
-    num = len(regions)
-    changed: dict[str, Any] = {
-        "boxes": np.concatenate([record.boxes, regions]),
-        "labels": np.concatenate([record.labels, np.zeros(num, dtype=record.labels.dtype)]),
-        "is_crowd": np.concatenate([record.is_crowd, np.ones(num, dtype=bool)]),
-    }
-    if record.weights is not None:
-        changed["weights"] = np.concatenate([record.weights, np.ones(num, dtype=np.float32)])
-    return replace(record, areas=None, **changed)
-
-
-def _read(file: Path, columns: dict[str, Any]) -> pl.DataFrame:
+def _read(file: Path, columns: Mapping[str, Any], if_there: Mapping[str, Any] | None = None) -> pl.DataFrame:
+    """The columns of a table; those that may be absent are then null."""
     try:
-        return pl.read_parquet(file).select(pl.col(name).cast(kind) for name, kind in columns.items())
+        table = pl.read_parquet(file)
+        absent = [pl.lit(None).alias(name) for name in if_there or {} if name not in table.columns]
+        wanted = {**columns, **(if_there or {})}
+        return table.with_columns(absent).select(pl.col(name).cast(kind) for name, kind in wanted.items())
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{file}: cannot be read ({reason}); give the folder that `hardmine mine` wrote") from error
-
-
-def _checked(weights: np.ndarray, file: Path) -> np.ndarray:
-    if not are_weights(weights):
-        raise DataError(f"{file}: weights must be finite, at least 0 and not all 0; mine again")
-    return weights

@@ -1,0 +1,22 @@
+"""What any model found, in whatever form a tool wrote it: read, matched to a data set, checked for the usual mistakes.
+
+found = read_found("predictions.json")     COCO results, YOLO text files, Parquet, FiftyOne, Label Studio: by the path
+table = resolve(found, dataset)            of the data set's own images and classes, boxes as corners in pixels
+"""
+
+from hardmine.predictions.found import BOX_FORMATS, Found
+from hardmine.predictions.reading import read_found, read_json
+from hardmine.predictions.records import checked_record, found_records
+from hardmine.predictions.resolving import Confirmed, as_coco_results, resolve
+
+__all__ = [
+    "BOX_FORMATS",
+    "Confirmed",
+    "Found",
+    "as_coco_results",
+    "checked_record",
+    "found_records",
+    "read_found",
+    "read_json",
+    "resolve",
+]

@@ -1,0 +1,52 @@
+"""COCO results, and COCO data sets whose annotations have scores.
+
+In a data set the ids are those of its own lists of images and categories, not of the data set that is mined: names are
+taken from there.
+"""
+
+from typing import Any
+
+from hardmine.data.identity import as_key
+from hardmine.errors import DataError
+from hardmine.predictions.found import Found
+from hardmine.predictions.records import found_records
+
+__all__ = ["fits", "read"]
+
+
+def fits(document: Any) -> bool:
+    """Whether it is a list of records, or an object with a list of annotations."""
+    if isinstance(document, dict):
+        return isinstance(document.get("annotations"), list)
+    return isinstance(document, list) and not any(isinstance(part, dict) and "data" in part for part in document[:1])
+
+
+def read(document: Any, source: str, box_format: str | None) -> Found:
+    """Raises: DataError: a record that is none."""
+    if isinstance(document, dict):
+        names = _names(document, "images", "file_name"), _names(document, "categories", "name")
+        document = [
+            _with_names(record, *names, f"{source}, record {n}") for n, record in enumerate(document["annotations"])
+        ]
+    return found_records(document, source, box_format or "xywh")
+
+
+def _names(document: dict[str, Any], items: str, field: str) -> dict[str | None, str]:
+    listed = document.get(items)
+    parts = [part for part in listed if isinstance(part, dict)] if isinstance(listed, list) else []
+    return {as_key(part.get("id")): part[field] for part in parts if isinstance(part.get(field), str)}
+
+
+def _with_names(record: Any, images: dict[str | None, str], categories: dict[str | None, str], where: str) -> Any:
+    """The record with names in place of the ids that the document explains."""
+    if not isinstance(record, dict):
+        return record
+    named = dict(record)
+    for names, field, name in ((images, "image_id", "file_name"), (categories, "category_id", "category")):
+        key = as_key(record.get(field))
+        if names and key not in names:
+            raise DataError(f"{where}: {field} {key} is not among the file's own; add it there, or leave the list out")
+        if names:
+            named.pop(field)
+            named[name] = names[key]
+    return named

@@ -1,0 +1,66 @@
+"""Predictions as a tool wrote them: one table, whatever the form; nothing is known of the data set yet."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from hardmine.errors import ConfigError
+
+__all__ = ["BOX_FORMATS", "COLUMNS", "NUMBERS", "Found", "make_found", "to_corners"]
+
+NUMBERS = ("box1", "box2", "box3", "box4")
+COLUMNS: Mapping[str, Any] = {
+    **dict.fromkeys(("image_id", "file_name", "category_id", "category"), pl.String),
+    **dict.fromkeys((*NUMBERS, "score"), pl.Float64),
+}
+"""image_id, category_id: as `as_key` writes them.  category: the name of the class.  Null: the form does not say."""
+BOX_FORMATS = ("xywh", "xyxy", "cxcywh", "xywhn", "xyxyn", "cxcywhn")
+"""What the four numbers of a box are: x, y are its left upper corner, cx, cy its centre; n: fractions of the image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """rows: `COLUMNS`.  box_format: one of `BOX_FORMATS`.  where: says of a row which file and record it is."""
+
+    rows: pl.DataFrame
+    box_format: str
+    source: str
+    where: Callable[[int], str]
+
+    def boxes(self) -> np.ndarray:
+        """(P, 4) as written."""
+        return self.rows.select(NUMBERS).to_numpy().astype(float)
+
+
+def make_found(
+    columns: Mapping[str, Sequence[Any] | pl.Series],
+    boxes: Sequence[Sequence[float]] | np.ndarray,
+    box_format: str,
+    source: str,
+    where: Callable[[int], str],
+) -> Found:
+    """Puts columns and boxes (P, 4) together. What is not among the columns is null."""
+    numbers = dict(zip(NUMBERS, np.asarray(boxes, dtype=float).reshape(-1, 4).T, strict=True))
+    given = {**columns, **numbers}
+    blank = [None] * len(boxes)
+    rows = {name: pl.Series(given.get(name, blank), dtype=kind) for name, kind in COLUMNS.items()}
+    return Found(pl.DataFrame(rows), box_format, source, where)
+
+
+def to_corners(boxes: np.ndarray, box_format: str, sizes: np.ndarray) -> np.ndarray:
+    """Boxes (P, 4) in any format as xyxy in pixels. sizes: (P, 2), width and height of each one's image.
+
+    Raises: ConfigError: no such format.
+    """
+    if box_format not in BOX_FORMATS:
+        raise ConfigError(f"box format {box_format!r}: expected one of {', '.join(BOX_FORMATS)}")
+    if box_format.endswith("n"):
+        boxes = boxes * np.tile(sizes, 2)
+    first, last = boxes[:, :2], boxes[:, 2:]
+    form = box_format.removesuffix("n")
+    if form == "cxcywh":
+        first = first - last / 2
+    return np.hstack([first, last if form == "xyxy" else first + last])

@@ -1,0 +1,100 @@
+"""COCO results as Python has them: a list of records, whatever numbers they are made of.
+
+    {"image_id": 139, "category_id": 1, "bbox": [x, y, width, height], "score": 0.5}
+
+Beside them, or instead of them, file_name and category (or category_name, label) may say which image and class are
+meant. Numbers may be NumPy's or torch's.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hardmine.data.identity import as_key, plain
+from hardmine.errors import DataError
+from hardmine.predictions.found import COLUMNS, NUMBERS, Found, make_found
+
+__all__ = ["Record", "checked_record", "found_records", "from_records"]
+
+LARGEST = 1e9  # of any number in a prediction: far beyond every image, and its square is still exact enough
+NAMES_OF_CLASSES = ("category", "category_name", "label", "class_name")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One prediction, its numbers known to be numbers."""
+
+    image_id: str | None
+    file_name: str | None
+    category_id: str | None
+    category: str | None
+    box: tuple[float, float, float, float]
+    score: float
+
+
+def found_records(records: Sequence[Any], source: str, box_format: str = "xywh") -> Found:
+    """A list of COCO results.
+
+    Raises: DataError: as `checked_record`, of the first that is wrong; the message counts from 0.
+    """
+    checked = [checked_record(record, f"{source}, record {place}", box_format) for place, record in enumerate(records)]
+    return from_records(checked, box_format, source, lambda row: f"{source}, record {row}")
+
+
+def from_records(records: Sequence["Record"], box_format: str, source: str, where: Callable[[int], str]) -> Found:
+    """Records that are checked, as a table. where: says of a record's place in which file it stands."""
+    columns = {name: [getattr(record, name) for record in records] for name in COLUMNS if name not in NUMBERS}
+    return make_found(columns, [record.box for record in records], box_format, source, where)
+
+
+def checked_record(record: Any, where: str, box_format: str = "xywh") -> Record:
+    """The fields of a record.
+
+    Raises: DataError: it is no object, lacks a field, or has a box or score that is not a finite number.
+    """
+    if not isinstance(record, Mapping):
+        raise DataError(f"{where}: expected an object with image_id, category_id, bbox and score, got {record!r:.60}")
+    category = next((record[name] for name in NAMES_OF_CLASSES if isinstance(record.get(name), str)), None)
+    missing = {"bbox", "score"} - record.keys()
+    missing |= {"image_id"} - record.keys() if "file_name" not in record else set()
+    missing |= {"category_id"} - record.keys() if category is None else set()
+    if missing:
+        raise DataError(f"{where}: lacks {', '.join(sorted(missing))}")
+    file_name = record.get("file_name")
+    return Record(
+        image_id=_key(record, "image_id", file_name, where),
+        file_name=None if file_name is None else str(file_name),
+        category_id=_key(record, "category_id", category, where),
+        category=category,
+        box=_box(record["bbox"], where, box_format),
+        score=_score(record["score"], where),
+    )
+
+
+def _key(record: Mapping[str, Any], field: str, name: Any, where: str) -> str | None:
+    key = as_key(record.get(field))
+    if key is None and (name is None or record.get(field) is not None):
+        raise DataError(f"{where}: {field} {record.get(field)!r:.60} is not an id; expected a number or a text")
+    return key
+
+
+def _box(value: Any, where: str, box_format: str) -> tuple[float, float, float, float]:
+    value = value.tolist() if hasattr(value, "tolist") else value
+    numbers = [plain(number) for number in value] if isinstance(value, list | tuple) else []
+    has_sides = not box_format.startswith("xyxy")
+    if len(numbers) != 4 or not all(map(_is_number, numbers)) or (has_sides and min(numbers[2:]) < 0):
+        fields = "x, y, width, height, the sizes not negative" if has_sides else "x1, y1, x2, y2"
+        raise DataError(f"{where}: bbox must be finite numbers (up to 1e9) {fields}, got {value!r:.80}")
+    x, y, width, height = map(float, numbers)
+    return x, y, width, height
+
+
+def _score(value: Any, where: str) -> float:
+    number = plain(value)
+    if not _is_number(number):
+        raise DataError(f"{where}: score must be a finite number (up to 1e9), got {value!r:.60}")
+    return float(number)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST  # NaN is not

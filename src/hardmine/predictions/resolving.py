@@ -1,0 +1,135 @@
+"""From what a tool wrote to the data set's own images and classes, and boxes as corners in pixels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from hardmine.boxes import SIDES
+from hardmine.data import DetectionDataset
+from hardmine.data.identity import as_key
+from hardmine.errors import ConfigError, DataError
+from hardmine.predictions.found import Found, to_corners
+from hardmine.predictions.sanity import check_boxes, check_classes, surest_on_labels
+
+__all__ = ["Confirmed", "as_coco_results", "resolve"]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What the user says of the predictions, which is then not questioned.
+
+    box_format: one of `BOX_FORMATS`.  category_offset: added to each category id.  None: as the form says.
+    """
+
+    box_format: str | None = None
+    category_offset: int | None = None
+
+
+def resolve(found: Found, dataset: DetectionDataset, confirmed: Confirmed | None = None) -> pl.DataFrame:
+    """Predictions of a data set: prediction (number, from 0), image_id, category_id, category, x1, y1, x2, y2, score.
+
+    Raises: DataError: an image or class that the data set does not have, or that may be several; predictions that fit
+        its labels far better in another box format or with other class ids. The message names the record.
+        ConfigError: no such box format, or an offset for ids that are no numbers.
+    """
+    confirmed = confirmed or Confirmed()
+    images = _images(found, dataset)
+    sizes = np.array([(record.width, record.height) for record in dataset.records], dtype=float)[images]
+    box_format, offset = confirmed.box_format or found.box_format, confirmed.category_offset
+    sample = surest_on_labels(dataset, images, found.rows["score"].to_numpy())
+    if confirmed.box_format is None:
+        check_boxes(sample, found.boxes()[sample.prediction], box_format, found.source)
+    corners = to_corners(found.boxes(), box_format, sizes)
+    if offset is None:
+        in_sample = corners[sample.prediction]
+        check_classes(sample, in_sample, lambda moved: _labels(found, dataset, moved)[0], found.source)
+    labels, misnamed = _labels(found, dataset, offset or 0)
+    if misnamed is not None:
+        raise misnamed
+    ids, category_ids = (np.array(own, dtype=np.int64) for own in (_image_ids(dataset), dataset.category_ids))
+    return pl.DataFrame(
+        {
+            "prediction": np.arange(len(images)),
+            "image_id": ids[images],
+            "category_id": category_ids[labels],
+            "category": np.array(dataset.classes)[labels],
+            **dict(zip(SIDES, corners.T, strict=True)),
+            "score": found.rows["score"],
+        }
+    )
+
+
+def as_coco_results(table: pl.DataFrame) -> list[dict]:
+    """The predictions of `resolve` as COCO results, whose ids are those of `DetectionDataset.coco_ground_truth`."""
+    sizes = [(pl.col(f"{axis}2") - pl.col(f"{axis}1")) for axis in "xy"]
+    box = pl.concat_list("x1", "y1", *sizes).alias("bbox")
+    return table.select("image_id", "category_id", box, "score").to_dicts()
+
+
+def _image_ids(dataset: DetectionDataset) -> list[int]:
+    return [record.image_id for record in dataset.records]
+
+
+def _images(found: Found, dataset: DetectionDataset) -> np.ndarray:
+    """(P,) the place in the data set of the image of each prediction."""
+    called = found.rows.select("image_id", "file_name")
+    unique = called.with_row_index("row").unique(("image_id", "file_name"), keep="first", maintain_order=True)
+    rows = unique["row"].to_list()
+    places = dataset.image_names.find(
+        list(zip(unique["image_id"], unique["file_name"], strict=True)), lambda place: found.where(rows[place])
+    )
+    known = unique.select("image_id", "file_name").with_columns(place=pl.Series(places, dtype=pl.Int64))
+    joined = called.join(known, on=("image_id", "file_name"), how="left", nulls_equal=True, maintain_order="left")
+    return joined["place"].to_numpy()
+
+
+def _labels(found: Found, dataset: DetectionDataset, offset: int) -> tuple[np.ndarray, DataError | None]:
+    """(P,) labels 0..C-1, -1 where a class is unknown; and then the error that says so of the first."""
+    called = found.rows.select("category_id", "category")
+    unique = called.with_row_index("row").unique(("category_id", "category"), keep="first", maintain_order=True)
+    classes, labels, error = _Classes(dataset), [], None
+    for row, key, name in unique.iter_rows():
+        try:
+            labels.append(classes.find(key, name, offset))
+        except DataError as fault:
+            error = error or DataError(f"{found.where(row)}: {fault}")
+            labels.append(-1)
+    known = unique.select("category_id", "category").with_columns(label=pl.Series(labels, dtype=pl.Int64))
+    joined = called.join(known, on=("category_id", "category"), how="left", nulls_equal=True, maintain_order="left")
+    return joined["label"].to_numpy(), error
+
+
+class _Classes:
+    """Finds the classes of a data set by id or name."""
+
+    def __init__(self, dataset: DetectionDataset):
+        self._by_key: Mapping[str, int] = {
+            key: label for label, own in enumerate(dataset.own_category_ids) if (key := as_key(own)) is not None
+        }
+        self._by_name = {name: label for label, name in enumerate(dataset.classes)}
+
+    def find(self, key: str | None, name: str | None, offset: int) -> int:
+        """Raises: DataError: there is no such class, or id and name are those of two."""
+        by_key = None if key is None else self._by_key.get(_moved(key, offset), self._by_name.get(key))
+        by_name = None if name is None else self._by_name.get(name)
+        if by_name is not None and by_key not in (None, by_name):
+            raise DataError(f"category_id {key} and category {name!r} are two classes; correct one, or leave one out")
+        label = by_key if by_name is None else by_name
+        if label is None or (name is not None and by_name is None):
+            called = f"category {name!r}" if name is not None else f"category_id {key}"
+            raise DataError(f"{called} is not in the ground truth (it has {self._known(name is not None)})")
+        return label
+
+    def _known(self, by_name: bool) -> str:
+        return f"{list(self._by_name if by_name else self._by_key)!s:.120}".replace("'", "")
+
+
+def _moved(key: str, offset: int) -> str:
+    if not offset:
+        return key
+    try:
+        return str(int(key) + offset)
+    except ValueError:
+        raise ConfigError(f"category id {key!r} is no number to which {offset} could be added") from None

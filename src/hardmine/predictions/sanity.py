@@ -1,0 +1,197 @@
+"""Are boxes and classes what they are taken for? The commonest mistakes fit the format and ruin everything after it.
+
+The surest predictions of some images are laid over their labels: of the labels, how many are met at IoU .5 with the
+boxes as given, and how many if they were corners instead of sizes, centres, fractions, or pixels of a resized image?
+Where they are met, is the class that of the label, or that of its neighbour in the list, or always another? If another
+reading explains the labels far better than what was given, that reading is named, and nothing is mined.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from hardmine.data import DetectionDataset, ImageRecord
+from hardmine.errors import DataError
+from hardmine.predictions.found import BOX_FORMATS, to_corners
+
+__all__ = ["check_boxes", "check_classes", "surest_on_labels"]
+
+MOST_PAIRS = 100_000
+"""Predictions with a label of their image that are looked at: more would not make the answer surer."""
+SURE_PER_LABEL, FEWEST_SURE = 2, 10
+"""Of each image, so many predictions as it has labels times this are looked at, or so many: the surest."""
+MET_IOU = 0.5
+FEWEST_LABELS = 4
+"""Labels that another reading must explain, so that it is no accident."""
+LEAST_SHARE, TIMES_BETTER = 0.3, 3.0
+"""Another reading is far better if it explains so much of the labels, and so many times as much as the one given."""
+SIDES_PX = (224, 256, 300, 320, 384, 416, 448, 480, 512, 544, 600, 608, 640, 672, 704, 736, 768, 800, 832, 896, 960,
+            1024, 1280, 1333, 1536)  # fmt: skip
+"""To what sizes images are usually brought for a detector."""
+OFFSETS = (-1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Each of some predictions with each label of its image. prediction: (P,) rows of the predictions.
+
+    size: (P, 2) width and height of the image.  of: (K,) which of the P a pair has.  object: (K,) which of G labels.
+    boxes: (G, 4) xyxy pixels.  labels: (G,).
+    """
+
+    prediction: np.ndarray
+    size: np.ndarray
+    of: np.ndarray
+    object: np.ndarray
+    boxes: np.ndarray
+    labels: np.ndarray
+
+    def met(self, corners: np.ndarray) -> np.ndarray:
+        """(G,) which of the P predictions, with these corners (P, 4), meets each label best; -1: none at IoU .5."""
+        iou = _iou(corners[self.of], self.boxes[self.object])
+        order = np.argsort(iou, kind="stable")
+        best, best_iou = np.full(len(self.boxes), -1), np.zeros(len(self.boxes))
+        best[self.object[order]], best_iou[self.object[order]] = self.of[order], iou[order]  # the last one stays
+        return np.where(best_iou >= MET_IOU, best, -1)
+
+
+def surest_on_labels(dataset: DetectionDataset, images: np.ndarray, scores: np.ndarray) -> Sample:
+    """The surest predictions of images that have labels. images: (P,) places in the data set.  scores: (P,)."""
+    order = np.lexsort((-scores, images))
+    starts = np.searchsorted(images[order], np.arange(len(dataset.records) + 1))
+    parts = [_Part.empty()]
+    for place in _spread_out(np.flatnonzero(np.diff(starts))):
+        part = _Part.of(dataset.records[place], order[starts[place] : starts[place + 1]])
+        if sum(len(some.rows) * len(some.labels) for some in (*parts, part)) > MOST_PAIRS:
+            break
+        parts.append(part)
+    num_rows, num_labels = (np.array([len(getattr(part, name)) for part in parts]) for name in ("rows", "labels"))
+    first_row, first_label = np.cumsum(num_rows) - num_rows, np.cumsum(num_labels) - num_labels
+    pairs = list(zip(num_rows, num_labels, first_row, first_label, strict=True))
+    return Sample(
+        prediction=np.concatenate([part.rows for part in parts]),
+        size=np.repeat([part.size for part in parts], num_rows, axis=0),
+        of=np.concatenate([np.repeat(np.arange(p), g) + first for p, g, first, _ in pairs]),
+        object=np.concatenate([np.tile(np.arange(g), p) + first for p, g, _, first in pairs]),
+        boxes=np.concatenate([part.boxes for part in parts]).astype(float),
+        labels=np.concatenate([part.labels for part in parts]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Of one image: rows of its surest predictions, size, boxes and labels of its objects."""
+
+    rows: np.ndarray
+    size: tuple[int, int]
+    boxes: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def empty(cls) -> "_Part":
+        return cls(np.zeros(0, dtype=int), (0, 0), np.zeros((0, 4)), np.zeros(0, dtype=int))
+
+    @classmethod
+    def of(cls, record: ImageRecord, rows: np.ndarray) -> "_Part":
+        """rows: all of the image, the surest first."""
+        is_object = ~record.is_crowd
+        sure = rows[: max(FEWEST_SURE, SURE_PER_LABEL * int(is_object.sum()))]
+        return cls(sure, (record.width, record.height), record.boxes[is_object], record.labels[is_object])
+
+
+def _spread_out(places: np.ndarray) -> Iterator[int]:
+    """All places, in an order whose every beginning is spread over the whole."""
+    yield from np.random.default_rng(0).permutation(places).tolist()
+
+
+def check_boxes(sample: Sample, boxes: np.ndarray, box_format: str, source: str) -> None:
+    """Are the boxes (P, 4) of the sample what they are taken for?
+
+    Raises: DataError: another format, or pixels of a resized image, explain the labels far better.
+    """
+    given = _share(sample, to_corners(boxes, box_format, sample.size))
+    if given * TIMES_BETTER >= 1:
+        return
+    shares = {name: _share(sample, corners) for name, corners in _other_readings(sample, boxes, box_format)}
+    best = max(shares, key=lambda name: shares[name])
+    if _is_far_better(shares[best], given, len(sample.boxes)):
+        remedy = f"give --box-format {best}" if best in BOX_FORMATS else "bring them to pixels of the images"
+        raise DataError(
+            f"{source}: boxes taken as {best} meet {shares[best]:.0%} of the labels, as given ({box_format}) "
+            f"{given:.0%}; {remedy}, or confirm what they are with --box-format {box_format}"
+        )
+
+
+def check_classes(sample: Sample, corners: np.ndarray, labels_with: Callable[[int], np.ndarray], source: str) -> None:
+    """Are the classes of the sample's predictions what they are taken for?
+
+    Args: corners: (P, 4).  labels_with: labels 0..C-1 of all predictions, if so much is added to each category id; -1
+        where that is no class.
+    Raises: DataError: with ids moved by one, or classes in another order, far more labels have the predicted class.
+    """
+    best = sample.met(corners)
+    rows, truth = sample.prediction[best[best >= 0]], sample.labels[best >= 0]
+    if not len(truth):
+        return
+    given = float((labels_with(0)[rows] == truth).mean())
+    shares = {offset: float((labels_with(offset)[rows] == truth).mean()) for offset in OFFSETS}
+    offset = max(shares, key=lambda moved: shares[moved])
+    if _is_far_better(shares[offset], given, len(truth)):
+        raise DataError(
+            f"{source}: with {offset:+d} on each category id {shares[offset]:.0%} of the labels that are met have the "
+            f"predicted class, as given {given:.0%}; give --category-offset={offset}, or confirm the ids with "
+            "--category-offset=0"
+        )
+    _check_order(labels_with(0)[rows], truth, given, source)
+
+
+def _check_order(predicted: np.ndarray, truth: np.ndarray, given: float, source: str) -> None:
+    """Whether each of several predicted classes stands for another of the labels', one for one."""
+    num = int(max(predicted.max(), truth.max())) + 1
+    counts = np.zeros((num, num), dtype=int)
+    np.add.at(counts, (predicted[predicted >= 0], truth[predicted >= 0]), 1)
+    meant = counts.argmax(axis=1)[counts.max(axis=1) >= FEWEST_LABELS]
+    explained = counts.max(axis=1)[counts.max(axis=1) >= FEWEST_LABELS].sum() / len(truth)
+    if len(meant) > 1 and len(set(meant.tolist())) == len(meant) and _is_far_better(explained, given, len(truth)):
+        raise DataError(
+            f"{source}: {given:.0%} of the labels that are met have the predicted class, but {explained:.0%} would if "
+            "the classes were in another order; write the names of the classes (category) beside their ids, or "
+            "confirm the ids with --category-offset=0"
+        )
+
+
+def _other_readings(sample: Sample, boxes: np.ndarray, box_format: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Corners (P, 4) in every other format, and where images were resized."""
+    for other in BOX_FORMATS:
+        if other != box_format:
+            yield other, to_corners(boxes, other, sample.size)
+    if box_format.endswith("n"):
+        return
+    corners, longer = to_corners(boxes, box_format, sample.size), sample.size.max(axis=1, keepdims=True)
+    for side in SIDES_PX:
+        yield f"pixels of images stretched to {side}x{side}", corners * np.tile(sample.size / side, 2)
+        yield f"pixels of images with a longer side of {side}", corners * (longer / side)
+        yield (
+            f"pixels of images with a shorter side of {side}",
+            corners * (sample.size.min(axis=1, keepdims=True) / side),
+        )
+        border = (side - sample.size * side / longer) / 2
+        yield f"pixels of images padded to {side}x{side}", (corners - np.tile(border, 2)) * (longer / side)
+
+
+def _share(sample: Sample, corners: np.ndarray) -> float:
+    return float((sample.met(corners) >= 0).mean()) if len(sample.boxes) else 0.0
+
+
+def _is_far_better(share: float, given: float, num: int) -> bool:
+    return share * num >= FEWEST_LABELS and share >= max(LEAST_SHARE, TIMES_BETTER * given)
+
+
+def _iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Of boxes (K, 4) and others (K, 4) side by side, (K,); 0 where one has no area."""
+    low, high = np.maximum(boxes[:, :2], others[:, :2]), np.minimum(boxes[:, 2:], others[:, 2:])
+    shared = (high - low).clip(min=0).prod(axis=1)
+    areas = [(some[:, 2:] - some[:, :2]).clip(min=0).prod(axis=1) for some in (boxes, others)]
+    union = areas[0] + areas[1] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)

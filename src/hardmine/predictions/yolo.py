@@ -1,0 +1,51 @@
+"""YOLO's text files, one an image, called as it is: class, centre x, y, width, height as fractions, confidence.
+
+What tracking adds, a number of the track after the confidence, is left out.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from hardmine.errors import DataError
+from hardmine.predictions.found import Found
+from hardmine.predictions.records import Record, checked_record, from_records
+from hardmine.reading import read_text
+
+__all__ = ["read"]
+
+NO_PREDICTIONS = frozenset({"classes.txt", "notes.txt", "README.txt"})
+
+
+def read(folder: Path, box_format: str | None) -> Found:
+    """Every text file in the folder and below it.
+
+    Raises: DataError: a line that is none, or without a confidence; the message names file and line.
+    """
+    lines = list(_lines(folder))
+    form = box_format or "cxcywhn"
+    records = [_record(name, fields, where, form) for name, fields, where in lines]
+    return from_records(records, form, str(folder), lambda row: lines[row][2])
+
+
+def _lines(folder: Path) -> Iterator[tuple[str, list[str], str]]:
+    """Name of the image, fields, and where that stands."""
+    for file in sorted(folder.rglob("*.txt")):
+        if file.name in NO_PREDICTIONS:
+            continue
+        name = file.relative_to(folder).with_suffix("").as_posix()
+        for number, line in enumerate(read_text(file).splitlines(), start=1):
+            if line.strip():
+                yield name, line.split(), f"{file}, line {number}"
+
+
+def _record(name: str, fields: list[str], where: str, box_format: str) -> Record:
+    if len(fields) == 5:
+        raise DataError(f"{where}: 5 fields, so no confidence; predict with save_conf=True, as class, box, confidence")
+    if len(fields) not in (6, 7):
+        raise DataError(f"{where}: {len(fields)} fields, expected class, four numbers of the box, confidence")
+    try:
+        numbers = [float(field) for field in fields]
+    except ValueError:
+        raise DataError(f"{where}: {' '.join(fields)[:60]!r} is not all numbers; write it again") from None
+    record = {"file_name": name, "category_id": numbers[0], "bbox": numbers[1:5], "score": numbers[5]}
+    return checked_record(record, where, box_format)
