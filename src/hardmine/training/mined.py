@@ -66,7 +66,9 @@ def treat_suspects(folder: Path | str, dataset: DetectionDataset, how: str) -> D
     if not table["probability"].is_between(0, 1).all():
         raise DataError(f"{file}: probabilities must be from 0 to 1; mine again")
     suspects = _with_places(folder, table).partition_by("image_id", as_dict=True)
-    rows = _mined_images(folder / "images.parquet", dataset, {})
+    images = folder / "images.parquet"
+    has_ids = not images.exists() and not any(record.is_numbered for record in dataset.records)
+    rows = [{"image_id": record.image_id} for record in dataset.records] if has_ids else _mined_images(images, dataset)
     records = [
         record if row is None else _doubted(record, dataset.classes, suspects.get((row["image_id"],)), how, file)
         for record, row in zip(dataset.records, rows, strict=True)
@@ -74,12 +76,14 @@ def treat_suspects(folder: Path | str, dataset: DetectionDataset, how: str) -> D
     return DerivedDataset(dataset, dataset.split, range(len(records)), records)
 
 
-def _mined_images(file: Path, dataset: DetectionDataset, more: Mapping[str, Any]) -> list[dict[str, Any] | None]:
+def _mined_images(
+    file: Path, dataset: DetectionDataset, more: Mapping[str, Any] | None = None
+) -> list[dict[str, Any] | None]:
     """The row of `images.parquet` of each image of the data set; None where mining left it out as incomplete.
 
     Rows are found by file name; by id only where the table or the data set has no names, and the ids are its own.
     """
-    table = _read(file, {**IMAGE, **more}, IF_THERE)
+    table = _read(file, {**IMAGE, **(more or {})}, IF_THERE)
     has_names = bool((table["file_name"].fill_null("") != "").any()) and dataset.folder is not None
     if not has_names and any(record.is_numbered for record in dataset.records):
         raise DataError(f"{file}: no file names, and {dataset.name} has no ids of its own; mine it again")
