@@ -1,122 +1,103 @@
 """YOLO: one text file per image in `labels/`, a line per object: class, centre x, centre y, width, height as fractions.
 
-`data.yaml` says where the splits' images are and how classes are called; folders `images/` and `labels/` alone are
-read too, with names from `classes.txt` or else numbers. The labels of `images/train/a.jpg` are in
-`labels/train/a.txt`. An image without a label file, or with an empty one, is a background image, and valid.
+`data.yaml` says where the splits' images are and how classes are called. Read too: any other yaml with `names`,
+darknet's and CVAT's `obj.data` with its lists, folders `images/` and `labels/` alone, and label files beside their
+images; with names from `classes.txt`, `*.names` or `notes.json`, or else numbers. The labels of
+`images/train/cam1/a.jpg` are in `labels/train/cam1/a.txt`. An image without a label file, or with an empty one, is a
+background image, and valid; but not a split of nothing else, unless that is asked for.
 
-Convention: class ids are the file's own, usually from 0. A line with more fields is a polygon, read as its bounding
-box. Unlike in ultralytics, folders named in `data.yaml` must be below it: a downloaded file cannot make us read
-elsewhere.
+Convention: class ids are the file's own, usually from 0. Folders are read with all that is in them. Unlike in
+ultralytics, they must be in the folder of `data.yaml`: a downloaded file cannot make us read elsewhere.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
-import yaml
-
-from hardmine.data.entries import ImageEntry, ObjectEntry, Reading, SplitEntries
-from hardmine.data.paths import IMAGE_SUFFIXES, images_in, is_file, join_inside
+from hardmine.data.entries import Id, ImageEntry, Reading, SplitEntries
+from hardmine.data.paths import IMAGE_SUFFIXES, files_below, images_below, is_file
 from hardmine.data.problems import ProblemLog
 from hardmine.data.splits import SPLIT_WORD, canonical_split, order_splits
+from hardmine.data.yolo_config import YoloConfig, names_in_folders, read_darknet, read_yolo_yaml
+from hardmine.data.yolo_labels import LabelLine, Layout, add_objects, choose_layouts, has_labels, label_lines
+from hardmine.data.yolo_places import LabelFiles, YoloPlaces
 from hardmine.errors import DataError
 
 __all__ = ["YoloSource", "find_yolo", "find_yolo_folders"]
 
-_YAML_SPLITS = ("train", "val", "valid", "validation", "test")
+_MOST_CLASSES = 100_000
+_NAMES = ("classes.txt",)
+"""Texts in a folder of labels that are none."""
 
 
 def find_yolo(path: Path) -> "YoloSource | None":
-    """The data set of a yaml file, or of a folder with a `data.yaml`; None if there is none.
+    """The data set of a yaml or darknet file, or of a folder with a `data.yaml`; None if there is none.
 
-    Raises: DataError: the yaml cannot be read, or names no split or no classes.
+    Raises: DataError: the file cannot be read, or there are no images where it says, or it says nothing.
     """
     file = path if path.is_file() else next((f for f in (path / "data.yaml", path / "data.yml") if f.is_file()), None)
-    if file is None:
-        return None
-    config = _parse_yaml(file)
-    root = _below(file.parent, str(config.get("path") or "."), file)
-    splits = {
-        canonical_split(key): [_below(root, str(place), file) for place in _as_list(config[key])]
-        for key in _YAML_SPLITS
-        if config.get(key)
-    }
-    if not splits:
-        raise DataError(f"{file} names no split; expected train, val or test with a folder of images")
-    return YoloSource(path, splits, _names(config, file))
+    return None if file is None else _declared(path, file)
 
 
 def find_yolo_folders(path: Path) -> "YoloSource | None":
-    """The data set of `images/` beside `labels/`, split by folders below them or above them; None if there is none."""
-    splits = {"all": [path / "images"]} if (path / "labels").is_dir() and (path / "images").is_dir() else {}
-    if splits:
-        below = [folder for folder in sorted((path / "images").iterdir()) if folder.is_dir()]
-        splits = {_split_of(folder.name): [folder] for folder in below} or splits
-    else:
-        beside = [folder for folder in sorted(path.iterdir()) if (folder / "images").is_dir()]
-        splits = {_split_of(f.name): [f / "images"] for f in beside if (f / "labels").is_dir()}
-    return YoloSource(path, splits, _names_without_yaml(path, splits)) if splits else None
+    """The data set of a folder without `data.yaml`: of another file that declares it, or of its folders alone.
 
-
-class YoloSource:
-    """Image folders (or lists of images) by split, and the names of the classes by id."""
-
-    format = "YOLO"
-    takes_images = False
-    default_split = None
-
-    def __init__(self, path: Path, places: dict[str, list[Path]], names: dict[int, str]):
-        self.path, self._places, self._names = path, places, names
-        self.splits = order_splits(places)
-
-    def read(self, split: str, reading: Reading) -> SplitEntries:
-        """Every image of the split by name, with ids from 1, and the objects of its label file."""
-        report = ProblemLog(self.path)
-        files = [file for place in self._places[split] for file in _images_of(place, report)]
-        for place in self._places[split]:
-            _report_labels_without_image(place, report)
-        numbered = enumerate(sorted(dict.fromkeys(files)), start=1)
-        entries = [entry for number, file in numbered if (entry := _entry(number, file, report)) is not None]
-        return SplitEntries(dict(self._names), entries, report.problems)
-
-
-def _parse_yaml(file: Path) -> dict[str, object]:
-    try:
-        config = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise DataError(f"{file} is not readable YAML ({error}); repair it") from error
-    if not isinstance(config, dict):
-        raise DataError(f"{file} is not a YOLO data file: expected keys train, val and names")
-    return config
-
-
-def _as_list(value: object) -> list[object]:
-    return value if isinstance(value, list) else [value]
-
-
-def _below(root: Path, place: str, yaml_file: Path) -> Path:
-    """The place under the root. Roboflow writes "../train/images" for a folder beside its yaml: that is understood."""
-    relative = place.removeprefix("../") if not (root / place).exists() else place
-    try:
-        return join_inside(root, relative)
-    except DataError as error:
-        if relative in (".", "./"):
-            return root
-        raise DataError(f"{yaml_file}: {error}, or move the yaml to the top of the data set") from error
-
-
-def _names(config: dict[str, object], file: Path) -> dict[int, str]:
-    names, count = config.get("names"), config.get("nc")
-    if names is None and isinstance(count, int) and 0 < count <= 100_000:
-        return {number: str(number) for number in range(count)}
-    if isinstance(names, list):
-        names = dict(enumerate(names))
-    if not isinstance(names, dict) or not names or not all(isinstance(number, int) for number in names):
+    Raises: DataError: as `find_yolo`, or several files may declare it.
+    """
+    files = [
+        file for pattern in ("*.yaml", "*.yml", "*.data") for file in sorted(path.glob(pattern)) if _declares(file)
+    ]
+    if len(files) > 1:
         raise DataError(
-            f"{file}: names is not usable; expected a list of class names, or a mapping from class id to name"
+            f"{path} holds several files that may declare it: {', '.join(map(str, files))}; give one of them"
         )
-    if isinstance(count, int) and count != len(names):
-        raise DataError(f"{file}: nc is {count}, but there are {len(names)} names; correct one")
-    return {number: str(names[number]) for number in sorted(names)}
+    if files:
+        return _declared(path, files[0])
+    places = _places_in(path)
+    return YoloSource(path, YoloConfig(path, "", places, None)) if places else None
+
+
+def _declared(path: Path, file: Path) -> "YoloSource":
+    config = read_darknet(file) if file.suffix == ".data" else read_yolo_yaml(file)
+    if not config.places:  # as supervision writes it: names only
+        config = replace(config, places=_places_in(file.parent))
+    if not config.places:
+        raise DataError(f"{file} names no split; expected train, val or test with a folder of images")
+    return YoloSource(path, config)
+
+
+def _declares(file: Path) -> bool:
+    """Whether the file is one of a data set, and no other of its kind."""
+    try:
+        config = read_darknet(file) if file.suffix == ".data" else read_yolo_yaml(file)
+    except DataError:
+        return False
+    return config.names is not None
+
+
+def _places_in(path: Path) -> dict[str, list[str]]:
+    """Images by split as folders show it, relative to the path; nothing if they have no labels."""
+    images, beside = path / "images", [folder for folder in sorted(path.iterdir()) if (folder / "images").is_dir()]
+    if images.is_dir() and (path / "labels").is_dir():
+        return _split_by_folder("images/", images) or {"all": ["images"]}
+    places = {_split_of(f.name): [f"{f.name}/images"] for f in beside if (f / "labels").is_dir()}
+    if places or not _has_labels_beside(path):
+        return places
+    return _split_by_folder("images/", images) or _split_by_folder("", path) or {"all": ["."]}
+
+
+def _split_by_folder(above: str, folder: Path) -> dict[str, list[str]]:
+    """The folders in it, if some are called as splits are: then each is one."""
+    folders = [f for f in sorted(folder.iterdir()) if f.is_dir()] if folder.is_dir() else []
+    folders = [f for f in folders if next(images_below(f), None) is not None]
+    is_split = any(SPLIT_WORD.match(f.name) for f in folders)
+    places: defaultdict[str, list[str]] = defaultdict(list)
+    for f in folders if is_split else ():
+        places[_split_of(f.name)].append(f"{above}{f.name}")
+    return places
 
 
 def _split_of(folder_name: str) -> str:
@@ -124,107 +105,170 @@ def _split_of(folder_name: str) -> str:
     return folder_name if word is None else canonical_split(word[0])
 
 
-def _names_without_yaml(path: Path, splits: dict[str, list[Path]]) -> dict[int, str]:
-    listed = next((f for f in (path / "classes.txt", path / "labels" / "classes.txt") if f.is_file()), None)
-    if listed is not None:
-        lines = listed.read_text(encoding="utf-8", errors="replace").splitlines()
-        return dict(enumerate(line.strip() for line in lines if line.strip()))
-    files = (file for places in splits.values() for place in places for file in _label_files(place))
-    numbers = {int(first) for file in files for first in _first_fields(file) if first.isdecimal() and len(first) < 6}
-    return {number: str(number) for number in range(max(numbers, default=0) + 1)}
+def _has_labels_beside(path: Path) -> bool:
+    texts = (image.with_suffix(".txt") for image in images_below(path))
+    return any(is_file(text) and has_labels(text) for text in texts)
 
 
-def _first_fields(label_file: Path) -> Iterable[str]:
-    lines = label_file.read_text(encoding="utf-8", errors="replace").splitlines()
-    return (line.split()[0] for line in lines if line.strip())
+class YoloSource:
+    """The images of each split, their label files, and the names of the classes by id."""
 
+    format = "YOLO"
+    takes_images = False
+    default_split = None
 
-def _images_of(place: Path, report: ProblemLog) -> list[Path]:
-    if place.suffix == ".txt" and place.is_file():
-        return list(_listed_images(report.within(place)))
-    if not place.is_dir():
-        report.within(place).error("", "left out: there is no such folder; expected the split's images there")
-    return images_in(place)
+    def __init__(self, path: Path, config: YoloConfig):
+        self.path, self._config = path, config
+        self._places, self._labels = YoloPlaces(config), _Labels()
+        self.splits = order_splits(config.places)
 
-
-def _listed_images(report: ProblemLog) -> Iterable[Path]:
-    lines = report.file.read_text(encoding="utf-8", errors="replace").splitlines()
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            file = join_inside(report.file.parent, line.strip())
-        except DataError as error:
-            report.error(f"line {number}", f"the image is left out: {error}")
-            continue
-        if is_file(file):
-            yield file
+    def read(self, split: str, reading: Reading) -> SplitEntries:
+        """Every image of the split by name, with ids from 1, and the objects of its label file."""
+        report = ProblemLog(self._config.file)
+        for warning in self._config.warnings:
+            report.warning("", warning)
+        places = self._places.find(split, report)
+        images = self._images(split, places, report)
+        files = LabelFiles(self._config.folder)
+        labels = {image: files.of(image) for image in images}
+        if images and not any(map(is_file, labels.values())) and not reading.allow_unlabelled:
+            _report_unlabelled(split, images, files, report)
+            images = []
         else:
-            report.error(f"line {number}", f"the image is left out: {file} is missing; add it or remove the line")
+            _report_guesses(labels, files, report)
+            self._report_without_image(split, labels.values(), report)
+        layouts = self._layouts([labels[image] for image in images], report)
+        entries = [self._entry(number, image, labels[image], layouts, report) for number, image in enumerate(images, 1)]
+        return SplitEntries(self._names(report), [entry for entry in entries if entry is not None], report.problems)
+
+    def _images(self, split: str, places: Sequence[Path], report: ProblemLog) -> list[Path]:
+        """Of a folder in which another split has its own, that one's images are left to it."""
+        found = {file for place in places for file in self._places.images(place, report)}
+        for inner in self._inner(split, places):
+            left = {file for file in found if inner in file.parents}
+            found -= left
+            if left:
+                report.warning(
+                    "", f"{len(left)} images in '{inner}' are not of split {split!r}: another names that folder"
+                )
+        return sorted(found)
+
+    def _inner(self, split: str, places: Sequence[Path]) -> list[Path]:
+        """Folders of other splits below those of this one."""
+        others = (folder for other in self.splits if other != split for folder in self._places.folders(other))
+        return [
+            folder for folder in others if folder not in places and any(place in folder.parents for place in places)
+        ]
+
+    def _entry(
+        self, number: int, image: Path, file: Path, layouts: Mapping[int, Layout], report: ProblemLog
+    ) -> ImageEntry | None:
+        report = report.within(file)
+        entry = ImageEntry(number, image, file, "", is_normalized=True, is_numbered=True)
+        try:
+            add_objects(self._labels.lines(file), layouts, entry, report)
+        except DataError as error:
+            report.error("", f"the image is left out: its labels cannot be read ({error}); repair them")
+            return None
+        return entry
+
+    def _layouts(self, files: Sequence[Path], report: ProblemLog) -> dict[int, Layout]:
+        """What lines are; where that is to be guessed, all splits are looked at, so that it is the same in each."""
+        own = list(self._labels.lines_of(files))
+        layouts = choose_layouts(own, self._config.keypoints)
+        if any(layout.said for layout in layouts.values()):
+            layouts = choose_layouts(self._all_lines, self._config.keypoints)
+        for fields, layout in layouts.items():
+            num = sum(line.num_fields == fields and bool(line.numbers) for line in own)
+            if num and layout.said and not layout.is_place_only:
+                report.warning("", f"{num} lines of labels have {fields} fields: {layout.said}")
+        return layouts
+
+    @cached_property
+    def _all_lines(self) -> list[LabelLine]:
+        files, unheard = LabelFiles(self._config.folder), ProblemLog(self._config.file)
+        places = {place for split in self.splits for place in self._places.find(split, unheard)}
+        images = {image for place in places for image in self._places.images(place, unheard)}
+        return list(self._labels.lines_of(sorted({files.of(image) for image in images})))
+
+    def _names(self, report: ProblemLog) -> dict[Id, str]:
+        if self._config.names is not None:
+            return dict(self._config.names)
+        files = LabelFiles(self._config.folder)
+        folders = [folder for split in self.splits for folder in self._places.folders(split)]
+        above = (self._config.folder, self._config.folder / "labels")
+        found = names_in_folders(dict.fromkeys((*above, *folders, *map(files.folder_of, folders))))
+        if found is not None:
+            for warning in found[1]:
+                report.warning("", warning)
+            return dict(found[0])
+        numbers = {line.category for line in self._all_lines if line.category is not None}
+        most = max((number for number in numbers if 0 <= number < _MOST_CLASSES), default=0)
+        return {number: str(number) for number in range(most + 1)}
+
+    def _report_without_image(self, split: str, used: Iterable[Path], report: ProblemLog) -> None:
+        """Label files in the split's folders of labels that belong to none of its images."""
+        files, used = LabelFiles(self._config.folder), set(used)
+        folders = self._places.folders(split)
+        others = [files.folder_of(folder) for folder in self._inner(split, folders)]
+        for folder in folders:
+            labels = files.folder_of(folder)
+            for file in files_below(labels, (".txt",)):
+                is_other = file in used or file.name in _NAMES or any(other in file.parents for other in others)
+                if not is_other and (labels != folder or has_labels(file)):
+                    expected = folder / file.relative_to(labels).with_suffix("")
+                    suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+                    report.within(file).error(
+                        "", f"left out: its image is missing, expected {expected} with {suffixes}"
+                    )
 
 
-def _label_file(image: Path) -> Path:
-    return _label_folder(image.parent) / f"{image.stem}.txt"
+class _Labels:
+    """The lines of label files, each file read once."""
+
+    def __init__(self) -> None:
+        self._read: dict[Path, list[LabelLine]] = {}
+
+    def lines(self, file: Path) -> list[LabelLine]:
+        """Of a file, none if there is no such file. Raises: DataError: it cannot be read."""
+        if file not in self._read:
+            self._read[file] = label_lines(file) if is_file(file) else []
+        return self._read[file]
+
+    def lines_of(self, files: Iterable[Path]) -> Iterator[LabelLine]:
+        """Of all files that can be read."""
+        for file in files:
+            with suppress(DataError):
+                yield from self.lines(file)
 
 
-def _label_folder(images: Path) -> Path:
-    """The last `images` in the path becomes `labels`; without one, label files lie beside the images."""
-    parts = list(images.parts)
-    if "images" in parts:
-        parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
-    return Path(*parts)
+def _report_unlabelled(split: str, images: Sequence[Path], files: LabelFiles, report: ProblemLog) -> None:
+    elsewhere = files.elsewhere(images)
+    found = "" if elsewhere is None else f"; label files of their names are in {elsewhere}: move them"
+    report.error(
+        "",
+        f"split {split!r}: none of its {len(images)} images has a label file, and they would all be background; looked in "
+        f"{files.folder_of(images[0].parent)} and beside the images{found}; add labels, or say that there are none "
+        "(--allow-unlabelled)",
+    )
 
 
-def _label_files(place: Path) -> list[Path]:
-    folder = _label_folder(place)
-    return sorted(f for f in folder.glob("*.txt") if f.name != "classes.txt") if folder.is_dir() else []
-
-
-def _report_labels_without_image(place: Path, report: ProblemLog) -> None:
-    if not place.is_dir():
-        return
-    stems = {image.stem for image in images_in(place)}
-    for file in _label_files(place):
-        if file.stem not in stems:
-            suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
-            report.within(file).error(
-                "", f"left out: its image is missing, expected {place / file.stem} with {suffixes}"
-            )
-
-
-def _entry(image_id: int, image: Path, report: ProblemLog) -> ImageEntry | None:
-    file = _label_file(image)
-    report = report.within(file)
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines() if is_file(file) else []
-    except (OSError, UnicodeDecodeError) as error:
-        report.error("", f"the image is left out: its labels cannot be read ({error}); repair them")
-        return None
-    entry = ImageEntry(image_id, image, file, "", is_normalized=True, is_numbered=True)
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            _add_object(line.split(), f"line {number}", entry, report)
-    return entry
-
-
-def _add_object(fields: list[str], record: str, entry: ImageEntry, report: ProblemLog) -> None:
-    is_polygon = len(fields) >= 7 and len(fields) % 2 == 1
-    if len(fields) != 5 and not is_polygon:
-        report.error(record, f"left out: {len(fields)} fields, expected 5 (class, x, y, width, height) or a polygon's")
-        return
-    try:
-        category, numbers = float(fields[0]), [float(text) for text in fields[1:]]
-    except ValueError:
-        report.error(record, f"left out: {' '.join(fields)[:60]!r} is not all numbers; correct it")
-        return
-    if not category.is_integer():
-        report.error(record, f"left out: class {fields[0]} is not an integer; correct it")
-        return
-    if is_polygon:
-        report.warning(record, "a polygon of segmentation; its bounding box is used")
-        xs, ys = numbers[::2], numbers[1::2]
-        box = (min(xs), min(ys), max(xs), max(ys))
-    else:
-        x, y, width, height = numbers
-        box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-    entry.objects.append(ObjectEntry(record, box, int(category)))
+def _report_guesses(labels: Mapping[Path, Path], files: LabelFiles, report: ProblemLog) -> None:
+    files.report_guesses(report)
+    labelled = {image.parent for image, file in labels.items() if is_file(file)}
+    missing = {image.parent: files.folder_of(image.parent) for image in labels if image.parent not in labelled}
+    missing = {folder: at for folder, at in missing.items() if not at.is_dir()}
+    if missing and labelled:
+        folder, at = next(iter(missing.items()))
+        report.within(folder).warning(
+            "",
+            f"no image in this folder has a label file, nor in {len(missing) - 1} others: all background; there is no {at}",
+        )
+    images = defaultdict(list)
+    for image, file in labels.items():
+        images[file].append(image.name)
+    shared = [file for file, names in images.items() if len(names) > 1 and is_file(file)]
+    for file in shared:
+        report.within(file).warning(
+            "", f"the labels of {len(images[file])} images, {', '.join(images[file])}; rename one"
+        )
