@@ -23,6 +23,7 @@ __all__ = [
     "images_in",
     "is_file",
     "join_inside",
+    "num_last_equal",
     "parts_of",
     "path_inside",
     "stem_of",
@@ -121,7 +122,7 @@ class FilesBelow:
         """
         parts = parts_of(unquote(urlsplit(name).path) if "://" in name else name)
         files = self._by_name.get(parts[-1], []) if parts and ".." not in parts else []
-        agreed = [_num_equal(parts, file.relative_to(self._root).parts) for file in files]
+        agreed = [num_last_equal(parts, file.relative_to(self._root).parts) for file in files]
         best = [file for file, number in zip(files, agreed, strict=True) if number == max(agreed)]
         if len(best) > 1:
             raise DataError(
@@ -130,7 +131,7 @@ class FilesBelow:
         return best[0] if best else None
 
 
-def _num_equal(parts: tuple[str, ...], others: tuple[str, ...]) -> int:
+def num_last_equal(parts: tuple[str, ...], others: tuple[str, ...]) -> int:
     """How many of the last parts are the same."""
     pairs = zip(reversed(parts), reversed(others), strict=False)
     return next((number for number, (one, other) in enumerate(pairs) if one != other), min(len(parts), len(others)))

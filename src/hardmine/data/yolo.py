@@ -247,7 +247,7 @@ def _report_unlabelled(split: str, images: Sequence[Path], files: LabelFiles, re
     found = "" if elsewhere is None else f"; label files of their names are in {elsewhere}: move them"
     report.error(
         "",
-        f"split {split!r}: none of its {len(images)} images has a label file, and they would all be background; looked in "
+        f"split {split!r}: none of its {len(images)} images has a label file, so all would be background; looked in "
         f"{files.folder_of(images[0].parent)} and beside the images{found}; add labels, or say that there are none "
         "(--allow-unlabelled)",
     )
@@ -262,7 +262,8 @@ def _report_guesses(labels: Mapping[Path, Path], files: LabelFiles, report: Prob
         folder, at = next(iter(missing.items()))
         report.within(folder).warning(
             "",
-            f"no image in this folder has a label file, nor in {len(missing) - 1} others: all background; there is no {at}",
+            f"no image in this folder has a label file, nor in {len(missing) - 1} others: taken as background; "
+            f"there is no {at}",
         )
     images = defaultdict(list)
     for image, file in labels.items():

@@ -21,7 +21,11 @@ __all__ = ["YoloConfig", "names_in_folders", "read_darknet", "read_yaml", "read_
 
 _SPLITS = ("train", "val", "valid", "validation", "test")
 _EMPTY = ("", "~", "null", "Null", "NULL")
-_TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in "null bool int float str timestamp seq map merge value".split())
+_MERGE = "tag:yaml.org,2002:merge"
+_TAGS = (
+    _MERGE,
+    *(f"tag:yaml.org,2002:{k}" for k in ("null", "bool", "int", "float", "str", "timestamp", "seq", "map", "value")),
+)
 _LARGEST_YAML = 2**20  # bytes; 20,000 names are half of it
 _LONGEST = 2**22  # characters of all texts, with what anchors stand for written out
 _MOST_CLASSES = 100_000
@@ -94,7 +98,7 @@ class _AsText:
         merged: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key, value = self.of(key_node), self.of(value_node)
-            if key_node.tag == _TAGS[-2]:  # <<: takes the keys of other mappings, the first before the next
+            if key_node.tag == _MERGE:  # <<: takes the keys of other mappings, the first before the next
                 for other in reversed(value if isinstance(value, list) else [value]):
                     merged |= dict(other)
             elif not isinstance(key, str) or key in own:

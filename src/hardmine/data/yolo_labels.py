@@ -21,7 +21,7 @@ from hardmine.data.problems import ProblemLog
 from hardmine.errors import DataError
 from hardmine.reading import read_text
 
-__all__ = ["Layout", "LabelLine", "add_objects", "choose_layouts", "has_labels", "label_lines"]
+__all__ = ["LabelLine", "Layout", "add_objects", "choose_layouts", "has_labels", "label_lines"]
 
 _BOX = 4
 _ROUNDING = 0.01

@@ -1,9 +1,9 @@
 """Where a YOLO data set says that its images are, and where they are: folders, lists of files, label files.
 
 Nothing outside the folder of `data.yaml` is read. What tools write is understood: paths relative to that folder or to
-`path:`, absolute ones that lead into it, `path:` as its own name (also "../datasets/NAME"), Roboflow's "../train/images"
-for what lies beside the yaml, darknet's and CVAT's "data/..." for the folder itself. A path of another machine is taken
-for what agrees with its last parts, if that is clear, and reported.
+`path:`, absolute ones that lead into it, `path:` as its own name (also "../datasets/NAME"), Roboflow's
+"../train/images" for what lies beside the yaml, darknet's and CVAT's "data/..." for the folder itself. A path of
+another machine is taken for what agrees with its last parts, if that is clear, and reported.
 """
 
 import os
@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from hardmine.data.paths import FilesBelow, absolute, files_below, images_below, is_file, parts_of, path_inside
+from hardmine.data.paths import (
+    FilesBelow,
+    absolute,
+    files_below,
+    images_below,
+    is_file,
+    num_last_equal,
+    parts_of,
+    path_inside,
+)
 from hardmine.data.problems import ProblemLog
 from hardmine.data.yolo_config import YoloConfig
 from hardmine.data.yolo_labels import has_labels
@@ -22,8 +31,8 @@ from hardmine.reading import read_text
 __all__ = ["LabelFiles", "Place", "YoloPlaces"]
 
 _REFUSED = (
-    "{} is refused: expected a path inside the data set's folder, without '..'; correct it, or move the yaml to the top "
-    "of the data set"
+    "{} is refused: expected a path inside the data set's folder, without '..'; correct it, or move the yaml to the "
+    "top of the data set"
 )
 
 
@@ -127,7 +136,7 @@ class YoloPlaces:
         Raises: DataError: several have as many.
         """
         parts, above = parts_of(written.rpartition("../")[2]), absolute(self.top).parts
-        agreed = {place: _num_equal(parts, (*above, *place.relative_to(self.top).parts)) for place in self._folders}
+        agreed = {place: num_last_equal(parts, (*above, *place.relative_to(self.top).parts)) for place in self._folders}
         most = max(agreed.values(), default=0)
         best = [path for path, number in agreed.items() if number == most > 0]
         if len(best) > 1:
@@ -197,11 +206,6 @@ class YoloPlaces:
                 record, f"the image is left out: {name!r} {reason}; add it below {self.top}, or remove the line"
             )
         return file
-
-
-def _num_equal(parts: tuple[str, ...], others: tuple[str, ...]) -> int:
-    """How many of the last parts are the same."""
-    return len(os.path.commonprefix([parts[::-1], others[::-1]]))
 
 
 class LabelFiles:
