@@ -3,7 +3,7 @@ import sys
 import pytest
 from defusedxml.ElementTree import fromstring
 
-from hardmine.errors import ConfigError
+from hardmine.errors import ConfigError, RunError
 from hardmine.figures import Figure, Panel, Series, save
 from hardmine.figures.saving import check_savable
 
@@ -39,11 +39,18 @@ def test_a_page_loads_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("name", "start"), [("a.png", b"\x89PNG"), ("a.SVG", b"<?xml"), ("a.html", b"<!DOCTYPE html>")]
 )
-def test_the_suffix_says_what_is_written_and_an_old_file_is_replaced(tmp_path, name, start):
-    (tmp_path / name).write_text("old")
+def test_the_suffix_says_what_is_written(tmp_path, name, start):
     save(FIGURE, tmp_path / name)
     assert (tmp_path / name).read_bytes().startswith(start)
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_file_that_is_there_is_kept(tmp_path):
+    (tmp_path / "a.png").write_text("old")
+    for refuses in (check_savable, lambda path: save(FIGURE, path)):
+        with pytest.raises(RunError, match=r"a\.png exists already; choose another file"):
+            refuses(tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_text() == "old"
 
 
 def test_what_cannot_be_written_is_refused_before_anything_is_drawn(tmp_path, monkeypatch):

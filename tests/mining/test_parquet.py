@@ -57,9 +57,9 @@ def test_a_type_that_means_something_else_is_refused(tmp_path, image_id):
 
 @pytest.mark.parametrize("image_id", [pl.Series([2**63], dtype=pl.UInt64), pl.Series(["a7"])])
 def test_an_id_that_does_not_fit_is_refused_when_it_is_read(tmp_path, image_id):
-    with pytest.raises(DataError, match=r"a\.parquet: cannot be read as Parquet \(conversion from .* failed"):
-        with reading(tmp_path / "a.parquet"):
-            read(tmp_path, image_id=image_id)
+    refused = pytest.raises(DataError, match=r"a\.parquet: cannot be read as Parquet \(conversion from .* failed")
+    with refused, reading(tmp_path / "a.parquet"):
+        read(tmp_path, image_id=image_id)
 
 
 @pytest.mark.parametrize("name", [pl.Series(["a"], dtype=pl.Categorical), pl.Series(["a"], dtype=pl.Enum(["a"]))])
@@ -95,16 +95,14 @@ def test_a_damaged_file_is_one_line(tmp_path, damage):
     pl.DataFrame({name: values * 1000 for name, values in ONE.items()}).write_parquet(file)
     data = file.read_bytes()
     file.write_bytes(damage(data) if damage else data[:60] + bytes(60) + data[120:])
-    with pytest.raises(DataError, match=r"a\.parquet: cannot be read as Parquet") as error:
-        with reading(file):
-            scan(file, IMAGE).collect()
+    with pytest.raises(DataError, match=r"a\.parquet: cannot be read as Parquet") as error, reading(file):
+        scan(file, IMAGE).collect()
     assert "\n" not in str(error.value)
 
 
 def test_a_panic_of_the_reader_is_one_line_too():
-    with pytest.raises(DataError, match="a: cannot be read as Parquet"):
-        with reading(Path("a")):
-            raise pl.exceptions.PanicException("index out of bounds")
+    with pytest.raises(DataError, match="a: cannot be read as Parquet"), reading(Path("a")):
+        raise pl.exceptions.PanicException("index out of bounds")
 
 
 def test_a_row_is_named_by_its_number_and_what_it_holds():

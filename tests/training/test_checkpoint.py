@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import torch
 from torch import nn
@@ -8,6 +10,7 @@ from hardmine.training.checkpoint import (
     load_optimizer,
     load_tensors,
     optimizer_tensors,
+    refuse_infinite,
     save_tensors,
     with_prefix,
     without_prefix,
@@ -75,8 +78,40 @@ def test_an_optimiser_goes_on_exactly(tmp_path):
     tensors, _ = load_tensors(tmp_path / "c")
     load_module(copy, without_prefix("model", tensors), tmp_path / "c")
     continued = torch.optim.AdamW([{"params": [copy.weight]}, {"params": [copy.bias]}])
-    load_optimizer(continued, {name: tensor for name, tensor in tensors.items() if not name.startswith("model.")})
+    memory = {name: tensor for name, tensor in tensors.items() if not name.startswith("model.")}
+    load_optimizer(continued, memory, tmp_path / "c")
     train_step(model, optimizer)
     train_step(copy, continued)
     assert torch.equal(model.weight, copy.weight)
     assert torch.equal(model.bias, copy.bias)
+
+
+@pytest.mark.parametrize(
+    "change", [{"7.exp_avg": torch.zeros(2, 3)}, {"0.exp_avg": torch.zeros(5)}, {"a": torch.zeros(1)}]
+)
+def test_the_memory_of_another_optimiser_is_refused(tmp_path, change):
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(model.parameters())
+    train_step(model, optimizer)
+    with pytest.raises(RunError, match="c does not fit this optimiser: "):
+        load_optimizer(optimizer, optimizer_tensors(optimizer) | change, tmp_path / "c")
+
+
+def test_weights_that_are_not_finite_are_named(tmp_path):
+    refuse_infinite({"a": torch.zeros(2), "n": torch.tensor(3)}, tmp_path / "c")
+    for number in (torch.nan, torch.inf):
+        with pytest.raises(RunError, match="c: b is not finite"):
+            refuse_infinite({"a": torch.zeros(2), "b": torch.tensor([0, number])}, tmp_path / "c")
+
+
+@pytest.mark.parametrize("facts", [[1], "a", None, 3])
+def test_a_header_of_another_kind_is_refused(tmp_path, facts):
+    save_tensors(tmp_path / "c", {"a": torch.zeros(1)}, facts)
+    with pytest.raises(RunError, match="its header holds"):
+        load_tensors(tmp_path / "c")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "c")
+    with pytest.raises(RunError, match="it is a pipe"):
+        load_tensors(tmp_path / "c")

@@ -11,6 +11,7 @@ from textwrap import dedent
 
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from hardmine.data import open_dataset
@@ -18,6 +19,8 @@ from hardmine.errors import ConfigError, DataError, RunError
 from hardmine.evaluation import evaluate_predictions, read_predictions
 from hardmine.training import RunFolder, train
 from hardmine.training.batches import TrainingImages
+from hardmine.training.checkpoint import load_tensors, save_tensors
+from hardmine.training.progress import Reporter
 from hardmine.training.trainer import SummedLoss, Trainer
 
 MEASURED = {"seconds", "seconds_per_step", "images_per_second", "peak_memory_mb"}
@@ -231,6 +234,58 @@ def test_a_configuration_or_data_that_cannot_be_used_leaves_nothing(small, tmp_p
 def test_a_second_precision_in_one_process_is_refused_in_words(small, reference, tmp_path):
     with pytest.raises(ConfigError, match="precision bf16 cannot be had here"):
         train(small(precision="bf16"), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "rows", [None, {}, [3], [{"epoch": 1}], [{"epoch": 2}], [{"epoch": e, "loss": 1} for e in (1, 2, 3)]]
+)
+def test_a_checkpoint_whose_rows_cannot_be_read_is_refused(copy, small, rows):
+    tensors, facts = load_tensors(copy.checkpoint)
+    save_tensors(copy.checkpoint, tensors, facts | {"rows": rows})
+    with pytest.raises(RunError, match="its rows of epochs cannot be read"):
+        train(small(), copy.path, resume=True)
+
+
+def test_a_checkpoint_that_is_not_finite_is_refused(copy, small):
+    tensors, facts = load_tensors(copy.checkpoint)
+    next(t for name, t in tensors.items() if name.startswith("detector.model."))[0] = torch.inf
+    save_tensors(copy.checkpoint, tensors, facts)
+    with pytest.raises(RunError, match="is not finite"):
+        train(small(), copy.path, resume=True)
+
+
+@pytest.mark.parametrize("factor", [1e4, 1e11])
+def test_a_loss_that_is_finite_nonsense_is_said_once(small, tmp_path, monkeypatch, caplog, factor):
+    forward, num_steps = SummedLoss.forward, 0
+
+    def explode(self, images, targets):
+        nonlocal num_steps
+        num_steps += 1
+        losses = forward(self, images, targets)
+        return losses | {"loss": losses["loss"] + (factor * 10 if num_steps > 3 else 0)}
+
+    monkeypatch.setattr(SummedLoss, "forward", explode)
+    train(small(epochs=3), tmp_path / "run", progress=False)
+    said = [message for message in caplog.messages if "has diverged" in message]
+    assert len(said) == 1
+    assert "mean loss of epoch 2" in said[0]
+    assert "lower --lr, or a lower --clip-norm" in said[0]
+
+
+def test_weights_that_are_not_finite_stop_the_run_too(small, tmp_path, monkeypatch):
+    """The last step of an epoch may be the one that leaves no number behind: no loss has seen it yet."""
+    step = torch.optim.AdamW.step
+
+    def last_step(self, *given):
+        step(self, *given)
+        with torch.no_grad():
+            self.param_groups[0]["params"][0].fill_(torch.nan)
+
+    monkeypatch.setattr("hardmine.training.trainer.Trainer._start_epoch", lambda *_: None)
+    trainer = Trainer(small(batch_size=10), Accelerator(), open_dataset(small().data, "train"))
+    monkeypatch.setattr(type(trainer.optimizer.optimizer), "step", last_step)
+    with pytest.raises(RunError, match="or its weights are not"):
+        trainer.run_epoch(Reporter(1, 1, enabled=False, is_main=True))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(small, tmp_path, monkeypatch):

@@ -7,8 +7,8 @@ from accelerate import Accelerator
 from torch import nn
 
 from hardmine.data import open_dataset
-from hardmine.errors import RunError
-from hardmine.training.predict import coco_results, predict, predict_shards
+from hardmine.errors import DataError, RunError
+from hardmine.training.predict import coco_results, predict, predict_shards, refuse_unfinished_shards
 from hardmine.training.run import make_detector
 
 
@@ -84,7 +84,7 @@ def test_shards_hold_what_the_results_hold(small_data, tmp_path):
     dataset = open_dataset(small_data, "val")
     for rank in (0, 1):
         predict_shards(OneBox(0), dataset, ProcessOf(rank, 2), tmp_path / "found", batch_size=2, images_per_shard=2)
-    names = sorted(file.name for file in (tmp_path / "found").iterdir())
+    names = sorted(file.name for file in (tmp_path / "found").glob("*.parquet"))
     starts = ("rank00000-000000000", "rank00000-000000002", "rank00001-000000000")  # of three and of two images
     assert names == [f"of2-{start}.parquet" for start in starts]
     table = pl.read_parquet(tmp_path / "found/*.parquet").sort("image_id")
@@ -98,7 +98,7 @@ def test_shards_hold_what_the_results_hold(small_data, tmp_path):
 def test_shards_that_are_there_are_kept(small_data, tmp_path):
     dataset = open_dataset(small_data, "val")
     predict_shards(OneBox(0), dataset, Accelerator(), tmp_path, images_per_shard=3)
-    kept, again = sorted(tmp_path.iterdir())
+    kept, again = sorted(tmp_path.glob("*.parquet"))
     again.unlink()
     before = kept.stat().st_mtime_ns
     predict_shards(OneBox(0), dataset, Accelerator(), tmp_path, images_per_shard=3)
@@ -109,8 +109,58 @@ def test_shards_that_are_there_are_kept(small_data, tmp_path):
 def test_shards_of_other_processes_are_not_mixed_in(small_data, tmp_path):
     dataset = open_dataset(small_data, "val")
     predict_shards(OneBox(0), dataset, ProcessOf(0, 2), tmp_path)
-    with pytest.raises(RunError, match="which 1 processes do not write"):
+    with pytest.raises(RunError, match=r"something else \(processes, shards differ\)"):
         predict_shards(OneBox(0), dataset, Accelerator(), tmp_path)
+
+
+def test_shards_of_anything_else_are_not_kept_as_these(small_data, tmp_path):
+    """Other weights, another split, other options, another size of shards: nothing is predicted, nothing is changed."""
+    val, other = open_dataset(small_data, "val"), OneBox(0)
+    other.weight = nn.Parameter(torch.ones(1))
+    predict_shards(OneBox(0), val, Accelerator(), tmp_path, options="size 64")
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    changes = [
+        ("weights", (other, val), {"options": "size 64"}),
+        ("split, images, names", (OneBox(0), open_dataset(small_data, "train")), {"options": "size 64"}),
+        ("options", (OneBox(0), val), {"options": "size 32"}),
+        ("shards", (OneBox(0), val), {"options": "size 64", "images_per_shard": 2}),
+    ]
+    for what, given, options in changes:
+        with pytest.raises(RunError, match=rf"something else \({what} differ\); choose another folder"):
+            predict_shards(*given, Accelerator(), tmp_path, **options)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("plan", [None, b"", b"[]", b"\xff", b'{"shards": 3}'])
+def test_a_folder_that_does_not_say_what_it_holds_is_left_alone(small_data, tmp_path, plan):
+    (tmp_path / "of1-rank00000-000000000.parquet").write_bytes(b"mine")
+    if plan is not None:
+        (tmp_path / "plan.json").write_bytes(plan)
+    with pytest.raises(RunError, match="choose another folder"):
+        predict_shards(OneBox(0), open_dataset(small_data, "val"), Accelerator(), tmp_path)
+    assert (tmp_path / "of1-rank00000-000000000.parquet").read_bytes() == b"mine"
+
+
+def test_what_is_not_of_the_shards_is_named(small_data, tmp_path):
+    dataset = open_dataset(small_data, "val")
+    predict_shards(OneBox(0), dataset, Accelerator(), tmp_path)
+    (tmp_path / "more.parquet").touch()
+    with pytest.raises(RunError, match=r"holds more\.parquet, which is not of these predictions"):
+        predict_shards(OneBox(0), dataset, Accelerator(), tmp_path)
+
+
+def test_a_folder_that_lacks_a_shard_is_not_finished(small_data, tmp_path):
+    predict_shards(OneBox(0), open_dataset(small_data, "val"), Accelerator(), tmp_path, images_per_shard=2)
+    refuse_unfinished_shards(tmp_path)
+    (tmp_path / "of1-rank00000-000000002.parquet").unlink()
+    with pytest.raises(DataError, match=r"lacks 1 of 3 files, the first is of1-rank00000-000000002\.parquet"):
+        refuse_unfinished_shards(tmp_path)
+
+
+def test_a_folder_of_another_model_needs_no_plan(tmp_path):
+    refuse_unfinished_shards(tmp_path)
+    (tmp_path / "plan.json").write_text('{"holiday": ["Crete"]}')
+    refuse_unfinished_shards(tmp_path)
 
 
 def test_images_without_detections_are_no_rows(small_data, tmp_path):

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 
 import pytest
 import torch
@@ -7,6 +9,7 @@ from hardmine.data import open_dataset
 from hardmine.errors import ConfigError, DataError, RunError
 from hardmine.evaluation import evaluate_predictions, read_predictions
 from hardmine.training import RunFolder, evaluate_run, load_run, predict_run, train
+from hardmine.training.checkpoint import load_tensors, save_tensors
 from hardmine.training.run import make_detector, make_recipe
 
 
@@ -45,6 +48,37 @@ def test_predictions_are_written_once(run, small_data, tmp_path):
         predict_run(run.folder.path, small_data, "val", out)
 
 
+def test_predictions_that_another_process_wrote_meanwhile_are_kept(run, small_data, tmp_path, monkeypatch):
+    def slow(*_, **__):
+        (tmp_path / "found.json").write_text("first")
+        return []
+
+    monkeypatch.setattr("hardmine.training.run.predict", slow)
+    with pytest.raises(RunError, match="File exists"):
+        predict_run(run.folder.path, small_data, "val", tmp_path / "found.json")
+    assert (tmp_path / "found.json").read_text() == "first"
+
+
+def test_metrics_are_there_even_where_predictions_cannot_be_kept(run, monkeypatch, caplog):
+    def full(_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    before = run.predictions.read_bytes()
+    monkeypatch.setattr(os, "fsync", full)
+    assert evaluate_run(run.folder.path) == run.metrics
+    assert "the predictions could not be kept: cannot write" in caplog.text
+    assert "Read-only file system; choose a place that can be written" in caplog.text
+    assert run.predictions.read_bytes() == before
+
+
+def test_shards_of_another_run_are_not_taken_for_these(run, small, small_data, tmp_path):
+    predict_run(run.folder.path, small_data, "val", tmp_path / "found")
+    predict_run(run.folder.path, small_data, "val", tmp_path / "found")
+    other = train(small(epochs=1, seed=1), tmp_path / "other")
+    with pytest.raises(RunError, match=r"found holds predictions of something else \(weights differ\)"):
+        predict_run(other.folder.path, small_data, "val", tmp_path / "found")
+
+
 def test_other_classes_are_refused(run, small_data, tmp_path):
     truth = json.loads((small_data / "val.json").read_text())
     for category in truth["categories"]:
@@ -67,6 +101,37 @@ def test_what_is_no_finished_run_is_refused(run, tmp_path):
         load_run(tmp_path)
     RunFolder(tmp_path).weights.write_bytes(run.folder.weights.read_bytes()[:-100])
     with pytest.raises(RunError, match="truncated"):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"classes": 3},
+        {"classes": {"a": 1}},
+        {"classes": [], "category_ids": []},
+        {"classes": ["a"], "category_ids": [1, 2]},
+        {"classes": [1], "category_ids": [1]},
+        {"classes": ["a"], "category_ids": ["1"]},
+    ],
+)
+def test_weights_without_their_classes_are_refused(run, tmp_path, facts):
+    folder = RunFolder(tmp_path)
+    folder.config.write_text(run.config.to_json())
+    tensors, _ = load_tensors(run.folder.weights)
+    save_tensors(folder.weights, tensors, facts)
+    with pytest.raises(RunError, match="its header names no classes"):
+        load_run(tmp_path)
+
+
+def test_weights_that_are_not_finite_are_refused(run, tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.config.write_text(run.config.to_json())
+    tensors, facts = load_tensors(run.folder.weights)
+    tensors[next(iter(tensors))].view(-1)[0] = torch.nan
+    save_tensors(folder.weights, tensors, facts)
+    with pytest.raises(RunError, match="is not finite, so its detector finds nothing"):
         load_run(tmp_path)
 
 

@@ -5,10 +5,10 @@ from html import escape
 from itertools import zip_longest
 from pathlib import Path
 
-from hardmine.errors import ConfigError
+from hardmine.errors import ConfigError, RunError
 from hardmine.figures.figure import Figure, Panel, Series
 from hardmine.figures.painting import paint, require_matplotlib
-from hardmine.training.files import write_atomically
+from hardmine.training.files import is_taken, write_new
 
 __all__ = ["check_savable", "save"]
 
@@ -20,23 +20,26 @@ STYLE = (
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes the figure as its suffix says, in one step; what was there before is replaced.
+    """Writes the figure as its suffix says, in one step.
 
-    Raises: ConfigError: as `check_savable`.  RunError: it cannot be written.
+    Raises: ConfigError, RunError: as `check_savable`, or it cannot be written.
     """
     check_savable(path)
-    write_atomically(path, _WRITERS[path.suffix.lower()](figure))
+    write_new(path, _WRITERS[path.suffix.lower()](figure))
 
 
 def check_savable(path: Path) -> None:
     """Says what is wrong before anything is computed.
 
     Raises: ConfigError: another suffix than .png, .svg and .html, no such folder, or no matplotlib.
+        RunError: the file exists.
     """
     if path.suffix.lower() not in _WRITERS:
         raise ConfigError(f"cannot draw {path}: expected a file that ends in {', '.join(_WRITERS)}")
     if not path.parent.is_dir():
         raise ConfigError(f"cannot draw {path}: there is no folder {path.parent}; make it first")
+    if is_taken(path):
+        raise RunError(f"{path} exists already; choose another file with --plot")
     require_matplotlib()
 
 

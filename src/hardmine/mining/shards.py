@@ -4,27 +4,38 @@
 
 Parts are random samples of the images, so what errors look like is learnt from the first and used for all. They are
 kept beside OUT until all is done: what was stopped goes on at the next part. Polars reads and ranks out of core.
+
+.OUT.unfinished/plan.json       what is mined: parts of anything else are not mixed in
+.OUT.unfinished/part00000       the tables of a part; one that has its name is whole
+.OUT.unfinished/joined          what becomes OUT, in one step
+.OUT.unfinished/published.json  the plan from just before that step on: parts may go
 """
 
 import json
 import logging
 import math
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 import polars as pl
 
 from hardmine.boxes import SIDES
-from hardmine.errors import ConfigError, DataError, RunError
+from hardmine.errors import ConfigError, DataError, RunError, what_failed
 from hardmine.mining.calibration import Calibration
 from hardmine.mining.folder import refuse_existing, write_lists
 from hardmine.mining.label_tools import CVAT_NAMES, check_cvat_names
 from hardmine.mining.labels import Labels, detections_in, objects_in
-from hardmine.mining.results import refuse_unusable
+from hardmine.mining.parquet import CATEGORY, IMAGE, LABEL, RESULT, facts_of, files_in, reading, refuse_rows, scan
+from hardmine.mining.results import refuse_no_probability, scores_in_range
 from hardmine.mining.tables import TABLES, image_weight, mine_tables
-from hardmine.training.files import write_json
+from hardmine.reading import read_text
+from hardmine.training.files import is_taken, write_json
+from hardmine.training.measure import version_of
+from hardmine.training.predict import refuse_unfinished_shards
 
 __all__ = ["LabelFiles", "label_files", "mine_shards"]
 
@@ -34,46 +45,72 @@ BYTES_A_ROW = 1500
 """Memory that an object or a prediction takes while its part is mined, at most."""
 LEAST_MEMORY = 0.75
 """GiB that are taken before the first row is read."""
+MOST_PARTS = 10_000
+"""With more the folders of the parts would cost more than the rows in them."""
+MOST_ROWS = 2**31 - 1
+"""That Polars lists at once; who asks for more gets so many."""
 MOST_LISTED = 10_000
 """Hard ones and suspects in the COCO files where no number is asked for; the tables hold all."""
-LABEL = {"image_id": pl.Int64, "category_id": pl.Int64, **dict.fromkeys(SIDES, pl.Float64)}
-CATEGORY = {"category_id": pl.Int64, "category": pl.String}
-IMAGE = {"image_id": pl.Int64, "file_name": pl.String, "width": pl.Int64, "height": pl.Int64}
-RESULT = {"image_id": pl.Int64, "category_id": pl.Int64, **dict.fromkeys((*SIDES, "score"), pl.Float64)}
+MARKS = ("is_crowd", "is_duplicate")
+"""What a label may be beside an object; none is where there is no such column."""
+COUNTED = ("images", "objects", "predictions")
+NO_BOX = {
+    "corner that is no number": ~pl.all_horizontal(pl.col(name).is_finite() for name in SIDES),
+    "right or lower side before the left or upper": (pl.col("x2") < pl.col("x1")) | (pl.col("y2") < pl.col("y1")),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class LabelFiles:
-    """`Labels` that are not in memory."""
+    """`Labels` that are not in memory.
+
+    source: where they come from, for messages.  facts: what tells them from others, and from themselves once changed.
+    """
 
     images: pl.LazyFrame
     objects: pl.LazyFrame
     categories: Mapping[int, str]
     folder: Path | None
+    source: Path
+    facts: Sequence[Sequence[str | int]]
 
     @classmethod
     def of(cls, labels: Labels) -> "LabelFiles":
         """Labels that are in memory, for predictions that are not."""
-        return cls(labels.images.lazy(), labels.objects.lazy(), labels.categories, labels.folder)
+        content = sha256(json.dumps(list(labels.categories.items())).encode())
+        for table in (labels.images, labels.objects):
+            content.update(table.hash_rows().to_numpy().tobytes())
+        facts = [[content.hexdigest()]]
+        source = Path("the data set")
+        return cls(labels.images.lazy(), labels.objects.lazy(), labels.categories, labels.folder, source, facts)
 
 
 def label_files(folder: Path, images: Path | None = None) -> LabelFiles:
     """The labels in a folder of three tables, as a mined folder has them; `images` is the folder of the images.
 
     `images.parquet`: image_id, file_name, width, height.  `categories.parquet`: category_id, category.
-    `objects.parquet`: image_id, category_id, x1, y1, x2, y2, and perhaps is_crowd.
+    `objects.parquet`: image_id, category_id, x1, y1, x2, y2, and perhaps is_crowd and
+    is_duplicate; a crowd may be of no class.
 
     Raises: DataError: they cannot be read.
     """
-    image_table = _scan(folder / "images.parquet", IMAGE)
-    objects = _scan(folder / "objects.parquet", LABEL, optional={"is_crowd": pl.Boolean})
-    if "is_crowd" not in objects.collect_schema():
-        objects = objects.with_columns(is_crowd=pl.lit(False))
-    names = dict(_scan(folder / "categories.parquet", CATEGORY).collect().iter_rows())
+    files = [folder / f"{name}.parquet" for name in ("images", "objects", "categories")]
+    image_table, objects = scan(files[0], IMAGE), scan(files[1], LABEL, optional=dict.fromkeys(MARKS, pl.Boolean))
+    absent = [name for name in MARKS if name not in objects.collect_schema()]
+    objects = objects.with_columns(pl.lit(False).alias(name) for name in absent)
+    names = _class_names(files[2])
     category = pl.col("category_id").replace_strict(names, default=None, return_dtype=pl.String)
     numbered = objects.with_row_index("object")
-    objects = numbered.select("object", "image_id", "category_id", category.alias("category"), *SIDES, "is_crowd")
-    return LabelFiles(image_table, objects, names, images and images.resolve())
+    objects = numbered.select("object", "image_id", "category_id", category.alias("category"), *SIDES, *MARKS)
+    return LabelFiles(image_table, objects, names, images and images.resolve(), folder, facts_of(files))
+
+
+def _class_names(file: Path) -> dict[int, str]:
+    with reading(file):
+        table = scan(file, CATEGORY).with_row_index("row").collect()
+    nothing = pl.any_horizontal(pl.all().is_null())
+    refuse_rows(table, {"no id or name": nothing, "id twice": pl.col("category_id").is_duplicated()}, str(file), "row")
+    return dict(table.select(*CATEGORY).iter_rows())
 
 
 def mine_shards(
@@ -94,44 +131,100 @@ def mine_shards(
         message says where.  RunError: `out` exists, or cannot be written.
     """
     source, out = Path(predictions), Path(out)
-    refuse_existing(out)
     check_cvat_names(cvat_names)
-    results = _scan(source / "*.parquet" if source.is_dir() else source, RESULT).with_row_index("prediction")
-    rows = [table.select(pl.len()).collect().item() for table in (results, labels.objects)]
-    if not rows[0]:
-        raise DataError(f"{source}: no prediction in it; expected at least one, so that there is something to mine")
-    num_parts = _num_parts(sum(rows), memory)
-    unfinished = out.with_name(f".{out.name}.unfinished")
+    top = _checked_top(top)
+    files = files_in(source)
+    refuse_unfinished_shards(source)
+    results = scan(source, RESULT).with_row_index("prediction")
+    rows = _count(labels, results, source)
+    num_parts = _num_parts(rows["objects"] + rows["predictions"], memory)
+    plan = {
+        "hardmine": version_of("hardmine"),
+        "out": out.name,
+        "predictions": facts_of(files),
+        "labels": labels.facts,
+        "rows": rows,
+        "parts": num_parts,
+    }
+    unfinished = out.with_name(f".{out.name[:60]}.unfinished")
+    with _writing(out):
+        if _is_published(unfinished, plan) and is_taken(out):
+            logger.info("%s was finished already", out)
+        else:
+            refuse_existing(out)
+            _start(unfinished, plan)
+            _mine_parts(labels, results, source, unfinished, num_parts)
+            joined = _join(unfinished, rows, num_parts)
+            write_lists(joined, labels.categories, labels.folder, source.name, top, cvat_names)
+            _publish(unfinished, joined, out)
+        _remove(unfinished)
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Raises: RunError: what is done inside meets a disk that is full or cannot be written."""
     try:
-        _start(unfinished, {"files": _files(source), "rows": rows, "parts": num_parts})
-        _mine_parts(labels, results, source, unfinished, num_parts)
-        _finish(unfinished, labels, source, top or MOST_LISTED, num_parts, cvat_names)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.replace(out)
-    except OSError as error:
-        raise RunError(f"cannot write {out} ({error.strerror or error}); make room, and start again") from error
+        yield
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise RunError(
+            f"cannot write {out}: {what_failed(error)}; the same command goes on where this stopped"
+        ) from error
+
+
+def _checked_top(top: int | None) -> int:
+    if top is not None and top < 1:
+        raise ConfigError(f"top must be at least 1, got {top}")
+    return MOST_LISTED if top is None else min(top, MOST_ROWS)
+
+
+def _count(labels: LabelFiles, results: pl.LazyFrame, source: Path) -> dict[str, int]:
+    rows = {}
+    for name, table, read in zip(
+        COUNTED, (labels.images, labels.objects, results), (labels.source, labels.source, source), strict=True
+    ):
+        with reading(read):
+            rows[name] = table.select(pl.len()).collect().item()
+    if not rows["predictions"]:
+        raise DataError(f"{source}: no prediction in it; expected at least one, so that there is something to mine")
+    return rows
 
 
 def _num_parts(rows: int, memory: float) -> int:
-    if memory <= LEAST_MEMORY:
+    if not (math.isfinite(memory) and memory > LEAST_MEMORY):
         raise ConfigError(f"memory must be above {LEAST_MEMORY} GiB, got {memory:g}")
-    return math.ceil(rows * BYTES_A_ROW / ((memory - LEAST_MEMORY) * 2**30))
+    parts = max(math.ceil(rows * BYTES_A_ROW / ((memory - LEAST_MEMORY) * 2**30)), 1)
+    if parts > MOST_PARTS:
+        raise ConfigError(f"memory of {memory:g} GiB makes {parts:,} parts of {rows:,} rows; give more")
+    return parts
 
 
-def _files(source: Path) -> list[list[str | int]]:
-    """Name, size and time of the files with predictions: of others, or of these once they have changed, they differ."""
-    files = sorted(source.glob("*.parquet")) if source.is_dir() else [source]
-    return [[str(file), (facts := file.stat()).st_size, facts.st_mtime_ns] for file in files]
+def _is_published(folder: Path, plan: Mapping[str, object]) -> bool:
+    """Whether all that is left of this mining is to remove its parts."""
+    return _read_plan(folder / "published.json") == plan and not (folder / "joined").exists()
 
 
-def _start(folder: Path, plan: dict[str, object]) -> None:
+def _start(folder: Path, plan: Mapping[str, object]) -> None:
     """Makes the folder for parts, or checks that what is there are parts of the same."""
-    file = folder / "plan.json"
+    file, published = folder / "plan.json", folder / "published.json"
+    if published.exists() and (folder / "joined").exists():  # stopped just before the last step
+        published.replace(file)
+    elif not file.exists():  # nothing, or what is left of another mining that was finished
+        _remove(folder)
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         write_json(file, plan)
-    elif json.loads(file.read_text(encoding="utf-8")) != plan:
-        raise RunError(f"{folder} holds parts of another mining; delete it, or choose another --out")
+    elif _read_plan(file) != plan:
+        raise RunError(
+            f"{folder} holds parts of another mining, or of this one before its labels, predictions or options "
+            "changed; delete it, or choose another --out"
+        )
+
+
+def _read_plan(file: Path) -> object:
+    try:
+        return json.loads(read_text(file))
+    except (DataError, ValueError, RecursionError):
+        return None
 
 
 def _mine_parts(labels: LabelFiles, results: pl.LazyFrame, source: Path, folder: Path, num_parts: int) -> None:
@@ -141,11 +234,12 @@ def _mine_parts(labels: LabelFiles, results: pl.LazyFrame, source: Path, folder:
         done = folder / f"part{number:05}"
         if done.exists() and number:
             continue
-        of_part = _part(labels, number, num_parts)
-        _refuse_homeless(of_part)
-        found = _checked(_take(results, number, num_parts), of_part, source)
+        of_part = _checked_labels(_part(labels, number, num_parts), labels.source)
+        found = _checked(_take(results, source, number, num_parts), of_part, source)
         if calibration is None:
-            calibration = Calibration.fit(objects_in(of_part.objects), detections_in(found), of_part.image_sizes())
+            calibration = Calibration.fit(
+                objects_in(of_part.objects), detections_in(found), of_part.sizes_of(of_part.objects)
+            )
         if not done.exists():
             _write_part(done, of_part, found, calibration)
 
@@ -161,76 +255,101 @@ def _write_part(done: Path, labels: Labels, found: pl.DataFrame, calibration: Ca
 
 
 def _part(labels: LabelFiles, number: int, num_parts: int) -> Labels:
-    images, objects = (_take(table, number, num_parts) for table in (labels.images, labels.objects))
+    tables = (labels.images.with_row_index("row"), labels.objects)
+    images, objects = (_take(table, labels.source, number, num_parts) for table in tables)
     return Labels(images, objects, labels.categories, labels.folder)
 
 
-def _refuse_homeless(labels: Labels) -> None:
-    """Raises: DataError: an object of an image or a class that there is not."""
-    homeless = labels.objects.join(labels.images, on="image_id", how="anti")
-    nameless = labels.objects.filter(pl.col("category").is_null())
-    for lost, key, table in ((homeless, "image_id", "images"), (nameless, "category_id", "categories")):
-        if len(lost):
-            raise DataError(f"objects.parquet: {key} {lost[key][0]} is not in {table}.parquet; expected it there")
+def _take(table: pl.LazyFrame, source: Path, number: int, num_parts: int) -> pl.DataFrame:
+    """The rows whose image falls into a part; those of no image are in the first, to be refused there."""
+    # Knuth's multiplicative hash, the upper half
+    mixed = (pl.col("image_id") * 2_654_435_761) % 4_294_967_296 // 65_536
+    with reading(source):
+        return table.filter(mixed.fill_null(0) % num_parts == number).collect(engine="streaming")
 
 
-def _take(table: pl.LazyFrame, number: int, num_parts: int) -> pl.DataFrame:
-    """The rows whose image falls into a part."""
-    mixed = (
-        (pl.col("image_id") * 2_654_435_761) % 4_294_967_296 // 65_536
-    )  # Knuth's multiplicative hash, the upper half
-    return table.filter(mixed % num_parts == number).collect(engine="streaming")
+def _checked_labels(labels: Labels, source: Path) -> Labels:
+    """The labels of a part.
+
+    Raises: DataError: an image twice or without its size, an object of an image or a class that there is not, no box.
+    """
+    in_images = {
+        "no id, name, width or height": pl.any_horizontal(pl.col(name).is_null() for name in IMAGE),
+        "image_id twice": pl.col("image_id").is_duplicated(),
+        "width or height below 1": pl.min_horizontal("width", "height") < 1,
+    }
+    refuse_rows(labels.images, in_images, str(source / "images.parquet"), "row")
+    in_objects = {
+        "image_id that is not in images.parquet": ~pl.col("image_id").is_in(labels.images["image_id"].implode()),
+        "category_id that is not in categories.parquet": pl.col("category").is_null()
+        & ~(pl.col("is_crowd") & pl.col("category_id").is_null()),
+        **NO_BOX,
+        **{f"{name} neither true nor false": pl.col(name).is_null() for name in MARKS},
+    }
+    refuse_rows(labels.objects, in_objects, str(source / "objects.parquet"), "object")
+    return replace(labels, images=labels.images.drop("row"))
 
 
 def _checked(found: pl.DataFrame, labels: Labels, source: Path) -> pl.DataFrame:
     """The results of a part with the names of their classes.
 
-    Raises: DataError: one of an image or class that the labels do not have, one twice, or numbers that are none.
+    Raises: DataError: one of an image or class that the labels do not have, or numbers that are none.
     """
     known = {
         "image_id": labels.images["image_id"].implode(),
         "category_id": pl.Series(list(labels.categories)).implode(),
     }
-    numbers = pl.all_horizontal(pl.col(name).is_finite() for name in (*SIDES, "score"))
     wrong = {
         **{f"{name} that the labels do not have": ~pl.col(name).is_in(ids) for name, ids in known.items()},
-        "corner or score that is no number": ~numbers.fill_null(False),
-        "right or lower side before the left or upper": (pl.col("x2") < pl.col("x1")) | (pl.col("y2") < pl.col("y1")),
+        **NO_BOX,
+        "score that is no number": ~pl.col("score").is_finite(),
     }
-    for what, condition in wrong.items():
-        rows = found.filter(condition.fill_null(True))
-        if len(rows):
-            record = rows.select("prediction", *RESULT).row(0, named=True)
-            raise DataError(f"{source}, record {record.pop('prediction')}: {what}: {record}")
-    refuse_unusable(found, str(source))
+    refuse_rows(found, wrong, str(source), "prediction")
+    refuse_no_probability(found, lambda row: f"{source}, record {row}")
     names = pl.col("category_id").replace_strict(dict(labels.categories), return_dtype=pl.String)
-    return found.with_columns(names.alias("category"))
+    return scores_in_range(found.with_columns(names.alias("category")))
 
 
-def _finish(folder: Path, labels: LabelFiles, source: Path, top: int, num_parts: int, cvat_names: str) -> None:
-    """Joins the parts, and lists what is hardest; the parts go."""
+def _join(folder: Path, rows: Mapping[str, int], num_parts: int) -> Path:
+    """The tables of all parts in one folder.
+
+    Raises: RunError: there are more or fewer rows than were read.
+    """
+    joined = folder / "joined"
+    joined.mkdir(exist_ok=True)
     parts = [folder / f"part{number:05}" for number in range(num_parts)]
     for name in TABLES:
-        table = pl.scan_parquet([part / f"{name}.parquet" for part in parts])
+        table = pl.scan_parquet([part / f"{name}.parquet" for part in parts], glob=False)
         if name == "images":
-            table = table.with_columns(image_weight())
-        table.sink_parquet(folder / f"{name}.parquet")
-    write_lists(folder, labels.categories, labels.folder, source.name, top, cvat_names)
-    for part in parts:
+            table = table.with_columns(image_weight(_exact_sum(table, "hardness")))
+        table.sink_parquet(joined / f"{name}.parquet")
+    for name, expected in rows.items():
+        got = pl.scan_parquet(joined / f"{name}.parquet", glob=False).select(pl.len()).collect().item()
+        if got != expected:
+            raise RunError(
+                f"{folder}: {got} rows of {name} in its parts, expected {expected}; a file changed while it was read: "
+                "delete this folder, and start again"
+            )
+    return joined
+
+
+def _exact_sum(table: pl.LazyFrame, name: str) -> float:
+    """The sum of a column, whatever the order in which its rows come."""
+    return math.fsum(table.select(name).collect()[name])
+
+
+def _publish(folder: Path, joined: Path, out: Path) -> None:
+    """Makes OUT in one step; from just before it the parts are not needed any more."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    (folder / "plan.json").replace(folder / "published.json")
+    joined.replace(out)
+
+
+def _remove(folder: Path) -> None:
+    """Removes the folder of a mining, however much of it is there still; its plan last."""
+    for part in (*folder.glob("part*"), *folder.glob("joined")):
         shutil.rmtree(part)
-    (folder / "plan.json").unlink()
-
-
-def _scan(
-    source: Path, columns: Mapping[str, type[pl.DataType]], optional: Mapping[str, type[pl.DataType]] | None = None
-) -> pl.LazyFrame:
-    """The columns of Parquet files, cast to what they should be."""
-    try:
-        table = pl.scan_parquet(source)
-        has = table.collect_schema()
-        if lacking := [name for name in columns if name not in has]:
-            raise DataError(f"{source}: lacks {', '.join(lacking)}; expected {', '.join(columns)}")
-        wanted = dict(columns) | {name: kind for name, kind in (optional or {}).items() if name in has}
-        return table.select(pl.col(name).cast(kind) for name, kind in wanted.items())
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{source}: cannot be read as Parquet ({str(error).splitlines()[0]})") from error
+    for file in (*folder.glob(".*.part"), *folder.glob("*.json")):
+        file.unlink()
+    if folder.exists():
+        folder.rmdir()

@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from hardmine.errors import RunError
+from hardmine.reading import check_regular
 from hardmine.training.files import write_atomically
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "load_optimizer",
     "load_tensors",
     "optimizer_tensors",
+    "refuse_infinite",
     "save_tensors",
     "with_prefix",
     "without_prefix",
@@ -46,14 +48,27 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         RunError: the file is missing, truncated, or not one of ours.
     """
     try:
+        check_regular(path)
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})["facts"])
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+            if isinstance(facts, dict):
+                return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
+            raise ValueError(f"its header holds {type(facts).__name__}")
+    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise RunError(
             f"cannot read {path}: {error}. It is missing, truncated or was not written by hardmine; "
             "restore it from a copy, or train again into another folder"
         ) from error
+
+
+def refuse_infinite(tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Raises RunError where a tensor holds a number that is not finite: nothing can be predicted with such weights."""
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise RunError(
+                f"{source}: {name} is not finite, so its detector finds nothing; restore it from a copy, or train "
+                "again with a lower --lr"
+            )
 
 
 def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -82,10 +97,20 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     return {f"{number}.{name}": tensor for number, entry in state.items() for name, tensor in entry.items()}
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Gives an optimiser over the same parameters its memory back."""
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Gives an optimiser over the same parameters its memory back, or says which file does not fit (RunError)."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
-        number, name = key.split(".", 1)
+        number, _, name = key.partition(".")
+        if not (number.isdecimal() and int(number) < len(parameters) and _fits(tensor, parameters[int(number)])):
+            raise RunError(
+                f"{source} does not fit this optimiser: {key} is of another parameter; give the run's own file"
+            )
         state.setdefault(int(number), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _fits(memory: Tensor, parameter: Tensor) -> bool:
+    """Whether it is a moment of the parameter, or a number."""
+    return memory.shape == parameter.shape or not memory.ndim

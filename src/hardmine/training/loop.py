@@ -4,14 +4,10 @@ import logging
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator
-
 from hardmine.data import DetectionDataset
-from hardmine.errors import ConfigError
 from hardmine.evaluation import Metrics, evaluate_predictions
 from hardmine.training.config import TrainingConfig
 from hardmine.training.data import open_training_data
@@ -19,13 +15,12 @@ from hardmine.training.files import write_json
 from hardmine.training.folder import RunFolder
 from hardmine.training.measure import environment
 from hardmine.training.predict import predict
+from hardmine.training.processes import start_accelerator
 from hardmine.training.progress import Reporter
 from hardmine.training.run import save_weights
 from hardmine.training.trainer import Trainer
 
 __all__ = ["RunResult", "train"]
-
-logger = logging.getLogger("hardmine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +64,8 @@ def train(config: TrainingConfig, out: Path | str, *, resume: bool = False, prog
         ConfigError, DataError: a configuration or a data set that cannot be used; nothing was written.
         RunError: `out` holds something else or a checkpoint that does not fit; a full disk; a loss that is not finite.
     """
-    accelerator = _accelerator(config)
+    accelerator = start_accelerator(config.precision)
     train_data, val_data = open_training_data(config)
-    if accelerator.is_main_process:
-        _warn_of_problems(train_data, val_data)
     trainer = Trainer(config, accelerator, train_data)
     folder = RunFolder(Path(out))
     try:
@@ -80,27 +73,6 @@ def train(config: TrainingConfig, out: Path | str, *, resume: bool = False, prog
         return _run(folder, trainer, val_data, progress)
     finally:
         accelerator.free_memory()
-
-
-def _accelerator(config: TrainingConfig) -> Accelerator:
-    try:
-        return Accelerator(mixed_precision=config.precision)
-    except ValueError as error:  # fp16 without a GPU, or a second precision in one process
-        raise ConfigError(f"precision {config.precision} cannot be had here: {error}") from error
-
-
-def _warn_of_problems(*datasets: DetectionDataset) -> None:
-    for dataset in datasets:
-        if dataset.problems:
-            _warn_once(
-                f"{dataset.name}, split {dataset.split!r}: {len(dataset.problems)} records were left out or corrected, "
-                f"the first is: {dataset.problems[0]}; `hardmine check` lists them all"
-            )
-
-
-@cache  # a comparison opens the same data for each of its runs
-def _warn_once(message: str) -> None:
-    logger.warning(message)
 
 
 def _open(folder: RunFolder, trainer: Trainer, resume: bool) -> None:
@@ -132,6 +104,12 @@ def _run(folder: RunFolder, trainer: Trainer, val_data: DetectionDataset, progre
 
 def _run_epoch(folder: RunFolder, trainer: Trainer, val_data: DetectionDataset, reporter: Reporter) -> None:
     row = trainer.run_epoch(reporter)
+    if trainer.has_diverged(row) and not any(map(trainer.has_diverged, trainer.rows)):
+        reporter.say(
+            f"the training has diverged: the mean loss of epoch {row['epoch']} is {row['loss']:.3g}, so what it finds "
+            "is nonsense; train again with a lower --lr, or a lower --clip-norm",
+            logging.WARNING,
+        )
     if trainer.recorder is not None:
         trainer.recorder.write(folder.dynamics, row["epoch"], trainer.accelerator)
     every = trainer.config.eval_every or trainer.epochs

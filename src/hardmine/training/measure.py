@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["environment", "peak_memory", "reset_peak_memory", "synchronize"]
+__all__ = ["environment", "peak_memory", "reset_peak_memory", "synchronize", "version_of"]
 
 _MIB = 2**20
 
@@ -53,7 +53,7 @@ def environment(device: torch.device, num_processes: int) -> dict[str, object]:
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        **{package: _version(package) for package in packages},
+        **{package: version_of(package) for package in packages},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "processes": num_processes,
         "cpu_count": os.cpu_count(),
@@ -61,7 +61,8 @@ def environment(device: torch.device, num_processes: int) -> dict[str, object]:
     }
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """The version that is installed, or that it is not."""
     try:
         return version(package)
     except PackageNotFoundError:

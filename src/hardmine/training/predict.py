@@ -1,8 +1,10 @@
 """What a detector finds in a data set: COCO results in one piece, or Parquet shards of each process."""
 
+import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,21 +13,23 @@ import polars as pl
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object, send_to_device
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from hardmine.boxes import SIDES
 from hardmine.data import DetectionDataset
 from hardmine.data.transforms import collate
 from hardmine.detectors import Detector
-from hardmine.errors import RunError
-from hardmine.training.files import write_atomically
+from hardmine.errors import DataError, RunError, what_failed
+from hardmine.reading import read_text
+from hardmine.training.files import write_atomically, write_json
+from hardmine.training.measure import version_of
 
-__all__ = ["coco_results", "predict", "predict_shards"]
+__all__ = ["coco_results", "predict", "predict_shards", "refuse_unfinished_shards"]
 
 logger = logging.getLogger("hardmine")
 
-PARQUET = ".parquet"
+PARQUET, PLAN = ".parquet", "plan.json"
 
 
 @torch.no_grad()  # not inference_mode: torchvision caches anchors, and training cannot use a cached inference tensor
@@ -60,40 +64,103 @@ def predict_shards(
     batch_size: int = 8,
     workers: int = 0,
     images_per_shard: int = 1000,
+    options: str = "",
 ) -> None:
     """Writes what the detector finds as Parquet: image_id, category_id, x1, y1, x2, y2 in pixels, score.
 
-    Each process writes shards of its own, so nothing is gathered; a shard that is there is not predicted again.
+    Each process writes shards of its own, so nothing is gathered; a shard that is there is not predicted again. Beside
+    them `plan.json` says of what they are.
 
-    Raises: RunError: the folder holds shards of another number of processes, or cannot be written.
+    Args: options: whatever else than weights and images decides what is found, in words.
+    Raises: RunError: the folder holds shards of anything else, or cannot be written.
     """
     rank, num = accelerator.process_index, accelerator.num_processes
-    _refuse_other_shards(folder, num)
+    plan = {
+        "hardmine": version_of("hardmine"),
+        "weights": _hash_of_weights(detector),
+        "options": options,
+        "data": dataset.name,
+        "split": dataset.split,
+        "images": len(dataset),
+        "names": _hash_of_images(dataset),
+        "processes": num,
+        "shards": [name for of in range(num) for name in _shards(len(dataset), of, num, images_per_shard)],
+    }
+    if accelerator.is_main_process:
+        _start(folder, plan)
+    accelerator.wait_for_everyone()
     share = _share(dataset, accelerator)
-    for start in range(0, len(share), images_per_shard):
-        file = folder / f"of{num}-rank{rank:05}-{start:09}{PARQUET}"
-        if file.exists():
+    for name, start in _shards(len(dataset), rank, num, images_per_shard).items():
+        if (folder / name).exists():
             continue
         images = Subset(dataset, share[start : start + images_per_shard])
         loader = DataLoader(images, batch_size, num_workers=workers, collate_fn=collate)
         table = pl.concat([_rows(*of, dataset.category_ids) for of in _detections(detector, loader, accelerator)])
         stream = BytesIO()
         table.write_parquet(stream)
-        write_atomically(file, stream.getvalue())
+        write_atomically(folder / name, stream.getvalue())
         logger.info("process %d of %d: %d of %d images", rank + 1, num, start + len(images), len(share))
     accelerator.wait_for_everyone()
 
 
-def _refuse_other_shards(folder: Path, num_processes: int) -> None:
+def refuse_unfinished_shards(folder: Path) -> None:
+    """Raises: DataError: the folder is one of `predict_shards`, and not all that it should hold is there."""
+    wanted = _read_plan(folder).get("shards", [])
+    lacking = [name for name in wanted if not (folder / name).exists()]
+    if lacking:
+        raise DataError(
+            f"{folder} is not finished: it lacks {len(lacking)} of {len(wanted)} files, the first is {lacking[0]}; "
+            "give the same `hardmine predict` again, which goes on"
+        )
+
+
+def _start(folder: Path, plan: Mapping[str, Any]) -> None:
+    """Makes the folder for shards, or checks that what is there are shards of the same."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        others = sorted({file.name for file in folder.iterdir() if not file.name.startswith(".")} - {PLAN})
     except OSError as error:
-        raise RunError(f"cannot make {folder} ({error.strerror}); choose another one") from error
-    others = [file.name for file in folder.iterdir() if not file.name.startswith((f"of{num_processes}-", "."))]
-    if others:
+        raise RunError(f"cannot make {folder}: {what_failed(error)}") from error
+    if not (folder / PLAN).exists():
+        if others:
+            raise RunError(f"{folder} holds {others[0]}, and no {PLAN} that says of what; choose another folder")
+        write_json(folder / PLAN, plan)
+    stored = _read_plan(folder)
+    differences = [name for name in plan if stored.get(name) != plan[name]]
+    if differences:
         raise RunError(
-            f"{folder} holds {others[0]}, which {num_processes} processes do not write; choose another folder"
+            f"{folder} holds predictions of something else ({', '.join(differences)} differ); choose another folder"
         )
+    if strange := set(others) - set(plan["shards"]):
+        raise RunError(f"{folder} holds {min(strange)}, which is not of these predictions; choose another folder")
+
+
+def _read_plan(folder: Path) -> dict[str, Any]:
+    """What a folder of shards says of itself; nothing, where it is none."""
+    try:
+        plan = json.loads(read_text(folder / PLAN))
+    except (DataError, ValueError, RecursionError):
+        return {}
+    return plan if isinstance(plan, dict) else {}
+
+
+def _shards(num_images: int, rank: int, num_processes: int, images_per_shard: int) -> dict[str, int]:
+    """The files of a process, and from which of its images on each is."""
+    starts = range(0, len(range(rank, num_images, num_processes)), images_per_shard)
+    return {f"of{num_processes}-rank{rank:05}-{start:09}{PARQUET}": start for start in starts}
+
+
+def _hash_of_weights(detector: nn.Module) -> str:
+    content = sha256()
+    for name, tensor in detector.state_dict().items():
+        content.update(name.encode())
+        content.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return content.hexdigest()
+
+
+def _hash_of_images(dataset: DetectionDataset) -> str:
+    images = [[record.image_id, record.file and record.file.name] for record in dataset.records]
+    return sha256(json.dumps(images).encode()).hexdigest()
 
 
 def _share(dataset: DetectionDataset, accelerator: Accelerator) -> range:

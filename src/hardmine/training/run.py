@@ -1,5 +1,6 @@
 """A run as something to use: load its detector, evaluate it, predict with it."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import signature
@@ -17,9 +18,10 @@ from hardmine.recipes import RECIPES, Recipe
 from hardmine.training import checkpoint
 from hardmine.training.config import TrainingConfig
 from hardmine.training.data import open_split, open_training_data
-from hardmine.training.files import write_json
+from hardmine.training.files import as_json, is_taken, write_json, write_new
 from hardmine.training.folder import RunFolder
 from hardmine.training.predict import predict, predict_shards
+from hardmine.training.processes import start_accelerator
 
 __all__ = [
     "LoadedRun",
@@ -31,6 +33,8 @@ __all__ = [
     "predict_run",
     "save_weights",
 ]
+
+logger = logging.getLogger("hardmine")
 
 FRESH_HEAD = ("none", "imagenet")  # weights that leave the detection head to start anew
 
@@ -88,32 +92,39 @@ def load_run(run: Path | str) -> LoadedRun:
     """Opens a finished run.
 
     Raises:
-        RunError: the folder is no run, is not finished, or its weights are damaged or of another detector.
+        RunError: the folder is no run, is not finished, or its weights are damaged, not finite or of another detector.
     """
     folder = RunFolder(Path(run))
     config = folder.read_config()
     if not folder.weights.exists():
         raise RunError(f"{folder.path} is not finished: it has no {folder.weights.name}; continue it with --resume")
     tensors, facts = checkpoint.load_tensors(folder.weights)
-    detector = make_detector(config, len(facts["classes"]), load=False)
+    checkpoint.refuse_infinite(tensors, folder.weights)
+    classes, category_ids = _classes(facts, folder.weights)
+    detector = make_detector(config, len(classes), load=False)
     checkpoint.load_module(detector.model, tensors, folder.weights)
-    return LoadedRun(detector.eval(), config, tuple(facts["classes"]), tuple(facts["category_ids"]))
+    return LoadedRun(detector.eval(), config, classes, category_ids)
 
 
 def evaluate_run(run: Path | str, data: str | Path | None = None, split: str | None = None) -> Metrics:
     """Measures a finished run on its own validation split, or on another split or data set with the same classes.
 
-    The predictions on the run's own data are kept in the run folder.
+    The predictions on the run's own data are kept in the run folder, where that can be written.
 
     Raises:
         RunError: as `load_run`.  DataError: the data set cannot be used or has other classes.
     """
     loaded = load_run(run)
     dataset = _open_data(loaded, data, split)
-    predictions = _predict(loaded, dataset)
-    if data is None:
-        write_json(RunFolder(Path(run)).predictions(dataset.split), predictions)
-    return evaluate_predictions(dataset.coco_ground_truth(), predictions)
+    accelerator = start_accelerator()
+    predictions = _predict(loaded, dataset, accelerator)
+    metrics = evaluate_predictions(dataset.coco_ground_truth(), predictions)
+    if data is None and accelerator.is_main_process:
+        try:
+            write_json(RunFolder(Path(run)).predictions(dataset.split), predictions)
+        except RunError as error:
+            logger.warning("the predictions could not be kept: %s", error)
+    return metrics
 
 
 def predict_run(run: Path | str, data: str | Path | None, split: str | None, out: Path | str) -> Path:
@@ -127,22 +138,42 @@ def predict_run(run: Path | str, data: str | Path | None, split: str | None, out
     """
     out = Path(out)
     in_one_piece = out.suffix == ".json"
-    if in_one_piece and out.exists():
+    if in_one_piece and is_taken(out):
         raise RunError(f"{out} exists already; choose another file")
     loaded = load_run(run)
     dataset = _open_data(loaded, data, split)
+    accelerator = start_accelerator()
     if in_one_piece:
-        write_json(out, _predict(loaded, dataset))
+        results = _predict(loaded, dataset, accelerator)
+        if accelerator.is_main_process:
+            write_new(out, as_json(results))
     else:
-        accelerator = Accelerator()
         loaded.detector.to(accelerator.device)
-        predict_shards(loaded.detector, dataset, accelerator, out, batch_size=loaded.config.batch_size)
+        size, options = loaded.config.batch_size, _what_decides(loaded.config)
+        predict_shards(loaded.detector, dataset, accelerator, out, batch_size=size, options=options)
     return out
 
 
 def predict_dataset(run: Path | str, dataset: DetectionDataset) -> list[dict[str, Any]]:
     """What a finished run finds in a data set with its own classes, as COCO results. Raises RunError: as `load_run`."""
-    return _predict(load_run(run), dataset)
+    return _predict(load_run(run), dataset, start_accelerator())
+
+
+def _classes(facts: Mapping[str, Any], source: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Names and category ids of the labels 0..C-1. Raises RunError where the file does not have them."""
+    names, ids = facts.get("classes", []), facts.get("category_ids", [])
+    if _are(str, names) and _are(int, ids) and len(names) == len(ids):
+        return tuple(names), tuple(ids)
+    raise RunError(f"{source}: its header names no classes; restore it from a copy, or train again")
+
+
+def _are(kind: type, values: Any) -> bool:
+    return isinstance(values, list) and bool(values) and all(isinstance(value, kind) for value in values)
+
+
+def _what_decides(config: TrainingConfig) -> str:
+    """What of a configuration, beside the weights, decides what is found."""
+    return f"{config.detector}, {config.backbone}, image size {config.image_size}"
 
 
 def _open_data(loaded: LoadedRun, data: str | Path | None, split: str | None) -> DetectionDataset:
@@ -154,7 +185,6 @@ def _open_data(loaded: LoadedRun, data: str | Path | None, split: str | None) ->
     return open_split(config, split, loaded.classes)
 
 
-def _predict(loaded: LoadedRun, dataset: DetectionDataset) -> list[dict[str, Any]]:
-    accelerator = Accelerator()
+def _predict(loaded: LoadedRun, dataset: DetectionDataset, accelerator: Accelerator) -> list[dict[str, Any]]:
     loaded.detector.to(accelerator.device)
     return predict(loaded.detector, dataset, accelerator, batch_size=loaded.config.batch_size)

@@ -8,6 +8,7 @@ import math
 import statistics
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
@@ -33,6 +34,13 @@ from hardmine.training.record import Recorder, WithPlaces
 from hardmine.training.run import make_detector
 
 __all__ = ["SummedLoss", "Trainer"]
+
+FIRST_STEPS = 10
+"""Steps whose median loss is what the loss of an untrained detector is taken to be."""
+BLOWN_UP, NONSENSE = 1e3, 1e6
+"""A mean loss above so many times that, or above this number, is of weights that have gone astray."""
+ROW = ("loss", "seconds_per_step", "peak_memory_mb", "peak_memory_of")
+"""What of a finished epoch is read again."""
 
 
 class SummedLoss(nn.Module):
@@ -75,6 +83,7 @@ class Trainer:
         images = WithPlaces(train_data) if config.record else train_data
         self.loader = training_loader(images, config, self.order, self.workers)
         self.rows: list[dict[str, Any]] = []
+        self.first_loss = 0.0  # of the first steps; 0: not known, since they were made by another process
 
     @property
     def final_detector(self) -> Detector:
@@ -90,6 +99,7 @@ class Trainer:
         epoch = len(self.rows) + 1
         self._start_epoch(epoch)
         totals: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=self.accelerator.device))
+        first: list[Tensor] = []
         seconds: list[float] = []
         start = time.perf_counter()
         for images, targets in reporter.steps(self.loader, epoch):
@@ -97,12 +107,19 @@ class Trainer:
             losses = self._step(images, targets, (epoch - 1) * len(self.loader) + len(seconds))
             synchronize(self.accelerator.device)
             seconds.append(time.perf_counter() - step_start)
+            first += [losses["loss"]] if len(first) < FIRST_STEPS else []
             for name, loss in losses.items():
                 totals[name] += loss
             if reporter.has_bars:
                 speed = self._num_images(len(seconds)) / (time.perf_counter() - start)
                 reporter.show_step(float(losses["loss"]), speed)
+        if epoch == 1:
+            self.first_loss = float(torch.stack(first).median())
         return self._row(epoch, totals, seconds, time.perf_counter() - start)
+
+    def has_diverged(self, row: Mapping[str, Any]) -> bool:
+        """Whether the loss of an epoch, finite as it is, says that nothing is learnt any more."""
+        return row["loss"] > NONSENSE or row["loss"] > BLOWN_UP * self.first_loss > 0
 
     def backward(self, images: list[Tensor], targets: list[dict[str, Any]]) -> dict[str, Tensor]:
         """Leaves the gradients of one batch, averaged over the processes, in the detector; returns its losses."""
@@ -130,16 +147,18 @@ class Trainer:
             RunError: it cannot be read, or is of another detector, configuration or number of processes.
         """
         tensors, facts = checkpoint.load_tensors(path)
-        refuse_other_config(facts.get("config", {}), self.config, path)
+        stored = facts.get("config")
+        refuse_other_config(stored if isinstance(stored, dict) else {}, self.config, path)
         if facts.get("processes") != self.accelerator.num_processes:
             raise RunError(f"{path} was written by {facts.get('processes')} processes; continue with as many")
         checkpoint.load_module(self.detector, checkpoint.without_prefix("detector", tensors), path)
-        checkpoint.load_optimizer(self.optimizer, checkpoint.without_prefix("optimizer", tensors))
+        checkpoint.refuse_infinite(checkpoint.without_prefix("detector.model", tensors), path)
+        checkpoint.load_optimizer(self.optimizer, checkpoint.without_prefix("optimizer", tensors), path)
         if self.average is not None:
             checkpoint.load_module(self.average, checkpoint.without_prefix("average", tensors), path)
         if self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(facts["scaler"])
-        self.rows = facts["rows"]
+            self.accelerator.scaler.load_state_dict(facts.get("scaler") or {})
+        self.rows = _checked_rows(facts.get("rows"), self.epochs, path)
 
     def _facts(self) -> dict[str, Any]:
         scaler = self.accelerator.scaler
@@ -171,9 +190,10 @@ class Trainer:
     def _row(self, epoch: int, totals: dict[str, Tensor], seconds: list[float], elapsed: float) -> dict[str, Any]:
         means = self.accelerator.reduce(dict(totals), reduction="mean")
         losses = {name: float(total) / len(seconds) for name, total in means.items()}
-        if not math.isfinite(losses["loss"]):
+        if not math.isfinite(losses["loss"]) or not all(p.isfinite().all() for p in self.detector.parameters()):
             raise RunError(
-                f"the loss of epoch {epoch} is not finite ({losses}); lower lr or clip_norm, or use precision no"
+                f"the loss of epoch {epoch} is not finite ({losses}), or its weights are not; lower lr or clip_norm, "
+                "or use precision no"
             )
         memory, memory_of = peak_memory(self.accelerator.device)
         return {
@@ -187,3 +207,11 @@ class Trainer:
             "peak_memory_mb": memory,
             "peak_memory_of": memory_of,
         }
+
+
+def _checked_rows(rows: Any, epochs: int, source: Path) -> list[dict[str, Any]]:
+    """The rows of the epochs that are finished. Raises RunError where the checkpoint does not hold them."""
+    are_rows = isinstance(rows, list) and all(isinstance(row, dict) and set(ROW) <= row.keys() for row in rows)
+    if not are_rows or [row.get("epoch") for row in rows] != list(range(1, len(rows) + 1)) or len(rows) > epochs:
+        raise RunError(f"{source}: its rows of epochs cannot be read; restore it from a copy, or train again")
+    return rows

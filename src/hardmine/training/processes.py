@@ -1,0 +1,33 @@
+"""Processes that train or predict together, on a machine with GPUs or without."""
+
+import os
+
+import torch
+from accelerate import Accelerator
+
+from hardmine.errors import ConfigError
+
+__all__ = ["start_accelerator"]
+
+
+def start_accelerator(precision: str | None = None) -> Accelerator:
+    """What this process shares with those that were started with it by `torchrun` or `accelerate launch`.
+
+    Without a GPU, accelerate takes each process of `torchrun` for the only one, unless it is told to use CPUs: all
+    would do the same work, and write the same files. (`accelerate launch` itself starts one process there.)
+
+    Args: precision: of training; None: as it is, or no other than float32.
+    Raises: ConfigError: the precision cannot be had here, or the processes do not find each other.
+    """
+    num_started = int(os.environ.get("WORLD_SIZE", "1"))
+    on_cpus = num_started > 1 and not torch.accelerator.is_available()
+    try:
+        accelerator = Accelerator(mixed_precision=precision, cpu=on_cpus)
+    except ValueError as error:  # fp16 without a GPU, or a second precision in one process
+        raise ConfigError(f"precision {precision} cannot be had here: {error}") from error
+    if accelerator.num_processes != num_started:
+        raise ConfigError(
+            f"{num_started} processes were started, but each works as one of {accelerator.num_processes}; "
+            "start them with `torchrun --nproc-per-node N -m hardmine ...`, or one alone"
+        )
+    return accelerator
