@@ -162,3 +162,22 @@ def test_predictions_in_parquet_are_mined_by_parts(hardmine, few_scenes, tmp_pat
     assert again.code == 0, again.err
     little = hardmine("mine", *found, "scenes", "--split", "train", "--out", str(tmp_path / "no"), "--memory", "0.1")
     assert (little.code, "memory must be above" in little.err) == (2, True)
+
+
+def test_cvat_is_told_what_its_task_calls_the_images(hardmine, tmp_path, shared):
+    """Of predictions in JSON, in Parquet, and where the labels are in Parquet too, beside no images."""
+    data = ("--data", str(shared / "coco128/coco_val2017.json"), "--images", str(shared / "coco128"))
+    truth = json.loads((shared / "coco128/coco_val2017.json").read_text())
+    found = {"image_id": truth["images"][0]["id"], "category_id": truth["categories"][0]["id"], "score": 0.9}
+    (tmp_path / "results.json").write_text(json.dumps([found | {"bbox": [1, 2, 30, 40]}]))
+    pl.DataFrame([found | {"x1": 1.0, "y1": 2.0, "x2": 31.0, "y2": 42.0}]).write_parquet(tmp_path / "results.parquet")
+    tables = ("--data", str(tmp_path / "0"), "--images", str(shared / "coco128"))
+    for number, (labels, results) in enumerate([(data, "json"), (data, "parquet"), (tables, "parquet")]):
+        out = tmp_path / str(number)
+        command = ("mine", *labels, "--predictions", str(tmp_path / f"results.{results}"), "--out", str(out))
+        done = hardmine(*command, "--cvat-names", "images/{file}")
+        assert done.code == 0, done.err
+        assert ' name="images/0' in (out / "suspects_cvat.xml").read_text()
+        assert '"/data/local-files/?d=' in (out / "suspects_label_studio.json").read_text()
+        refused = hardmine(*command[:-1], str(tmp_path / "refused"), "--cvat-names", "images")
+        assert (refused.code, "cvat_names is 'images'" in refused.err) == (2, True)

@@ -1,10 +1,21 @@
 """Files that label tools take, read back as those tools read them."""
 
+from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
 
+import polars as pl
 import pytest
 
-from hardmine.mining.label_tools import cvat, label_studio
+from hardmine.errors import ConfigError
+from hardmine.mining.label_tools import (
+    LABEL_STUDIO_FILES,
+    alike_in_cvat,
+    check_cvat_names,
+    cvat,
+    label_studio,
+    label_studio_config,
+    visible,
+)
 from hardmine.mining.tables import mine
 
 
@@ -73,3 +84,121 @@ def test_nothing_suspect_is_no_work(tables):
     images, objects, suspects = tables
     assert label_studio(images, objects, suspects.head(0)) == []
     assert ElementTree.fromstring(cvat(images, objects, suspects.head(0))).findall("image") == []
+
+
+NAMES = ["a b+c#d&e%20.png", "sub/ü.png", "-1?.png"]
+
+
+def named(tables, names):
+    images, objects, suspects = tables
+    return images.with_columns(file_name=pl.Series(names)), objects, suspects
+
+
+def test_label_studio_finds_a_file_of_any_name_below_the_folder_above(tables):
+    tasks = label_studio(*named(tables, NAMES), folder="my images+1")
+    queries = [urlsplit(task["data"]["image"]) for task in tasks]
+    assert {(query.path, query.fragment) for query in queries} == {("/data/local-files/", "")}
+    assert [parse_qs(query.query)["d"] for query in queries] == [
+        [f"my images+1/{NAMES[place]}"]
+        for place in (1, 0, 2)  # images 9, 7 and 11
+    ]
+
+
+def test_folders_that_are_not_in_utf_8_do_not_stop_it(tables):
+    tasks = label_studio(*tables, folder="caf\udce9")  # as Python decodes a name in Latin-1
+    assert tasks[0]["data"]["image"] == f"{LABEL_STUDIO_FILES}caf%E9/9.png"
+
+
+def test_the_interface_knows_every_class_by_the_name_that_the_tasks_have(tables):
+    images, objects, suspects = tables
+    odd = 'a < "b" & \x01\n'
+    objects = objects.with_columns(category=pl.col("category").replace("cat", odd))
+    config = label_studio_config([odd, "dog"])
+    assert not config.startswith("<?xml")
+    root = ElementTree.fromstring(config)
+    assert [(element.tag, element.get("name"), element.get("value")) for element in root.iter()] == [
+        ("View", None, None),
+        ("Image", "image", "$image"),
+        ("RectangleLabels", "label", None),
+        ("Label", None, r'a < "b" & \x01\n'),
+        ("Label", None, "dog"),
+    ]
+    assert root[1].get("toName") == "image"
+    results = [
+        region for task in label_studio(images, objects, suspects) for region in task["predictions"][0]["result"]
+    ]
+    used = {label for region in results for label in region["value"]["rectanglelabels"]}
+    assert used == {r'a < "b" & \x01\n', "dog", "cat"}  # cat: suggested by a prediction
+
+
+def test_cvat_reads_back_every_name_that_xml_can_hold(tables):
+    root = ElementTree.fromstring(cvat(*named(tables, ['<"&>\u2028.png', "sub/ü 1.png", "\ue000.png"])))
+    assert [image.get("name") for image in root.iter("image")] == ["sub/ü 1.png", '<"&>\u2028.png', "\ue000.png"]
+
+
+def test_no_character_breaks_the_file_for_cvat(tables):
+    images, objects, suspects = named(tables, ["a\x00\x1b[31m.png", "b\ufffe\x85.png", "c\t\r\n.png"])
+    objects = objects.with_columns(category=pl.col("category") + "\x08")
+    root = ElementTree.fromstring(cvat(images, objects, suspects))
+    assert [image.get("name") for image in root.iter("image")] == [
+        r"b\ufffe\x85.png",
+        r"a\x00\x1b[31m.png",
+        r"c\t\r\n.png",
+    ]
+    labels = {name.text for name in root.findall("meta/task/labels/label/name")}
+    assert labels == {r"cat\x08", r"dog\x08", "cat"}
+    assert {box.get("label") for box in root.iter("box")} == labels
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [("images/{name}", "images/sub/9.png"), ("{file}", "9.png"), ("{{x}}/{file}", "{x}/9.png")],
+)
+def test_cvat_is_told_what_the_task_calls_an_image(tables, names, expected):
+    check_cvat_names(names)
+    root = ElementTree.fromstring(cvat(*named(tables, ["sub/7.png", "sub/9.png", "sub/11.png"]), names))
+    assert root.find("image").get("name") == expected
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["", "frame", "{", "{name", "{}", "{0}", "{stem}", "{name!r}", "{name:>9}", "{name.x}", "{name[0]}", "a\n{name}"],
+)
+def test_names_that_cannot_be_made_are_refused(names):
+    with pytest.raises(ConfigError, match=r"cvat_names is .* expected how CVAT calls an image"):
+        check_cvat_names(names)
+
+
+def test_images_that_cvat_cannot_tell_apart_are_found():
+    names = ["a.png", "a.jpg", "sub/a.png", "b.c.png", "b.png", "", ""]
+    images = pl.LazyFrame({"image_id": range(len(names)), "file_name": names})
+    assert alike_in_cvat(images, "{name}")["image_id"].to_list() == [0, 1]
+    assert alike_in_cvat(images, "{file}")["image_id"].to_list() == [0, 1, 2]
+
+
+def test_boxes_lie_in_the_image_and_have_an_area(tables):
+    images, objects, suspects = tables
+    beyond = {"x1": [-5.0, 90.0, 100.0, 0.0], "y1": [-5.0, 10.0, 0.0, 5.0]}
+    beyond |= {"x2": [50.0, 140.3, 130.0, 50.0], "y2": [120.0, 20.0, 10.0, 5.0]}
+    objects = objects.with_columns(pl.Series(name, values) for name, values in beyond.items())
+    expected = [[0, 0, 50, 100], [90, 10, 100, 20], [60, 0, 70, 10]]  # the third is beside, the fourth flat
+    regions = [region["value"] for task in label_studio(images, objects, suspects) for region in boxes_of(task)]
+    found = [[r["x"], r["y"], r["x"] + r["width"], r["y"] + r["height"]] for r in regions]
+    assert found == expected
+    assert all(0 <= side <= 100 for box in found for side in box)
+    boxes = ElementTree.fromstring(cvat(images, objects, suspects)).iter("box")
+    assert [[float(box.get(side)) for side in ("xtl", "ytl", "xbr", "ybr")] for box in boxes] == expected
+
+
+def boxes_of(task):
+    return task["predictions"][0]["result"]
+
+
+def test_images_without_a_file_are_no_work(tables):
+    without = named(tables, ["", "a.png", ""])
+    assert len(label_studio(*without)) == 1
+    assert [image.get("name") for image in ElementTree.fromstring(cvat(*without)).iter("image")] == ["a.png"]
+
+
+def test_halves_of_surrogate_pairs_are_visible():
+    assert visible("a\udcff\ud800é") == r"a\udcff\ud800é"

@@ -85,9 +85,9 @@ IN_LABEL_STUDIO = """## In Label Studio
 
 Make a project with the interface in `label_studio_config.xml`. Add local files as its source storage, with the absolute
 path `{folder}`: the document root is the folder above it. Then import `suspects_label_studio.json`; the storage need
-not be synchronised.
+not be synchronised. Export as JSON or COCO: YOLO and VOC forget folders, and of two images of one name keep one.
 """
-ESCAPED = "In the files for both, control characters in names are written as `\\n` or `\\x01`."
+ESCAPED = "Control characters in the names of classes, and for CVAT of files, are written as `\\n` or `\\x01`."
 GENERATED = "The images are generated: there is no file to show, so the files for label tools hold none of them."
 UNKNOWN = """## In Label Studio
 
