@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,6 +17,10 @@ from rich.console import Console
 from hardmine.cli.failures import explain_failure, printable
 from hardmine.cli.training_options import given_options, takes_training_options
 from hardmine.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hardmine.evaluation import Metrics
+    from hardmine.predictions import Confirmed
 
 __all__ = ["app", "main"]
 
@@ -36,6 +40,23 @@ Out = Annotated[Path, typer.Option(help="New folder for everything that comes ou
 Resume = Annotated[bool, typer.Option("--resume", help="Continue what was stopped in the folder of --out.")]
 Run = Annotated[Path, typer.Argument(help="Folder of a finished run.", show_default=False)]
 Split = Annotated[str | None, typer.Option(help="Split of the data set.", show_default="the run's validation split")]
+Images = Annotated[
+    Path | None, typer.Option(help="Folder of the images, if not beside the labels.", show_default="beside the labels")
+]
+Unlabelled = Annotated[
+    bool, typer.Option("--allow-unlabelled", help="A split without any label is meant to be all background.")
+]
+BoxFormat = Annotated[
+    str | None,
+    typer.Option(
+        help="What the numbers of a box are: xywh, xyxy, cxcywh, with n behind for fractions of the image.",
+        show_default="as the form says, and checked",
+    ),
+]
+CategoryOffset = Annotated[
+    int | None, typer.Option(help="Add this to each category id of the predictions.", show_default="0, and checked")
+]
+FORMS = "COCO results, YOLO text files, Parquet, FiftyOne, Label Studio"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,43 +132,75 @@ def train(
 
 @app.command()
 def evaluate(
-    run: Run,
+    run: Annotated[Path | None, typer.Argument(help="Folder of a finished run.", show_default=False)] = None,
     data: Annotated[str | None, typer.Option(help="Data set.", show_default="the run's own")] = None,
     split: Split = None,
+    images: Images = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help=f"Instead of a run, what any model found in --data: {FORMS}.")
+    ] = None,
+    box_format: BoxFormat = None,
+    category_offset: CategoryOffset = None,
 ) -> None:
-    """Measure a finished run by COCO's average precision."""
+    """Measure a finished run, or anybody's predictions, by COCO's average precision."""
     from hardmine.cli.tables import metrics_table
     from hardmine.training import evaluate_run
 
-    _show(metrics_table(evaluate_run(run, data, split)))
+    if predictions is None and run is not None:
+        metrics = evaluate_run(run, data, split, images=images)
+    elif predictions is None or data is None or run is not None:
+        raise ConfigError("give a run, or --predictions and --data")
+    else:
+        metrics = _evaluate_predictions(data, split, images, predictions, box_format, category_offset)
+    _show(metrics_table(metrics))
+
+
+def _evaluate_predictions(
+    data: str,
+    split: str | None,
+    images: Path | None,
+    predictions: Path,
+    box_format: str | None,
+    category_offset: int | None,
+) -> "Metrics":
+    from hardmine.data import open_dataset
+    from hardmine.evaluation import evaluate_found
+    from hardmine.predictions import Confirmed, read_found
+
+    dataset = open_dataset(data, split, images=images, need_pictures=False)
+    return evaluate_found(dataset, read_found(predictions, box_format), Confirmed(box_format, category_offset))
 
 
 @app.command()
 def predict(
     run: Run,
     out: Annotated[Path, typer.Option(help="New file .json for COCO results, or folder for Parquet shards.")],
-    data: Annotated[str | None, typer.Option(help="Data set.", show_default="the run's own")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data set, or a folder of images.", show_default="the run's own")
+    ] = None,
     split: Split = None,
+    images: Images = None,
 ) -> None:
-    """Write what a finished run finds in a data set."""
+    """Write what a finished run finds in a data set, or in images without labels."""
     from hardmine.training import predict_run
 
-    _show(f"Predictions: {predict_run(run, data, split, out)}")
+    _show(f"Predictions: {predict_run(run, data, split, out, images=images)}")
 
 
 @app.command()
 def mine(
     out: Out,
     data: Annotated[str | None, typer.Option(help="Data set.", show_default="what the run was trained on")] = None,
-    predictions: Annotated[
-        Path | None, typer.Option(help="What any model found: COCO results (.json, .json.gz), or Parquet.")
-    ] = None,
+    predictions: Annotated[Path | None, typer.Option(help=f"What any model found: {FORMS}.")] = None,
     run: Annotated[Path | None, typer.Option(help="Or a run of hardmine, to predict with.")] = None,
     folds: Annotated[
         int | None, typer.Option(min=2, help="Train as in --run without each of so many parts, and predict it.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Split of the data set.", show_default="the only one")] = None,
-    images: Annotated[str | None, typer.Option(help="Folder of the images, if not beside a COCO file.")] = None,
+    images: Images = None,
+    box_format: BoxFormat = None,
+    category_offset: CategoryOffset = None,
+    allow_unlabelled: Unlabelled = False,
     top: Annotated[
         int | None, typer.Option(min=1, help="Keep so many hard positives and negatives.", show_default="all")
     ] = None,
@@ -159,19 +212,25 @@ def mine(
 ) -> None:
     """Find what is hard in a data set, and what is mislabelled, from the predictions of any model.
 
+    The form of the predictions is recognised from the path, and whether boxes and classes are what they are taken for
+    is checked against the labels. The pictures are needed only where the labels do not state their sizes.
     Predictions in Parquet files may be more than memory holds: they are mined by parts, and what was stopped goes on.
     """
     from accelerate import PartialState
 
     from hardmine.cli.tables import hardest_table, mined_table, suspects_table
     from hardmine.mining import mine_run
+    from hardmine.predictions import Confirmed
 
     if run is not None and predictions is None:
-        mine_run(run, out, folds, top, cvat_names=cvat_names, data=data, train_split=split, images=images)
+        changed = {"data": data, "train_split": split, "images": None if images is None else str(images)}
+        mine_run(run, out, folds, top, cvat_names=cvat_names, **changed)
     elif predictions is None or data is None or run is not None or folds is not None:
         raise ConfigError("give --data and --predictions, or --run and perhaps --folds")
     else:
-        _mine_predictions(data, predictions, out, split, Path(images) if images else None, top, memory, cvat_names)
+        confirmed = Confirmed(box_format, category_offset)
+        opened = {"split": split, "images": images, "allow_unlabelled": allow_unlabelled}
+        _mine_predictions(data, opened, predictions, confirmed, out, top, memory, cvat_names)
     if PartialState().is_main_process:
         kinds = ("hard positive", "hard negative") if show else ()
         listed = [*(hardest_table(out, kind, top) for kind in kinds), *([suspects_table(out, top)] if show else [])]
@@ -180,28 +239,29 @@ def mine(
 
 def _mine_predictions(
     data: str,
+    opened: dict[str, Any],
     predictions: Path,
+    confirmed: "Confirmed",
     out: Path,
-    split: str | None,
-    images: Path | None,
     top: int | None,
     memory: float,
     cvat_names: str,
 ) -> None:
     """Mines what another model found; predictions in Parquet a part at a time."""
     from hardmine.data import open_dataset
-    from hardmine.evaluation import read_predictions
-    from hardmine.mining import LabelFiles, label_files, labels_of, mine as run_mining, mine_shards, write_mined
+    from hardmine.mining import LabelFiles, label_files, mine as run_mining, mine_shards, write_mined
+    from hardmine.predictions import holds_parquet, read_found
 
-    if not (predictions.is_dir() or predictions.suffix == PARQUET):
-        dataset = open_dataset(data, split, images=images)
-        tables = run_mining(dataset, read_predictions(predictions), str(predictions))
+    if not holds_parquet(predictions):
+        dataset = open_dataset(data, **opened, need_pictures=False)
+        tables = run_mining(dataset, read_found(predictions, confirmed.box_format), confirmed=confirmed)
         write_mined(out, tables, predictions.name, top, cvat_names=cvat_names)
-    elif (Path(data) / f"objects{PARQUET}").exists():
-        mine_shards(label_files(Path(data), images), predictions, out, memory, top, cvat_names=cvat_names)
+        return
+    if (Path(data) / f"objects{PARQUET}").exists():
+        labels = label_files(Path(data), opened["images"])
     else:
-        labels = labels_of(open_dataset(data, split, images=images))
-        mine_shards(LabelFiles.of(labels), predictions, out, memory, top, cvat_names=cvat_names)
+        labels = LabelFiles.of(open_dataset(data, **opened, need_pictures=False))
+    mine_shards(labels, predictions, out, memory, top, cvat_names=cvat_names, confirmed=confirmed)
 
 
 @app.command()
@@ -273,12 +333,14 @@ def explain(
 def check(
     path: Annotated[str, typer.Argument(help="Path of a data set, or: scenes", show_default=False)],
     split: Annotated[str | None, typer.Option(help="Only this split.", show_default="all splits")] = None,
+    images: Images = None,
+    allow_unlabelled: Unlabelled = False,
 ) -> None:
     """Check whether a data set is usable: what was found, and what is wrong, record by record."""
     from hardmine.cli.tables import check_report
     from hardmine.data import check as run_check
 
-    report = run_check(path, split)
+    report = run_check(path, split, images=images, allow_unlabelled=allow_unlabelled)
     _show(*check_report(report))
     if not report.is_usable:
         raise typer.Exit(USAGE_ERROR)

@@ -1,7 +1,7 @@
 """How good, how sure, and fooled by what: COCO AP, intervals of its differences, errors on planted look-alikes."""
 
 from hardmine.evaluation.bootstrap import Difference, paired_differences
-from hardmine.evaluation.coco import Metrics, evaluate_predictions, read_predictions
+from hardmine.evaluation.coco import Metrics, evaluate_found, evaluate_predictions, read_predictions
 from hardmine.evaluation.look_alikes import LookAlikeErrors, look_alike_errors, mean_look_alike_errors
 from hardmine.evaluation.matching import ClassMatches, Matches, match_predictions
 
@@ -11,6 +11,7 @@ __all__ = [
     "LookAlikeErrors",
     "Matches",
     "Metrics",
+    "evaluate_found",
     "evaluate_predictions",
     "look_alike_errors",
     "match_predictions",

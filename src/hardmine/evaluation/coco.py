@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
+from hardmine.data import DetectionDataset
 from hardmine.data.identity import as_key
 from hardmine.errors import DataError
-from hardmine.predictions import checked_record, read_json
+from hardmine.predictions import Confirmed, Found, as_coco_results, checked_record, read_json, resolve
 
-__all__ = ["Metrics", "checked_predictions", "evaluate_predictions", "read_predictions"]
+__all__ = ["Metrics", "checked_predictions", "evaluate_found", "evaluate_predictions", "read_predictions"]
 
 STANDARD_ROWS = {
     "ap": 0,
@@ -73,6 +74,11 @@ def evaluate_predictions(ground_truth: dict, predictions: Sequence[dict], *, sou
         **{name: _defined(evaluator.stats[row]) for name, row in STANDARD_ROWS.items()},
         per_class={name: _defined(np.mean(precision[:, :, c])) for c, name in enumerate(names)},
     )
+
+
+def evaluate_found(dataset: DetectionDataset, found: Found, confirmed: Confirmed | None = None) -> Metrics:
+    """Scores predictions in any form that `hardmine.predictions` reads. Raises: as `resolve`."""
+    return evaluate_predictions(dataset.coco_ground_truth(), as_coco_results(resolve(found, dataset, confirmed)))
 
 
 def read_predictions(path: Path) -> list[dict]:

@@ -5,9 +5,9 @@ table = resolve(found, dataset)            of the data set's own images and clas
 """
 
 from hardmine.predictions.found import BOX_FORMATS, Found
-from hardmine.predictions.reading import read_found, read_json
+from hardmine.predictions.reading import holds_parquet, read_found, read_json
 from hardmine.predictions.records import checked_record, found_records
-from hardmine.predictions.resolving import Confirmed, as_coco_results, resolve
+from hardmine.predictions.resolving import Confirmed, as_coco_results, read_results, resolve, written_results
 
 __all__ = [
     "BOX_FORMATS",
@@ -16,7 +16,10 @@ __all__ = [
     "as_coco_results",
     "checked_record",
     "found_records",
+    "holds_parquet",
     "read_found",
     "read_json",
+    "read_results",
     "resolve",
+    "written_results",
 ]

@@ -21,7 +21,7 @@ from hardmine.predictions import coco, fiftyone, label_studio, parquet, yolo
 from hardmine.predictions.found import Found
 from hardmine.reading import read_bytes
 
-__all__ = ["read_found", "read_json"]
+__all__ = ["holds_parquet", "read_found", "read_json"]
 
 GZIP = b"\x1f\x8b"
 LARGEST = 2**36
@@ -38,7 +38,7 @@ def read_found(path: Path, box_format: str | None = None) -> Found:
     """
     if path.is_dir():
         return _read_folder(path, box_format)
-    if path.suffix == ".parquet":
+    if holds_parquet(path):
         return parquet.read(path, box_format)
     document = read_json(path)
     for reader in (coco, fiftyone, label_studio):
@@ -50,8 +50,13 @@ def read_found(path: Path, box_format: str | None = None) -> Found:
     )
 
 
+def holds_parquet(path: Path) -> bool:
+    """Whether it is a Parquet file or a folder of shards."""
+    return any(path.glob("*.parquet")) if path.is_dir() else path.suffix == ".parquet"
+
+
 def _read_folder(path: Path, box_format: str | None) -> Found:
-    if any(path.glob("*.parquet")):
+    if holds_parquet(path):
         return parquet.read(path, box_format)
     for folder in (path, path / "labels"):
         if folder.is_dir() and any(folder.rglob("*.txt")):

@@ -1,7 +1,9 @@
 """From what a tool wrote to the data set's own images and classes, and boxes as corners in pixels."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,6 +13,7 @@ from hardmine.data import DetectionDataset
 from hardmine.data.identity import as_key
 from hardmine.errors import ConfigError, DataError
 from hardmine.predictions.found import Found, to_corners
+from hardmine.predictions.reading import read_found
 from hardmine.predictions.sanity import check_boxes, check_classes, surest_on_labels
 
 __all__ = ["Confirmed", "as_coco_results", "resolve"]
@@ -66,6 +69,33 @@ def as_coco_results(table: pl.DataFrame) -> list[dict]:
     sizes = [(pl.col(f"{axis}2") - pl.col(f"{axis}1")) for axis in "xy"]
     box = pl.concat_list("x1", "y1", *sizes).alias("bbox")
     return table.select("image_id", "category_id", box, "score").to_dicts()
+
+
+def written_results(dataset: DetectionDataset, results: Iterable[dict]) -> list[dict]:
+    """COCO results as they are written for others: with the data set's own ids, and file names where it has none."""
+    named = {record.image_id: _called(dataset, place) for place, record in enumerate(dataset.records)}
+    category = dict(zip(dataset.category_ids, dataset.own_category_ids, strict=True))
+    return [
+        {**named[result["image_id"]], "category_id": category[result["category_id"]]}
+        | {name: result[name] for name in ("bbox", "score")}
+        for result in results
+    ]
+
+
+def _called(dataset: DetectionDataset, place: int) -> dict[str, Any]:
+    """How an image is called in results; the folder of the images goes before its name, which is then clear."""
+    record = dataset.records[place]
+    if record.ids or dataset.folder is None:
+        return {"image_id": record.ids[0] if record.ids else record.image_id}
+    return {"image_id": record.image_id, "file_name": f"{dataset.folder.name}/{dataset.file_names[place]}"}
+
+
+def read_results(path: Path, dataset: DetectionDataset) -> list[dict]:
+    """What `written_results` gave, from its file, with the ids of `DetectionDataset.coco_ground_truth`.
+
+    Raises: DataError: the file cannot be read, or does not fit the data set.
+    """
+    return as_coco_results(resolve(read_found(path), dataset, Confirmed("xywh", 0)))
 
 
 def _image_ids(dataset: DetectionDataset) -> list[int]:

@@ -29,6 +29,8 @@ LEAST_SHARE, TIMES_BETTER = 0.3, 3.0
 SIDES_PX = (224, 256, 300, 320, 384, 416, 448, 480, 512, 544, 600, 608, 640, 672, 704, 736, 768, 800, 832, 896, 960,
             1024, 1280, 1333, 1536)  # fmt: skip
 """To what sizes images are usually brought for a detector."""
+CLEARLY = 0.1
+"""By so much of the labels another order must explain more than ids moved by one, which is the simpler mistake."""
 OFFSETS = (-1, 1)
 
 
@@ -47,13 +49,13 @@ class Sample:
     boxes: np.ndarray
     labels: np.ndarray
 
-    def met(self, corners: np.ndarray) -> np.ndarray:
-        """(G,) which of the P predictions, with these corners (P, 4), meets each label best; -1: none at IoU .5."""
+    def nearest(self, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(G,) which of the P predictions, with these corners (P, 4), overlaps each label most, and (G,) its IoU."""
         iou = _iou(corners[self.of], self.boxes[self.object])
         order = np.argsort(iou, kind="stable")
         best, best_iou = np.full(len(self.boxes), -1), np.zeros(len(self.boxes))
         best[self.object[order]], best_iou[self.object[order]] = self.of[order], iou[order]  # the last one stays
-        return np.where(best_iou >= MET_IOU, best, -1)
+        return best, best_iou
 
 
 def surest_on_labels(dataset: DetectionDataset, images: np.ndarray, scores: np.ndarray) -> Sample:
@@ -110,15 +112,16 @@ def check_boxes(sample: Sample, boxes: np.ndarray, box_format: str, source: str)
 
     Raises: DataError: another format, or pixels of a resized image, explain the labels far better.
     """
-    given = _share(sample, to_corners(boxes, box_format, sample.size))
+    given, _ = _share(sample, to_corners(boxes, box_format, sample.size))
     if given * TIMES_BETTER >= 1:
         return
     shares = {name: _share(sample, corners) for name, corners in _other_readings(sample, boxes, box_format)}
     best = max(shares, key=lambda name: shares[name])
-    if _is_far_better(shares[best], given, len(sample.boxes)):
+    share, _ = shares[best]
+    if _is_far_better(share, given, len(sample.boxes)):
         remedy = f"give --box-format {best}" if best in BOX_FORMATS else "bring them to pixels of the images"
         raise DataError(
-            f"{source}: boxes taken as {best} meet {shares[best]:.0%} of the labels, as given ({box_format}) "
+            f"{source}: boxes taken as {best} meet {share:.0%} of the labels, as given ({box_format}) "
             f"{given:.0%}; {remedy}, or confirm what they are with --box-format {box_format}"
         )
 
@@ -130,35 +133,37 @@ def check_classes(sample: Sample, corners: np.ndarray, labels_with: Callable[[in
         where that is no class.
     Raises: DataError: with ids moved by one, or classes in another order, far more labels have the predicted class.
     """
-    best = sample.met(corners)
-    rows, truth = sample.prediction[best[best >= 0]], sample.labels[best >= 0]
+    best, iou = sample.nearest(corners)
+    rows, truth = sample.prediction[best[iou >= MET_IOU]], sample.labels[iou >= MET_IOU]
     if not len(truth):
         return
     given = float((labels_with(0)[rows] == truth).mean())
     shares = {offset: float((labels_with(offset)[rows] == truth).mean()) for offset in OFFSETS}
     offset = max(shares, key=lambda moved: shares[moved])
+    reordered = _share_reordered(labels_with(0)[rows], truth)
+    if _is_far_better(reordered, given, len(truth)) and reordered > shares[offset] + CLEARLY:
+        raise DataError(
+            f"{source}: {given:.0%} of the labels that are met have the predicted class, but {reordered:.0%} would if "
+            "the classes were in another order; write the names of the classes (category) beside their ids, or confirm the "
+            "ids with --category-offset=0"
+        )
     if _is_far_better(shares[offset], given, len(truth)):
         raise DataError(
             f"{source}: with {offset:+d} on each category id {shares[offset]:.0%} of the labels that are met have the "
             f"predicted class, as given {given:.0%}; give --category-offset={offset}, or confirm the ids with "
             "--category-offset=0"
         )
-    _check_order(labels_with(0)[rows], truth, given, source)
 
 
-def _check_order(predicted: np.ndarray, truth: np.ndarray, given: float, source: str) -> None:
-    """Whether each of several predicted classes stands for another of the labels', one for one."""
+def _share_reordered(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Share of the labels that several predicted classes explain, each standing for another of the labels' classes."""
     num = int(max(predicted.max(), truth.max())) + 1
     counts = np.zeros((num, num), dtype=int)
     np.add.at(counts, (predicted[predicted >= 0], truth[predicted >= 0]), 1)
-    meant = counts.argmax(axis=1)[counts.max(axis=1) >= FEWEST_LABELS]
-    explained = counts.max(axis=1)[counts.max(axis=1) >= FEWEST_LABELS].sum() / len(truth)
-    if len(meant) > 1 and len(set(meant.tolist())) == len(meant) and _is_far_better(explained, given, len(truth)):
-        raise DataError(
-            f"{source}: {given:.0%} of the labels that are met have the predicted class, but {explained:.0%} would if "
-            "the classes were in another order; write the names of the classes (category) beside their ids, or "
-            "confirm the ids with --category-offset=0"
-        )
+    counts = counts[counts.max(axis=1) >= FEWEST_LABELS]
+    meant = counts.argmax(axis=1)
+    is_one_for_one = len(meant) > 1 and len(set(meant.tolist())) == len(meant)
+    return float(counts.max(axis=1).sum() / len(truth)) if is_one_for_one else 0.0
 
 
 def _other_readings(sample: Sample, boxes: np.ndarray, box_format: str) -> Iterator[tuple[str, np.ndarray]]:
@@ -180,8 +185,10 @@ def _other_readings(sample: Sample, boxes: np.ndarray, box_format: str) -> Itera
         yield f"pixels of images padded to {side}x{side}", (corners - np.tile(border, 2)) * (longer / side)
 
 
-def _share(sample: Sample, corners: np.ndarray) -> float:
-    return float((sample.met(corners) >= 0).mean()) if len(sample.boxes) else 0.0
+def _share(sample: Sample, corners: np.ndarray) -> tuple[float, float]:
+    """Of the labels, the share that is met, and how well all are."""
+    _, iou = sample.nearest(corners)
+    return (float((iou >= MET_IOU).mean()), float(iou.mean())) if len(iou) else (0.0, 0.0)
 
 
 def _is_far_better(share: float, given: float, num: int) -> bool:

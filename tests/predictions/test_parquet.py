@@ -1,0 +1,46 @@
+"""Predictions in Parquet: ids of any type, and rows that cannot be used."""
+
+import polars as pl
+import pytest
+
+from hardmine.errors import DataError
+from hardmine.predictions import parquet
+
+ROW = {"image_id": 7, "category_id": 3, "x1": 0.0, "y1": 0.0, "x2": 4.0, "y2": 4.0, "score": 0.5}
+
+
+def write(tmp_path, **changes):
+    pl.DataFrame([ROW, ROW | changes], strict=False).write_parquet(tmp_path / "found.parquet")
+    return tmp_path / "found.parquet"
+
+
+@pytest.mark.parametrize("dtype", [pl.Int8, pl.Int64, pl.UInt64, pl.Float64, pl.String])
+def test_ids_of_every_type_are_the_same(tmp_path, dtype):
+    file = tmp_path / "found.parquet"
+    pl.DataFrame([ROW]).with_columns(pl.col("image_id", "category_id").cast(dtype)).write_parquet(file)
+    assert parquet.read(file, None).rows.select("image_id", "category_id").rows() == [("7", "3")]
+
+
+@pytest.mark.parametrize("name", ["image_id", "category_id", "x1", "score"])
+def test_a_null_is_named_with_its_row(tmp_path, name):
+    with pytest.raises(DataError, match=rf"row 1: a null among \['{name}"):
+        parquet.read(write(tmp_path, **{name: None}), None)
+
+
+def test_a_number_that_is_none_is_named_with_its_row(tmp_path):
+    with pytest.raises(DataError, match=r"row 1: a corner or score that is no number"):
+        parquet.read(write(tmp_path, y2=float("nan")), None)
+
+
+@pytest.mark.parametrize("name", ["x1", "score", "image_id", "category_id"])
+def test_a_column_that_is_not_there_is_named(tmp_path, name):
+    file = tmp_path / "found.parquet"
+    pl.DataFrame([ROW]).drop(name).write_parquet(file)
+    with pytest.raises(DataError, match=f"lacks {name}"):
+        parquet.read(file, None)
+
+
+def test_what_is_no_parquet_is_refused(tmp_path):
+    (tmp_path / "found.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(DataError, match="cannot be read as Parquet"):
+        parquet.read(tmp_path / "found.parquet", None)

@@ -1,0 +1,125 @@
+"""The usual mistakes are named, and what is only a bad model is not."""
+
+import numpy as np
+import pytest
+
+from hardmine.errors import DataError
+from hardmine.predictions import BOX_FORMATS, Confirmed, found_records, resolve
+
+SIZES = [(640, 480), (500, 375), (320, 640)]
+
+
+@pytest.fixture
+def a_data_set(record, folder_of):
+    """Makes a data set of images of several sizes with four objects each."""
+    return lambda num_classes=3: make(record, folder_of, num_classes)
+
+
+def make(record, folder_of, num_classes, num=12, seed=0):
+    rng = np.random.default_rng(seed)
+    images = []
+    for number in range(num):
+        width, height = SIZES[number % len(SIZES)]
+        corner = rng.uniform(0, (width * 0.6, height * 0.6), (4, 2))
+        sides = rng.uniform(0.1, 0.35, (4, 2)) * (width, height)
+        labels = np.arange(number, number + 4)[:, None] % num_classes
+        objects = np.hstack([labels, corner, corner + sides])
+        images.append(record(number + 1, f"{number}.jpg", objects, width=width, height=height))
+    return folder_of(images, category_ids=tuple(range(num_classes)))
+
+
+def exact(dataset, box_format="xyxy", change=lambda box, size: box, category=lambda label: label):
+    """A prediction on each object, as somebody writes it."""
+    records = []
+    for image in dataset.records:
+        size = np.array([image.width, image.height], dtype=float)
+        for box, label in zip(image.boxes.astype(float), image.labels.tolist(), strict=True):
+            written = as_format(change(box, size), box_format, size)
+            records.append(
+                {"image_id": image.image_id, "category_id": category(label), "bbox": written.tolist(), "score": 0.9}
+            )
+    return records
+
+
+def as_format(box, box_format, size):
+    first, last = box[:2], box[2:]
+    form = box_format.removesuffix("n")
+    parts = {"xyxy": (first, last), "xywh": (first, last - first), "cxcywh": ((first + last) / 2, last - first)}[form]
+    return np.concatenate(parts) / (np.tile(size, 2) if box_format.endswith("n") else 1)
+
+
+@pytest.mark.parametrize("given", BOX_FORMATS)
+@pytest.mark.parametrize("truth", BOX_FORMATS)
+def test_another_box_format_is_named(given, truth, a_data_set):
+    dataset = a_data_set()
+    found = found_records(exact(dataset, truth), "mine.json", given)
+    if given == truth:
+        assert len(resolve(found, dataset)) == 48
+        return
+    with pytest.raises(DataError, match=rf"mine\.json: boxes taken as {truth} meet 100% .*given \({given}\)") as error:
+        resolve(found, dataset)
+    assert f"give --box-format {truth}" in str(error.value)
+    assert f"confirm what they are with --box-format {given}" in str(error.value)
+    assert len(resolve(found, dataset, Confirmed(box_format=truth))) == 48
+    assert len(resolve(found, dataset, Confirmed(box_format=given))) == 48
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda box, size: box * np.tile(640 / size, 2), "stretched to 640x640"),
+        (lambda box, size: box * 320 / size.max(), "longer side of 320"),
+        (lambda box, size: box * 800 / size.min(), "shorter side of 800"),
+        (lambda box, size: (box - np.tile(size, 2) / 2) * 640 / size.max() + 320, "padded to 640x640"),
+    ],
+)
+def test_another_size_of_the_images_is_named(change, words, a_data_set):
+    dataset = a_data_set()
+    with pytest.raises(DataError, match=f"{words} meet 100%.*bring them to pixels of the images"):
+        resolve(found_records(exact(dataset, "xywh", change), "mine.json"), dataset)
+
+
+@pytest.mark.parametrize("offset", [-1, 1])
+@pytest.mark.parametrize("num_classes", [1, 2, 3])
+def test_classes_that_are_shifted_by_one_are_named(offset, num_classes, a_data_set):
+    dataset = a_data_set(num_classes=num_classes)
+    found = found_records(exact(dataset, "xywh", category=lambda label: label + offset), "mine.json")
+    with pytest.raises(DataError, match=rf"with [+]?{-offset} on each category id 100% .*--category-offset={-offset}"):
+        resolve(found, dataset)
+    assert resolve(found, dataset, Confirmed(category_offset=-offset))["category_id"].max() == num_classes - 1
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2), (2, 1, 0), (1, 2, 0)])
+def test_classes_in_another_order_are_named(a_data_set, order):
+    dataset = a_data_set()
+    found = found_records(exact(dataset, "xywh", category=lambda label: order[label]), "mine")
+    with pytest.raises(DataError, match=r"100% would if the classes were in another order; write the names"):
+        resolve(found, dataset)
+    assert len(resolve(found, dataset, Confirmed(category_offset=0))) == 48
+
+
+def test_the_shift_is_seen_where_the_last_class_is_missing(a_data_set):
+    """Every id exists, so nothing but the labels can tell."""
+    dataset = a_data_set()
+    records = [r for r in exact(dataset, "xywh", category=lambda label: label + 1) if r["category_id"] < 3]
+    with pytest.raises(DataError, match="category-offset=-1"):
+        resolve(found_records(records, "mine"), dataset)
+
+
+def test_a_bad_model_is_not_a_mistake_of_the_file(a_data_set):
+    dataset = a_data_set()
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        spread = rng.uniform(0, 0.5, 4) + [0, 0, 0.5, 0.5]
+        moved = exact(dataset, "xywh", lambda box, size, at=spread: at * np.tile(size, 2))
+        assert len(resolve(found_records(moved, "mine"), dataset)) == 48
+        wrong = exact(dataset, "xywh", category=lambda label: int(rng.integers(3)))
+        assert len(resolve(found_records(wrong, "mine"), dataset)) == 48
+    collapsed = exact(dataset, "xywh", category=lambda label: 0)
+    assert len(resolve(found_records(collapsed, "mine"), dataset)) == 48
+
+
+def test_a_few_labels_are_no_evidence(record, folder_of):
+    dataset = folder_of([record(1, "a.jpg", [(0, 8, 8, 24, 16), (1, 30, 2, 40, 12)])])
+    found = found_records(exact(dataset, "xyxy"), "mine", "xywh")
+    assert len(resolve(found, dataset)) == 2
