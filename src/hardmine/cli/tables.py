@@ -162,7 +162,7 @@ def check_report(report: CheckReport) -> Iterator[str | Table]:
         yield _split_summary(split)
         yield _class_table(split)
     yield from (f"{problem.severity}: {problem}" for problem in report.problems)
-    usable = "usable" if report.is_usable else "not usable: a split has no image, or none has an object"
+    usable = f"not usable: {'; '.join(report.faults)}" if report.faults else "usable"
     yield f"{report.num_errors} errors, {report.num_warnings} warnings; {usable}"
 
 

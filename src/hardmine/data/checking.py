@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hardmine.data.entries import Reading, build_records
+from hardmine.data.entries import Reading, Source, build_records
 from hardmine.data.images import load_rgb, read_header
 from hardmine.data.opening import find_source, open_dataset
 from hardmine.data.problems import Problem, ProblemLog
@@ -71,9 +71,20 @@ class CheckReport:
         return len(self.problems) - self.num_errors
 
     @property
+    def faults(self) -> tuple[str, ...]:
+        """Why one cannot train on what is left; nothing if one can. For that no test split is needed, if others are."""
+        needed = [split for split in self.splits if split.split != "test"] or list(self.splits)
+        learnt = [split for split in needed if split.split in ("train", "trainval")] or needed
+        empty = ", ".join(split.split for split in needed if not split.num_images)
+        faults = [f"no image of {empty} can be used"] if empty else []
+        if any(split.num_images for split in learnt) and not any(split.num_boxes for split in learnt):
+            faults.append(f"no object in {', '.join(split.split for split in learnt)}")
+        return tuple(faults)
+
+    @property
     def is_usable(self) -> bool:
-        """Whether every split has an image and at least one of them an object: enough to train on what is left."""
-        return all(split.num_images for split in self.splits) and any(split.num_boxes for split in self.splits)
+        """Whether one can train on what is left."""
+        return not self.faults
 
 
 def check(
@@ -92,14 +103,23 @@ def check(
     names = source.splits if split is None else (choose_split(split, None, source.splits, str(data)),)
     reports, problems = [], []
     for name in names:
-        entries = source.read(name, reading)
-        records, found = build_records(entries)
-        usable, modes = _decodable(records, found)
-        reports.append(_summary(name, tuple(entries.categories.values()), usable, modes))
-        problems += found
+        try:
+            reports.append(_check_split(source, name, reading, problems))
+        except DataError as error:
+            problems.append(Problem("error", source.path, f"split {name!r}", str(error)))
+            reports.append(_summary(name, (), [], Counter()))
     distinct = dict.fromkeys(problems)  # trainval repeats what train and val have
     ordered = sorted(distinct, key=lambda problem: problem.severity != "error")
     return CheckReport(str(data), source.format, tuple(reports), tuple(ordered))
+
+
+def _check_split(source: Source, name: str, reading: Reading, problems: list[Problem]) -> SplitReport:
+    """Raises: DataError: the split as a whole cannot be read."""
+    entries = source.read(name, reading)
+    records, found = build_records(entries, reading=reading)
+    usable, modes = _decodable(records, found)
+    problems += found
+    return _summary(name, tuple(entries.categories.values()), usable, modes)
 
 
 def _decodable(records: list[ImageRecord], problems: list[Problem]) -> tuple[list[ImageRecord], Counter[str]]:

@@ -1,28 +1,34 @@
 """Which format a path holds, and the door to all of them: `open_dataset`.
 
-A file says its format by its suffix: `.json` COCO, `.yaml` YOLO, `.xml` VOC. A folder is searched in the order below;
-the first that fits wins, because each is rarer by accident than the next. To read another form that lies in the same
-folder, give one of its files, or the folder that only it uses (`bccd/BCCD` for the VOC tree beside
+A file says its format by its suffix: `.json` COCO, `.yaml` or `.data` YOLO, `.xml` VOC. A folder is searched in the
+order below; the first that fits wins, because each is rarer by accident than the next. To read another form that lies
+in the same folder, give one of its files, or the folder that only it uses (`bccd/BCCD` for the VOC tree beside
 `bccd/coco_train.json`).
 
-    1. data.yaml                                YOLO: a file made to declare the data set
-    2. *.json, annotations/*.json, */*.json     COCO, recognised by its three lists
+    1. data.yaml                                     YOLO: a file made to declare the data set
+    2. *.json, annotations/*.json, */*.json          COCO, recognised by its three lists
     3. Annotations/*.xml here or one below, *.xml    Pascal VOC
-    4. images/ beside labels/                   YOLO without a yaml
+    4. another yaml with names, *.data,              YOLO
+       images/ beside labels/, labels beside images
+    5. other folders of xml files                    Pascal VOC
+    6. images                                        only where they are to be predicted, and the classes are known
 """
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from hardmine.data.coco import find_coco
 from hardmine.data.entries import Reading, Source, build_dataset
+from hardmine.data.image_folder import find_images
+from hardmine.data.paths import IMAGE_SUFFIXES
 from hardmine.data.records import DetectionDataset
 from hardmine.data.scenes import SCENE_CLASSES, SCENE_SPLITS, SCENES, open_scenes
 from hardmine.data.splits import choose_split
-from hardmine.data.voc import find_voc
+from hardmine.data.voc import find_voc, find_voc_folders
 from hardmine.data.yolo import find_yolo, find_yolo_folders
 from hardmine.errors import DataError
 
@@ -48,13 +54,14 @@ def open_dataset(
         classes: the order of the labels, by name, as a trained detector has it; objects of other classes are left out.
         images: the folder of the images, for annotations that do not lie beside them.
         need_pictures: False: images whose size the annotations state are not opened, and need not be there.
-        allow_unlabelled: a split without any label is meant to be all background.
+        allow_unlabelled: a split without any label is meant to be all background; with `classes`, so is a folder of
+            images alone.
     Raises: DataError: nothing usable there, no such split, or none of the classes; the message says what there is.
     """
     if data == SCENES:
         return _open_scenes(choose_split(split, None, SCENE_SPLITS, SCENES), classes)
     reading = Reading(images, need_pictures, allow_unlabelled)
-    source = find_source(data, images)
+    source = find_source(data, images, classes if allow_unlabelled else None)
     chosen = choose_split(split, source.default_split, source.splits, str(data))
     dataset = build_dataset(source, chosen, classes, reading)
     _tell_problems(dataset, data)
@@ -90,32 +97,45 @@ def available_splits(data: str | Path) -> tuple[str, ...]:
     return SCENE_SPLITS if data == SCENES else find_source(data).splits
 
 
-def find_source(data: str | Path, images: Path | None = None) -> Source:
-    """The data set at a path, recognised but not read.
+def find_source(data: str | Path, images: Path | None = None, unlabelled_as: Sequence[str] | None = None) -> Source:
+    """The data set at a path, recognised but not read. unlabelled_as: the classes of images that have no labels.
 
     Raises: DataError: there is none of a known format, or one that has its own place for images although one was given.
     """
     path = Path(data)
-    source = _source_of_file(path) if path.is_file() else _source_of_folder(path)
+    source = _source_of_file(path) if path.is_file() else _source_of_folder(path, unlabelled_as)
     if images is not None and not source.takes_images:
         raise DataError(f"{path} is {source.format}, whose images lie beside it; leave out the folder of images")
     return source
 
 
-def _source_of_folder(path: Path) -> Source:
+def _source_of_folder(path: Path, unlabelled_as: Sequence[str] | None) -> Source:
     if not path.is_dir():
         raise DataError(f"there is no file or folder '{path}'; give the path of a data set, or {SCENES!r}")
-    source = find_yolo(path) or find_coco(path) or find_voc(path) or find_yolo_folders(path)
-    if source is None:
+    for find in (find_yolo, find_coco, find_voc, find_yolo_folders, find_voc_folders):
+        source = find(path)
+        if source is not None:
+            return source
+    images = None if unlabelled_as is None else find_images(path, unlabelled_as)
+    if images is None:
         raise DataError(
             f"{path} holds no data set of a known format; expected a data.yaml (YOLO), COCO json files, "
-            "Annotations/*.xml (Pascal VOC), or images/ beside labels/ (YOLO)"
+            "Annotations/*.xml (Pascal VOC), or images/ beside labels/ (YOLO); found " + _listing(path)
         )
-    return source
+    return images
+
+
+def _listing(path: Path) -> str:
+    """How many files of which kind are in a folder and below it, the most frequent first."""
+    names = (name for _, _, files in os.walk(path) for name in files)
+    counts = Counter(Path(name).suffix.lower() or "nameless" for name in names)
+    kinds = [f"{count} {suffix}" for suffix, count in counts.most_common(5)]
+    hint = "; images without labels can be predicted only" if not counts.keys() - IMAGE_SUFFIXES else ""
+    return f"{', '.join(kinds)} files{hint}" if kinds else "no file"
 
 
 def _source_of_file(path: Path) -> Source:
-    finders = {".json": find_coco, ".yaml": find_yolo, ".yml": find_yolo, ".xml": find_voc}
+    finders = {".json": find_coco, ".yaml": find_yolo, ".yml": find_yolo, ".data": find_yolo, ".xml": find_voc}
     finder = finders.get(path.suffix.lower())
     source = finder(path) if finder else None
     if source is None:

@@ -119,7 +119,7 @@ class YoloSource:
 
     def __init__(self, path: Path, config: YoloConfig):
         self.path, self._config = path, config
-        self._places, self._labels = YoloPlaces(config), _Labels()
+        self._places, self._files, self._labels = YoloPlaces(config), LabelFiles(config.folder), _Labels()
         self.splits = order_splits(config.places)
 
     def read(self, split: str, reading: Reading) -> SplitEntries:
@@ -129,13 +129,12 @@ class YoloSource:
             report.warning("", warning)
         places = self._places.find(split, report)
         images = self._images(split, places, report)
-        files = LabelFiles(self._config.folder)
-        labels = {image: files.of(image) for image in images}
+        labels = {image: self._files.of(image) for image in images}
         if images and not any(map(is_file, labels.values())) and not reading.allow_unlabelled:
-            _report_unlabelled(split, images, files, report)
+            self._report_unlabelled(split, images, report)
             images = []
         else:
-            _report_guesses(labels, files, report)
+            _report_guesses(labels, self._files, report)
             self._report_without_image(split, labels.values(), report)
         layouts = self._layouts([labels[image] for image in images], report)
         entries = [self._entry(number, image, labels[image], layouts, report) for number, image in enumerate(images, 1)]
@@ -155,10 +154,11 @@ class YoloSource:
 
     def _inner(self, split: str, places: Sequence[Path]) -> list[Path]:
         """Folders of other splits below those of this one."""
-        others = (folder for other in self.splits if other != split for folder in self._places.folders(other))
-        return [
-            folder for folder in others if folder not in places and any(place in folder.parents for place in places)
-        ]
+        others = [folder for folder in self._others(split) if folder not in places]
+        return [folder for folder in others if any(place in folder.parents for place in places)]
+
+    def _others(self, split: str) -> list[Path]:
+        return [folder for other in self.splits if other != split for folder in self._places.folders(other)]
 
     def _entry(
         self, number: int, image: Path, file: Path, layouts: Mapping[int, Layout], report: ProblemLog
@@ -186,33 +186,31 @@ class YoloSource:
 
     @cached_property
     def _all_lines(self) -> list[LabelLine]:
-        files, unheard = LabelFiles(self._config.folder), ProblemLog(self._config.file)
+        unheard = ProblemLog(self._config.file)
         places = {place for split in self.splits for place in self._places.find(split, unheard)}
         images = {image for place in places for image in self._places.images(place, unheard)}
-        return list(self._labels.lines_of(sorted({files.of(image) for image in images})))
+        return list(self._labels.lines_of(sorted({self._files.of(image) for image in images})))
 
     def _names(self, report: ProblemLog) -> dict[Id, str]:
         if self._config.names is not None:
-            return dict(self._config.names)
-        files = LabelFiles(self._config.folder)
+            return {**self._config.names}
         folders = [folder for split in self.splits for folder in self._places.folders(split)]
         above = (self._config.folder, self._config.folder / "labels")
-        found = names_in_folders(dict.fromkeys((*above, *folders, *map(files.folder_of, folders))))
+        found = names_in_folders(dict.fromkeys((*above, *folders, *map(self._files.folder_of, folders))))
         if found is not None:
             for warning in found[1]:
                 report.warning("", warning)
-            return dict(found[0])
+            return {**found[0]}
         numbers = {line.category for line in self._all_lines if line.category is not None}
         most = max((number for number in numbers if 0 <= number < _MOST_CLASSES), default=0)
         return {number: str(number) for number in range(most + 1)}
 
     def _report_without_image(self, split: str, used: Iterable[Path], report: ProblemLog) -> None:
         """Label files in the split's folders of labels that belong to none of its images."""
-        files, used = LabelFiles(self._config.folder), set(used)
-        folders = self._places.folders(split)
-        others = [files.folder_of(folder) for folder in self._inner(split, folders)]
+        used, folders = set(used), self._places.folders(split)
+        others = [self._files.folder_of(folder) for folder in self._inner(split, folders)]
         for folder in folders:
-            labels = files.folder_of(folder)
+            labels = self._files.folder_of(folder)
             for file in files_below(labels, (".txt",)):
                 is_other = file in used or file.name in _NAMES or any(other in file.parents for other in others)
                 if not is_other and (labels != folder or has_labels(file)):
@@ -221,6 +219,16 @@ class YoloSource:
                     report.within(file).error(
                         "", f"left out: its image is missing, expected {expected} with {suffixes}"
                     )
+
+    def _report_unlabelled(self, split: str, images: Sequence[Path], report: ProblemLog) -> None:
+        elsewhere = self._files.elsewhere(images, [self._files.folder_of(folder) for folder in self._others(split)])
+        found = "" if elsewhere is None else f"; label files of these names are in {elsewhere}: move them there"
+        report.error(
+            "",
+            f"split {split!r}: none of its {len(images)} images has a label file, so all would be background; looked "
+            f"in {self._files.folder_of(images[0].parent)} and beside the images{found}; add labels, or say that there "
+            "are none (--allow-unlabelled)",
+        )
 
 
 class _Labels:
@@ -242,34 +250,37 @@ class _Labels:
                 yield from self.lines(file)
 
 
-def _report_unlabelled(split: str, images: Sequence[Path], files: LabelFiles, report: ProblemLog) -> None:
-    elsewhere = files.elsewhere(images)
-    found = "" if elsewhere is None else f"; label files of their names are in {elsewhere}: move them"
-    report.error(
-        "",
-        f"split {split!r}: none of its {len(images)} images has a label file, so all would be background; looked in "
-        f"{files.folder_of(images[0].parent)} and beside the images{found}; add labels, or say that there are none "
-        "(--allow-unlabelled)",
-    )
-
-
 def _report_guesses(labels: Mapping[Path, Path], files: LabelFiles, report: ProblemLog) -> None:
-    files.report_guesses(report)
-    labelled = {image.parent for image, file in labels.items() if is_file(file)}
-    missing = {image.parent: files.folder_of(image.parent) for image in labels if image.parent not in labelled}
-    missing = {folder: at for folder, at in missing.items() if not at.is_dir()}
-    if missing and labelled:
-        folder, at = next(iter(missing.items()))
-        report.within(folder).warning(
-            "",
-            f"no image in this folder has a label file, nor in {len(missing) - 1} others: taken as background; "
-            f"there is no {at}",
-        )
-    images = defaultdict(list)
+    """What a reader of folders would not expect. labels: the label file of each image."""
+    _report_beside(labels, files, report)
+    _report_folders_without_labels(labels, files, report)
+    images: defaultdict[Path, list[str]] = defaultdict(list)
     for image, file in labels.items():
         images[file].append(image.name)
-    shared = [file for file, names in images.items() if len(names) > 1 and is_file(file)]
-    for file in shared:
+    for file in (file for file, names in images.items() if len(names) > 1 and is_file(file)):
         report.within(file).warning(
             "", f"the labels of {len(images[file])} images, {', '.join(images[file])}; rename one"
+        )
+
+
+def _report_beside(labels: Mapping[Path, Path], files: LabelFiles, report: ProblemLog) -> None:
+    beside = [file for image, file in labels.items() if file.parent != files.folder_of(image.parent)]
+    if beside:
+        report.within(beside[0]).warning(
+            "",
+            f"this and {len(beside) - 1} other label files are taken from beside their images; "
+            f"expected in {files.folder_of(beside[0].parent)}",
+        )
+
+
+def _report_folders_without_labels(labels: Mapping[Path, Path], files: LabelFiles, report: ProblemLog) -> None:
+    """Folders of images that have no folder of labels, where others have."""
+    labelled = {image.parent for image, file in labels.items() if is_file(file)}
+    others = dict.fromkeys(image.parent for image in labels if image.parent not in labelled)
+    missing = [folder for folder in others if not files.folder_of(folder).is_dir()]
+    if missing and labelled:
+        report.within(missing[0]).warning(
+            "",
+            f"no image in this folder has a label file, nor in {len(missing) - 1} others: taken as background; "
+            f"there is no {files.folder_of(missing[0])}",
         )

@@ -8,6 +8,7 @@ another machine is taken for what agrees with its last parts, if that is clear, 
 
 import os
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -213,18 +214,12 @@ class LabelFiles:
 
     def __init__(self, top: Path):
         self._top = top
-        self._beside: list[Path] = []
 
     def of(self, image: Path) -> Path:
         """The label file of an image, which need not exist."""
-        mirrored = self.folder_of(image.parent) / f"{image.stem}.txt"
-        if is_file(mirrored):
-            return mirrored
-        beside = image.with_suffix(".txt")
-        if beside != mirrored and is_file(beside) and has_labels(beside):
-            self._beside.append(beside)
-            return beside
-        return mirrored
+        mirrored, beside = self.folder_of(image.parent) / f"{image.stem}.txt", image.with_suffix(".txt")
+        is_beside = not is_file(mirrored) and is_file(beside) and has_labels(beside)
+        return beside if is_beside else mirrored
 
     def folder_of(self, images: Path) -> Path:
         """Where the labels of a folder of images are; without `images` in its path below the top, beside them."""
@@ -233,17 +228,9 @@ class LabelFiles:
             parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
         return Path(self._top, *parts)
 
-    def report_guesses(self, report: ProblemLog) -> None:
-        if self._beside:
-            folder = self.folder_of(self._beside[0].parent)
-            report.within(self._beside[0]).warning(
-                "",
-                f"this and {len(self._beside) - 1} other label files are taken from beside their images; "
-                f"expected in {folder}",
-            )
-
-    def elsewhere(self, images: list[Path]) -> Path | None:
-        """A folder below the top, other than where labels are expected, with label files for some of the images."""
+    def elsewhere(self, images: Collection[Path], others: Collection[Path]) -> Path | None:
+        """A folder below the top, but not in those of others, with label files for some of the images."""
         stems = {image.stem for image in images}
-        texts = files_below(self._top, (".txt",))
-        return next((file.parent for file in texts if file.stem in stems and has_labels(file)), None)
+        texts = (file for file in files_below(self._top, (".txt",)) if file.stem in stems)
+        free = (file for file in texts if not any(other in file.parents for other in others))
+        return next((file.parent for file in free if has_labels(file)), None)
