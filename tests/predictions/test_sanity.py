@@ -110,7 +110,7 @@ def test_a_bad_model_is_not_a_mistake_of_the_file(a_data_set):
     dataset = a_data_set()
     rng = np.random.default_rng(1)
     for _ in range(20):
-        spread = rng.uniform(0, 0.5, 4) + [0, 0, 0.5, 0.5]
+        spread = rng.uniform((0, 0, 0.5, 0.5), (0.5, 0.5, 1, 1))
         moved = exact(dataset, "xywh", lambda box, size, at=spread: at * np.tile(size, 2))
         assert len(resolve(found_records(moved, "mine"), dataset)) == 48
         wrong = exact(dataset, "xywh", category=lambda label: int(rng.integers(3)))

@@ -1,13 +1,15 @@
 """What is recorded of each object is what the head said of its surest sample."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import polars as pl
 import pytest
 import torch
 
-from hardmine.data import open_dataset
+from hardmine.data import DetectionDataset, open_dataset
 from hardmine.detectors.head import HeadOutput
 from hardmine.errors import RunError
 from hardmine.samples import BACKGROUND, Assignment, GroundTruth, Predictions
@@ -48,7 +50,7 @@ def test_every_object_is_recorded_each_epoch(detector, small, small_data, tmp_pa
         table = pl.read_parquet(file)
         assert set(table["epoch"]) == {epoch}
         assert set(table.select("image_id", "place").iter_rows()) == objects
-    dynamics = read_dynamics(run.folder.dynamics)
+    dynamics = read_dynamics(run.folder.dynamics, dataset)
     assert len(dynamics) == len(objects)
     assert dynamics["score_mean"].drop_nulls().is_between(0, 1).all()
     assert dynamics["margin_std"].drop_nulls().max() > 0
@@ -77,9 +79,40 @@ def test_recording_changes_nothing_else(small, tmp_path):
     assert not results[1].folder.dynamics.exists()
 
 
-def test_what_is_not_there_is_none_and_what_is_damaged_cannot_be_read(tmp_path):
-    assert read_dynamics(tmp_path / "dynamics") is None
+def test_what_is_not_there_is_none_and_what_is_damaged_cannot_be_read(tmp_path, small_data):
+    scenes = open_dataset(small_data, "train")
+    assert read_dynamics(tmp_path / "dynamics", scenes) is None
     (tmp_path / "dynamics").mkdir()
     (tmp_path / "dynamics/epoch_0001.parquet").write_text("nothing")
     with pytest.raises(RunError, match="cannot read what was recorded"):
-        read_dynamics(tmp_path / "dynamics")
+        read_dynamics(tmp_path / "dynamics", scenes)
+
+
+def test_objects_of_a_folder_are_found_again_by_name(tmp_path, small_data):
+    """An image is removed after the training: the numbers of the others move, what was learnt of them does not."""
+
+    def folder(names):
+        records = [
+            replace(record, file=Path("/data/images") / name, image_id=number, is_numbered=True)
+            for number, (name, record) in enumerate(zip(names, records_of_scenes, strict=False), start=1)
+        ]
+        return DetectionDataset("folder", "train", ("a",), (0,), records)
+
+    records_of_scenes = [replace(r, labels=r.labels * 0) for r in open_dataset(small_data, "train").records[:3]]
+    before, after = folder(["a.jpg", "b.jpg", "c.jpg"]), folder(["b.jpg", "c.jpg"])
+    rows = [
+        {
+            "image_id": r.image_id,
+            "file_name": before.called(n)["file_name"],
+            "place": 0,
+            "margin": n / 4,
+            "score": 0.5,
+            "iou": 0.5,
+            "loss": 0.5,
+            "epoch": 1,
+        }
+        for n, r in enumerate(before.records)
+    ]
+    pl.DataFrame(rows).write_parquet(tmp_path / "epoch_0001.parquet")
+    dynamics = read_dynamics(tmp_path, after).sort("image_id")
+    assert dynamics.select("image_id", "margin_mean").rows() == [(1, 0.25), (2, 0.5)]

@@ -223,8 +223,8 @@ def mine(
     from hardmine.predictions import Confirmed
 
     if run is not None and predictions is None:
-        changed = {"data": data, "train_split": split, "images": None if images is None else str(images)}
-        mine_run(run, out, folds, top, cvat_names=cvat_names, **changed)
+        folder = None if images is None else str(images)
+        mine_run(run, out, folds, top, cvat_names=cvat_names, data=data, train_split=split, images=folder)
     elif predictions is None or data is None or run is not None or folds is not None:
         raise ConfigError("give --data and --predictions, or --run and perhaps --folds")
     else:

@@ -119,7 +119,7 @@ class DetectionDataset(torch.utils.data.Dataset):
             )
         return pixels
 
-    @property
+    @cached_property
     def folder(self) -> Path | None:
         """The innermost folder that holds all images; None where they are generated."""
         folders = {absolute(record.file.parent) for record in self.records if record.file is not None}
@@ -133,6 +133,14 @@ class DetectionDataset(torch.utils.data.Dataset):
             Path(os.path.relpath(record.file, folder)).as_posix() if record.file and folder else ""
             for record in self.records
         )
+
+    def called(self, place: int) -> dict[str, Any]:
+        """How others are to call an image: image_id, and file_name where the data set has no ids of its own."""
+        record = self.records[place]
+        if record.ids or self.folder is None:
+            return {"image_id": record.ids[0] if record.ids else record.image_id}
+        # the folder of the images goes before the name, to tell it from the same name in a folder below
+        return {"image_id": record.image_id, "file_name": f"{self.folder.name}/{self.file_names[place]}"}
 
     @cached_property
     def image_names(self) -> ImageNames:

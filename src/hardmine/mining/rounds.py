@@ -19,10 +19,11 @@ from accelerate import PartialState
 
 from hardmine.data import DetectionDataset
 from hardmine.errors import ConfigError, RunError
-from hardmine.evaluation import Difference, Metrics, match_predictions, paired_differences, read_predictions
+from hardmine.evaluation import Difference, Metrics, match_predictions, paired_differences
 from hardmine.mining.folder import refuse_existing, write_mined
 from hardmine.mining.label_tools import CVAT_NAMES, check_cvat_names
 from hardmine.mining.tables import mine
+from hardmine.predictions import Confirmed, read_results
 from hardmine.training import RunFolder, RunResult, TrainingConfig, train
 from hardmine.training.data import open_measured_data
 from hardmine.training.files import is_taken, write_json
@@ -103,14 +104,15 @@ def mine_run(
     dataset, results = predict_for_mining(run, folds, progress=progress, **changed)
     state = PartialState()
     if state.is_main_process:
-        tables = mine(dataset, results, str(run), read_dynamics(RunFolder(Path(run)).dynamics))
+        dynamics = read_dynamics(RunFolder(Path(run)).dynamics, dataset)
+        tables = mine(dataset, results, str(run), dynamics, Confirmed("xywh", category_offset=0))
         write_mined(out, tables, Path(run).name, top, cvat_names=cvat_names)
     state.wait_for_everyone()
 
 
 def _table(runs: Sequence[RunResult], mined: Sequence[Path], val_data: DetectionDataset) -> list[Round]:
     truth = val_data.coco_ground_truth()
-    predictions = {str(number): read_predictions(run.predictions) for number, run in enumerate(runs, start=1)}
+    predictions = {str(number): read_results(run.predictions, val_data) for number, run in enumerate(runs, start=1)}
     matches = {number: [match_predictions(truth, of_round)] for number, of_round in predictions.items()}
     differences = paired_differences(matches)
     counts = [*map(_count, mined), {}]

@@ -7,7 +7,14 @@ table = resolve(found, dataset)            of the data set's own images and clas
 from hardmine.predictions.found import BOX_FORMATS, Found
 from hardmine.predictions.reading import holds_parquet, read_found, read_json
 from hardmine.predictions.records import checked_record, found_records
-from hardmine.predictions.resolving import Confirmed, as_coco_results, read_results, resolve, written_results
+from hardmine.predictions.resolving import (
+    Confirmed,
+    as_coco_results,
+    read_results,
+    resolve,
+    written_results,
+    written_table,
+)
 
 __all__ = [
     "BOX_FORMATS",
@@ -22,4 +29,5 @@ __all__ = [
     "read_results",
     "resolve",
     "written_results",
+    "written_table",
 ]

@@ -1,9 +1,8 @@
 """From what a tool wrote to the data set's own images and classes, and boxes as corners in pixels."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,7 +15,7 @@ from hardmine.predictions.found import Found, to_corners
 from hardmine.predictions.reading import read_found
 from hardmine.predictions.sanity import check_boxes, check_classes, surest_on_labels
 
-__all__ = ["Confirmed", "as_coco_results", "resolve"]
+__all__ = ["Confirmed", "as_coco_results", "read_results", "resolve", "written_results", "written_table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def as_coco_results(table: pl.DataFrame) -> list[dict]:
 
 def written_results(dataset: DetectionDataset, results: Iterable[dict]) -> list[dict]:
     """COCO results as they are written for others: with the data set's own ids, and file names where it has none."""
-    named = {record.image_id: _called(dataset, place) for place, record in enumerate(dataset.records)}
+    named = {record.image_id: dataset.called(place) for place, record in enumerate(dataset.records)}
     category = dict(zip(dataset.category_ids, dataset.own_category_ids, strict=True))
     return [
         {**named[result["image_id"]], "category_id": category[result["category_id"]]}
@@ -82,12 +81,22 @@ def written_results(dataset: DetectionDataset, results: Iterable[dict]) -> list[
     ]
 
 
-def _called(dataset: DetectionDataset, place: int) -> dict[str, Any]:
-    """How an image is called in results; the folder of the images goes before its name, which is then clear."""
-    record = dataset.records[place]
-    if record.ids or dataset.folder is None:
-        return {"image_id": record.ids[0] if record.ids else record.image_id}
-    return {"image_id": record.image_id, "file_name": f"{dataset.folder.name}/{dataset.file_names[place]}"}
+def written_table(dataset: DetectionDataset, table: pl.DataFrame) -> pl.DataFrame:
+    """Predictions in a table as they are written for others, as `written_results`; ids that are no numbers as text."""
+    called = [dataset.called(place) for place in range(len(dataset))]
+    images = pl.DataFrame({"image_id": _image_ids(dataset), "own_image": _ids([name["image_id"] for name in called])})
+    if any("file_name" in name for name in called):
+        images = images.with_columns(file_name=pl.Series([name.get("file_name") for name in called]))
+    classes = pl.DataFrame({"category_id": dataset.category_ids, "own_class": _ids(dataset.own_category_ids)})
+    joined = table.join(images, on="image_id", how="left", maintain_order="left")
+    joined = joined.join(classes, on="category_id", how="left", maintain_order="left")
+    own = {"own_image": "image_id", "own_class": "category_id"}
+    return joined.drop(own.values()).rename(own).select(*own.values(), pl.exclude(own.values()))
+
+
+def _ids(values: Sequence[int | str]) -> pl.Series:
+    are_numbers = all(isinstance(value, int) and abs(value) < 2**63 for value in values)
+    return pl.Series(values if are_numbers else list(map(str, values)), dtype=pl.Int64 if are_numbers else pl.String)
 
 
 def read_results(path: Path, dataset: DetectionDataset) -> list[dict]:

@@ -144,8 +144,8 @@ def check_classes(sample: Sample, corners: np.ndarray, labels_with: Callable[[in
     if _is_far_better(reordered, given, len(truth)) and reordered > shares[offset] + CLEARLY:
         raise DataError(
             f"{source}: {given:.0%} of the labels that are met have the predicted class, but {reordered:.0%} would if "
-            "the classes were in another order; write the names of the classes (category) beside their ids, or confirm the "
-            "ids with --category-offset=0"
+            "the classes were in another order; write the names of the classes (category) beside their ids, or confirm "
+            "the ids with --category-offset=0"
         )
     if _is_far_better(shares[offset], given, len(truth)):
         raise DataError(

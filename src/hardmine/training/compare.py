@@ -30,9 +30,9 @@ from hardmine.evaluation import (
     match_predictions,
     mean_look_alike_errors,
     paired_differences,
-    read_predictions,
 )
 from hardmine.evaluation.look_alikes import MATCHED_RECALL
+from hardmine.predictions import read_results
 from hardmine.recipes import RECIPES
 from hardmine.training.config import TrainingConfig
 from hardmine.training.data import open_measured_data
@@ -226,7 +226,7 @@ def _train_all(
 
 def _rows(runs: Mapping[str, Sequence[RunResult]], val_data: DetectionDataset) -> tuple[ComparisonRow, ...]:
     ground_truth = val_data.coco_ground_truth()
-    predictions = {label: [read_predictions(run.predictions) for run in of] for label, of in runs.items()}
+    predictions = {label: [read_results(run.predictions, val_data) for run in of] for label, of in runs.items()}
     matches = {label: [match_predictions(ground_truth, p) for p in of] for label, of in predictions.items()}
     differences = paired_differences(matches)
     look_alikes = {label: _look_alikes(val_data, ground_truth, predictions[label], matches[label]) for label in runs}

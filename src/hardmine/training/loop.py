@@ -9,6 +9,7 @@ from typing import Any
 
 from hardmine.data import DetectionDataset
 from hardmine.evaluation import Metrics, evaluate_predictions
+from hardmine.predictions import written_results
 from hardmine.training.config import TrainingConfig
 from hardmine.training.data import open_training_data
 from hardmine.training.files import write_json
@@ -132,7 +133,7 @@ def _evaluate(folder: RunFolder, trainer: Trainer, val_data: DetectionDataset, r
         watch=reporter.evaluating,
     )
     if trainer.accelerator.is_main_process:
-        write_json(folder.predictions(trainer.config.measured_split), predictions)
+        write_json(folder.predictions(trainer.config.measured_split), written_results(val_data, predictions))
     return evaluate_predictions(val_data.coco_ground_truth(), predictions)
 
 

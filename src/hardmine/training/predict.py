@@ -21,6 +21,7 @@ from hardmine.data import DetectionDataset
 from hardmine.data.transforms import collate
 from hardmine.detectors import Detector
 from hardmine.errors import DataError, RunError, what_failed
+from hardmine.predictions import written_table
 from hardmine.reading import read_text
 from hardmine.training.files import write_atomically, write_json
 from hardmine.training.measure import version_of
@@ -68,6 +69,8 @@ def predict_shards(
 ) -> None:
     """Writes what the detector finds as Parquet: image_id, category_id, x1, y1, x2, y2 in pixels, score.
 
+    Where the data set has no ids of its own, also file_name.
+
     Each process writes shards of its own, so nothing is gathered; a shard that is there is not predicted again. Beside
     them `plan.json` says of what they are.
 
@@ -96,6 +99,7 @@ def predict_shards(
         images = Subset(dataset, share[start : start + images_per_shard])
         loader = DataLoader(images, batch_size, num_workers=workers, collate_fn=collate)
         table = pl.concat([_rows(*of, dataset.category_ids) for of in _detections(detector, loader, accelerator)])
+        table = written_table(dataset, table)
         stream = BytesIO()
         table.write_parquet(stream)
         write_atomically(folder / name, stream.getvalue())

@@ -2,7 +2,9 @@
 
 RUN/dynamics/epoch_0001.parquet: a row each time that an object was seen, from the head that names classes:
 
-    epoch, image_id, place    which object: its place among those of its image, crowds included, from 0
+    epoch, image_id, file_name, place
+                              which object: of which image, its name where the data set has no ids, and its place among
+                              those of the image, crowds included, from 0
     score, iou, loss          of its sample with the highest score for its class: that score, the IoU of the predicted
                               box, and -log(score)
     margin                    the score less that of the likeliest other class, or of the background where it has one
@@ -12,6 +14,7 @@ is worth a look (Pleiss et al., Identifying Mislabeled Data using the Area Under
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,7 @@ from hardmine.boxes import paired_iou
 from hardmine.data import DetectionDataset
 from hardmine.detectors import Detector
 from hardmine.detectors.head import Head, HeadOutput
-from hardmine.errors import RunError
+from hardmine.errors import DataError, RunError
 from hardmine.samples import Assignment, GroundTruth
 
 __all__ = ["Recorder", "WithPlaces", "read_dynamics"]
@@ -42,7 +45,8 @@ class WithPlaces(torch.utils.data.Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Any]]:
         image, target = self.dataset[index]
-        return image, target | {"place": torch.arange(len(target["labels"]))}
+        name = self.dataset.called(index).get("file_name")
+        return image, target | {"place": torch.arange(len(target["labels"])), "file_name": name}
 
 
 class Recorder:
@@ -82,10 +86,12 @@ class Recorder:
         for target, is_object, *values in zip(self.targets, ground_truth.is_object, *said.values(), strict=True):
             place = target["place"][~target["iscrowd"]].tolist()
             measured = {name: value[is_object].tolist() for name, value in zip(said, values, strict=True)}
-            self.rows.append({"image_id": [int(target["image_id"])] * len(place), "place": place, **measured})
+            which = {name: [target[name]] * len(place) for name in ("image_id", "file_name")}
+            self.rows.append({**which, "place": place, **measured})
 
 
-SCHEMA = {"image_id": pl.Int64, "place": pl.Int64, **dict.fromkeys(MEASURED, pl.Float32)}
+OBJECT = {"image_id": pl.Int64, "file_name": pl.String, "place": pl.Int64}
+SCHEMA = {**OBJECT, **dict.fromkeys(MEASURED, pl.Float32)}
 
 
 @torch.no_grad()
@@ -117,9 +123,10 @@ def _surest_sample(score: Tensor, assignment: Assignment, num_objects: int) -> t
     return best.clamp_max(num - 1), best < num
 
 
-def read_dynamics(folder: Path) -> pl.DataFrame | None:
+def read_dynamics(folder: Path, dataset: DetectionDataset) -> pl.DataFrame | None:
     """Over the epochs: image_id, place; margin_mean, margin_std, score_mean, iou_mean, loss_mean of each object.
 
+    Images are those of the data set, found by name where it has no ids; what it does not have any more is left out.
     None where nothing was recorded.
 
     Raises: RunError: it cannot be read.
@@ -129,6 +136,19 @@ def read_dynamics(folder: Path) -> pl.DataFrame | None:
     means = [pl.col(name).mean().alias(f"{name}_mean") for name in MEASURED]
     try:
         rows = pl.scan_parquet(folder / "epoch_*.parquet").with_columns(pl.col(MEASURED).fill_nan(None))
-        return rows.group_by("image_id", "place").agg(*means, pl.col("margin").std().alias("margin_std")).collect()
+        over_epochs = rows.group_by(*OBJECT).agg(*means, pl.col("margin").std().alias("margin_std")).collect()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise RunError(f"{folder}: cannot read what was recorded ({str(error).splitlines()[0]})") from error
+    if not over_epochs["file_name"].is_null().all():
+        over_epochs = _with_numbers_of(dataset, over_epochs)
+    return over_epochs.drop("file_name")
+
+
+def _with_numbers_of(dataset: DetectionDataset, rows: pl.DataFrame) -> pl.DataFrame:
+    numbers = {}
+    for name in rows["file_name"].unique():
+        with suppress(DataError):  # removed since
+            (place,) = dataset.image_names.find([(None, name)])
+            numbers[name] = dataset.records[place].image_id
+    number = pl.col("file_name").replace_strict(numbers, default=None, return_dtype=pl.Int64)
+    return rows.with_columns(image_id=number).drop_nulls("image_id")

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from hardmine.data import DetectionDataset, open_dataset
 from hardmine.detectors import DenseDetector, Detector, build, wrap
 from hardmine.errors import RunError, check_name
 from hardmine.evaluation import Metrics, evaluate_predictions
+from hardmine.predictions import written_results
 from hardmine.recipes import RECIPES, Recipe
 from hardmine.training import checkpoint
 from hardmine.training.config import TrainingConfig
@@ -106,7 +107,9 @@ def load_run(run: Path | str) -> LoadedRun:
     return LoadedRun(detector.eval(), config, classes, category_ids)
 
 
-def evaluate_run(run: Path | str, data: str | Path | None = None, split: str | None = None) -> Metrics:
+def evaluate_run(
+    run: Path | str, data: str | Path | None = None, split: str | None = None, images: Path | None = None
+) -> Metrics:
     """Measures a finished run on its own validation split, or on another split or data set with the same classes.
 
     The predictions on the run's own data are kept in the run folder, where that can be written.
@@ -115,20 +118,22 @@ def evaluate_run(run: Path | str, data: str | Path | None = None, split: str | N
         RunError: as `load_run`.  DataError: the data set cannot be used or has other classes.
     """
     loaded = load_run(run)
-    dataset = _open_data(loaded, data, split)
+    dataset = _open_data(loaded, data, split, images)
     accelerator = start_accelerator()
     predictions = _predict(loaded, dataset, accelerator)
     metrics = evaluate_predictions(dataset.coco_ground_truth(), predictions)
     if data is None and accelerator.is_main_process:
         try:
-            write_json(RunFolder(Path(run)).predictions(dataset.split), predictions)
+            write_json(RunFolder(Path(run)).predictions(dataset.split), written_results(dataset, predictions))
         except RunError as error:
             logger.warning("the predictions could not be kept: %s", error)
     return metrics
 
 
-def predict_run(run: Path | str, data: str | Path | None, split: str | None, out: Path | str) -> Path:
-    """Writes what a finished run finds in a data set, and returns where.
+def predict_run(
+    run: Path | str, data: str | Path | None, split: str | None, out: Path | str, images: Path | None = None
+) -> Path:
+    """Writes what a finished run finds in a data set, or in images without labels, and returns where.
 
     A file `*.json` becomes COCO results; anything else a folder of Parquet shards, to which each process writes its
     own, and in which what was stopped goes on.
@@ -141,12 +146,12 @@ def predict_run(run: Path | str, data: str | Path | None, split: str | None, out
     if in_one_piece and is_taken(out):
         raise RunError(f"{out} exists already; choose another file")
     loaded = load_run(run)
-    dataset = _open_data(loaded, data, split)
+    dataset = _open_data(loaded, data, split, images, allow_unlabelled=True)
     accelerator = start_accelerator()
     if in_one_piece:
         results = _predict(loaded, dataset, accelerator)
         if accelerator.is_main_process:
-            write_new(out, as_json(results))
+            write_new(out, as_json(written_results(dataset, results)))
     else:
         loaded.detector.to(accelerator.device)
         size, options = loaded.config.batch_size, _what_decides(loaded.config)
@@ -155,8 +160,8 @@ def predict_run(run: Path | str, data: str | Path | None, split: str | None, out
 
 
 def predict_dataset(run: Path | str, dataset: DetectionDataset) -> list[dict[str, Any]]:
-    """What a finished run finds in a data set with its own classes, as COCO results. Raises RunError: as `load_run`."""
-    return _predict(load_run(run), dataset, start_accelerator())
+    """What a finished run finds in a data set with its classes, as it is written. Raises RunError: as `load_run`."""
+    return written_results(dataset, _predict(load_run(run), dataset, start_accelerator()))
 
 
 def _classes(facts: Mapping[str, Any], source: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -176,10 +181,17 @@ def _what_decides(config: TrainingConfig) -> str:
     return f"{config.detector}, {config.backbone}, image size {config.image_size}"
 
 
-def _open_data(loaded: LoadedRun, data: str | Path | None, split: str | None) -> DetectionDataset:
-    config = loaded.config
+def _open_data(
+    loaded: LoadedRun,
+    data: str | Path | None,
+    split: str | None,
+    images: Path | None,
+    *,
+    allow_unlabelled: bool = False,
+) -> DetectionDataset:
+    config = loaded.config if images is None else replace(loaded.config, images=str(images))
     if data is not None:
-        return open_dataset(data, split, classes=loaded.classes)
+        return open_dataset(data, split, classes=loaded.classes, images=images, allow_unlabelled=allow_unlabelled)
     if split in (None, config.measured_split):
         return open_training_data(config)[1]
     return open_split(config, split, loaded.classes)
