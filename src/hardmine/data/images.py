@@ -12,6 +12,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from hardmine.errors import DataError
+from hardmine.reading import check_regular
 
 __all__ = ["ImageHeader", "load_rgb", "read_header"]
 
@@ -58,8 +59,9 @@ class ImageHeader:
 def read_header(file: Path) -> ImageHeader:
     """Size, orientation and mode without decoding.
 
-    Raises: DataError: not an image of a known format, or larger than Pillow's limit against decompression bombs.
+    Raises: DataError: no regular file, not an image of a known format, or over Pillow's limit of decompression bombs.
     """
+    check_regular(file)
     try:
         with file.open("rb") as stream, Image.open(stream, formats=_FORMATS) as image:
             return ImageHeader(image.width, image.height, _orientation(image), image.mode)
@@ -72,6 +74,7 @@ def load_rgb(file: Path, orientation: int = 1) -> np.ndarray:
 
     Raises: DataError: the file is missing, truncated or not an image.
     """
+    check_regular(file)
     try:
         with file.open("rb") as stream, Image.open(stream, formats=_FORMATS) as image:
             rgb = _to_rgb(image)

@@ -10,6 +10,7 @@ Convention: class ids are the file's own, usually from 0. Folders are read with 
 ultralytics, they must be in the folder of `data.yaml`: a downloaded file cannot make us read elsewhere.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -18,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 
 from hardmine.data.entries import Id, ImageEntry, Reading, SplitEntries
-from hardmine.data.paths import IMAGE_SUFFIXES, files_below, images_below, is_file
+from hardmine.data.paths import IMAGE_SUFFIXES, files_below, images_below, images_in, is_file
 from hardmine.data.problems import ProblemLog
 from hardmine.data.splits import SPLIT_WORD, canonical_split, order_splits
 from hardmine.data.yolo_config import YoloConfig, names_in_folders, read_darknet, read_yolo_yaml
@@ -57,13 +58,14 @@ def find_yolo_folders(path: Path) -> "YoloSource | None":
     if files:
         return _declared(path, files[0])
     places = _places_in(path)
-    return YoloSource(path, YoloConfig(path, "", places, None)) if places else None
+    return YoloSource(path, YoloConfig(path, "", places, None, warnings=_unsplit(path, places))) if places else None
 
 
 def _declared(path: Path, file: Path) -> "YoloSource":
     config = read_darknet(file) if file.suffix == ".data" else read_yolo_yaml(file)
     if not config.places:  # as supervision writes it: names only
-        config = replace(config, places=_places_in(file.parent))
+        places = _places_in(file.parent)
+        config = replace(config, places=places, warnings=(*config.warnings, *_unsplit(file.parent, places)))
     if not config.places:
         raise DataError(f"{file} names no split; expected train, val or test with a folder of images")
     return YoloSource(path, config)
@@ -98,6 +100,12 @@ def _split_by_folder(above: str, folder: Path) -> dict[str, list[str]]:
     for f in folders if is_split else ():
         places[_split_of(f.name)].append(f"{above}{f.name}")
     return places
+
+
+def _unsplit(path: Path, places: Mapping[str, list[str]]) -> tuple[str, ...]:
+    """What is to be said of images that lie beside the folders of splits."""
+    num = 0 if ["images"] in places.values() or ["."] in places.values() else len(images_in(path / "images"))
+    return (f"{num} images lie directly in {path / 'images'}, in no split: move them",) if num else ()
 
 
 def _split_of(folder_name: str) -> str:
@@ -176,7 +184,7 @@ class YoloSource:
         """What lines are; where that is to be guessed, all splits are looked at, so that it is the same in each."""
         own = list(self._labels.lines_of(files))
         layouts = choose_layouts(own, self._config.keypoints)
-        if any(layout.said for layout in layouts.values()):
+        if any(line.numbers and (line.num_fields not in layouts or layouts[line.num_fields].said) for line in own):
             layouts = choose_layouts(self._all_lines, self._config.keypoints)
         for fields, layout in layouts.items():
             num = sum(line.num_fields == fields and bool(line.numbers) for line in own)
@@ -240,7 +248,7 @@ class _Labels:
     def lines(self, file: Path) -> list[LabelLine]:
         """Of a file, none if there is no such file. Raises: DataError: it cannot be read."""
         if file not in self._read:
-            self._read[file] = label_lines(file) if is_file(file) else []
+            self._read[file] = label_lines(file) if os.path.lexists(file) else []
         return self._read[file]
 
     def lines_of(self, files: Iterable[Path]) -> Iterator[LabelLine]:

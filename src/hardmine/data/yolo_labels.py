@@ -28,6 +28,10 @@ _ROUNDING = 0.01
 """By how much of a side a box that was cut to its image may reach over it, in whatever decimals."""
 _MOST = 0.9
 """The share of lines that must look like a layout for all of them to be of it; some lines are always odd."""
+_MOST_WIDTHS = 3
+"""How many numbers of fields a data set of poses has; one of polygons has many."""
+_FEWEST = 10
+"""Lines by which to tell poses of two numbers a point from polygons."""
 
 Box = tuple[float, float, float, float]
 
@@ -110,9 +114,10 @@ def choose_layouts(lines: Iterable[LabelLine], keypoints: tuple[int, int] | None
     """The layout of lines by their number of fields, as all of them together show it; none for what fits nothing."""
     rows: dict[int, list[tuple[float, ...]]] = {}
     for line in lines:
-        if line.numbers:
+        if len(line.numbers) >= _BOX:
             rows.setdefault(line.num_fields, []).append(line.numbers)
-    chosen = {fields: _choose(_finite(np.array(of)), keypoints) for fields, of in rows.items() if fields > _BOX}
+    may_be_pose = sum(fields > _BOX + 1 for fields in rows) <= _MOST_WIDTHS
+    chosen = {fields: _choose(_finite(np.array(of)), keypoints, may_be_pose) for fields, of in rows.items()}
     return {fields: layout for fields, layout in chosen.items() if layout is not None}
 
 
@@ -122,7 +127,7 @@ def _finite(rows: np.ndarray) -> np.ndarray:
     return rows[is_finite] if is_finite.any() else rows
 
 
-def _choose(rows: np.ndarray, keypoints: tuple[int, int] | None) -> Layout | None:
+def _choose(rows: np.ndarray, keypoints: tuple[int, int] | None, may_be_pose: bool) -> Layout | None:
     """Of the numbers behind the class, (lines, n)."""
     num = rows.shape[1]
     if num == _BOX:
@@ -133,7 +138,7 @@ def _choose(rows: np.ndarray, keypoints: tuple[int, int] | None) -> Layout | Non
         return _box_and_one(rows)
     if num == _BOX + 2 and _ends_in_tracks(rows) and _are_shares(rows[:, -2]):
         return Layout(f"{_CONFIDENCE}; the track's id behind it is left out")
-    return _undeclared_pose(rows) or _polygon(rows)
+    return (_undeclared_pose(rows) if may_be_pose else None) or _polygon(rows)
 
 
 _CONFIDENCE = "a confidence stands behind the box, as in predictions: make sure that these are labels"
@@ -153,19 +158,22 @@ def _ends_in_tracks(rows: np.ndarray) -> bool:
 
 
 def _undeclared_pose(rows: np.ndarray) -> Layout | None:
-    """If the points behind a box in the picture lie in it, and that box is no corner of a polygon with them."""
+    """If the points behind a box in the picture lie in it, and what marks them as seen or not is 0, 1 or 2.
+
+    Where nothing marks them, a small polygon may look like that: then also the box's sides must be none of its corners.
+    """
     for dims in (3, 2):
         points = rows[:, _BOX:]
         if points.shape[1] % dims:
             continue
         points = points.reshape(len(rows), -1, dims)  # (lines, points, numbers each)
-        are_seen = np.any(points[..., :2] != 0, axis=-1)  # a point that is not seen is written as 0 0
-        if dims == 3 and not np.isin(points[..., 2], (0, 1, 2)).all():
-            continue
-        inside = _are_boxes(rows) & np.all(_are_in(points[..., :2], rows) | ~are_seen, axis=1)
-        if _mostly(inside) and not _mostly(_are_corners(rows), 0.5):
+        is_marked = dims == 3 and bool(np.isin(points[..., 2], (0, 1, 2)).all())
+        is_told = is_marked or (dims == 2 and len(rows) >= _FEWEST and not _mostly(_are_corners(rows), 0.8))
+        is_hidden = np.all(points[..., :2] == 0, axis=-1)  # a point that is not seen is written as 0 0
+        inside = _are_boxes(rows) & np.all(_are_in(points[..., :2], rows) | is_hidden, axis=1)
+        if is_told and _mostly(inside):
             return Layout(
-                f"taken as a box and {points.shape[1]} keypoints of {dims} numbers; add kpt_shape to data.yaml"
+                f"taken as a box and {points.shape[1]} keypoints of {dims} numbers; declare kpt_shape to be sure"
             )
     return None
 

@@ -114,14 +114,13 @@ class YoloPlaces:
 
     @cached_property
     def _root(self) -> Path | None:
-        """What `path:` means; None: no place in this folder."""
+        """What `path:` means; None: no place in this folder, but that of another machine."""
         path = self._config.path
         inside = path_inside(self.top, self.top, path)
+        if inside is not None and inside.exists():
+            return inside
         is_own_name = parts_of(path)[-1:] == (self.top.resolve().name,)
-        elsewhere = absolute(self.top / path) if inside is None else inside
-        if is_own_name and not elsewhere.exists():
-            return self.top
-        return inside
+        return self.top if is_own_name and not (self.top / path).exists() else None
 
     def _exact(self, text: str) -> Path | None:
         """What tools mean by the text, whether it is there or not; None if that is outside."""
