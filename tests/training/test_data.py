@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from hardmine.data import open_dataset
-from hardmine.errors import ConfigError
+from hardmine.errors import ConfigError, DataError
 from hardmine.training import evaluate_run, train
 from hardmine.training.data import open_training_data
 
@@ -44,3 +44,11 @@ def test_images_may_lie_elsewhere(small, small_data, tmp_path):
     images = open_dataset(small_data, "train").records[0].file.parent
     train_data, _ = open_training_data(small(data=str(tmp_path), images=str(images)))
     assert train_data.pixels(0).any()
+
+
+def test_a_split_without_a_single_object_is_nothing_to_learn_from(small, small_data, tmp_path):
+    folder = shutil.copytree(small_data, tmp_path / "data")
+    for file in folder.rglob("*train*.json"):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"annotations": []}))
+    with pytest.raises(DataError, match="split train: no labelled object, so there is nothing to learn"):
+        open_training_data(small(data=str(folder)))

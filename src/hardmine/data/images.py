@@ -74,11 +74,11 @@ def load_rgb(file: Path, orientation: int = 1) -> np.ndarray:
 
     Raises: DataError: the file is missing, truncated or not an image.
     """
-    check_regular(file)
     try:
+        check_regular(file)
         with file.open("rb") as stream, Image.open(stream, formats=_FORMATS) as image:
             rgb = _to_rgb(image)
-    except _UNREADABLE as error:
+    except (*_UNREADABLE, DataError) as error:
         message = f"{file} cannot be decoded ({error}); replace or remove it, `hardmine check` lists all such images"
         raise DataError(message) from error
     return np.array(rgb.transpose(_TURNS[orientation]) if orientation in _TURNS else rgb)

@@ -14,7 +14,7 @@ __all__ = ["open_measured_data", "open_split", "open_training_data"]
 def open_training_data(config: TrainingConfig) -> tuple[DetectionDataset, DetectionDataset]:
     """Both data sets, with the same classes in the same order; with a fold, both are of the training split.
 
-    Raises: ConfigError, DataError: a configuration or a data set that cannot be used.
+    Raises: ConfigError, DataError: a configuration or a data set that cannot be used, or no object to learn from.
     """
     train_data = open_split(config, config.train_split)
     if config.fold is None:
@@ -23,6 +23,7 @@ def open_training_data(config: TrainingConfig) -> tuple[DetectionDataset, Detect
         train_data, val_data = hold_out(train_data, Fold.parse(config.fold))
     if config.mined is not None:
         train_data = treat_suspects(config.mined, train_data, config.suspects)
+    _refuse_without_objects(config, train_data, "there is nothing to learn")
     return train_data, val_data
 
 
@@ -32,9 +33,13 @@ def open_measured_data(config: TrainingConfig) -> DetectionDataset:
     Raises: ConfigError, DataError: as `open_training_data`, or there is no labelled object, so no AP to compare.
     """
     _, val_data = open_training_data(config)
-    if all(record.is_crowd.all() for record in val_data.records):
-        raise DataError(f"{config.data}, split {val_data.split}: no labelled object, so there is no AP to compare")
+    _refuse_without_objects(config, val_data, "there is no AP to compare")
     return val_data
+
+
+def _refuse_without_objects(config: TrainingConfig, dataset: DetectionDataset, consequence: str) -> None:
+    if all(record.is_crowd.all() for record in dataset.records):
+        raise DataError(f"{config.data}, split {dataset.split}: no labelled object, so {consequence}")
 
 
 def open_split(config: TrainingConfig, split: str | None, classes: Sequence[str] | None = None) -> DetectionDataset:
