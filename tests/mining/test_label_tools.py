@@ -194,6 +194,13 @@ def boxes_of(task):
     return task["predictions"][0]["result"]
 
 
+def test_an_image_whose_boxes_lie_beside_it_is_shown_without_any(tables):
+    images, objects, suspects = tables
+    beside = objects.filter(image_id=9).with_columns(x1=200.0, x2=300.0)
+    task = label_studio(images, beside, suspects.filter(image_id=9))[0]
+    assert task["predictions"] == [{"model_version": "hardmine", "score": 0, "result": []}]
+
+
 def test_images_without_a_file_are_no_work(tables):
     without = named(tables, ["", "a.png", ""])
     assert len(label_studio(*without)) == 1
