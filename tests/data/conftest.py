@@ -74,3 +74,18 @@ def write_yolo(write_image) -> Callable[..., Path]:
         return root
 
     return write
+
+
+@pytest.fixture
+def write_tree(write_image) -> Callable[..., Path]:
+    """Writes files by their path below a root: texts, and images of 64x48 where the name is that of one."""
+
+    def write(root: Path, *images: str, **texts: str) -> Path:
+        for image in images:
+            write_image(root / image)
+        for name, text in texts.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+        return root
+
+    return write

@@ -85,16 +85,18 @@ def _places_in(path: Path) -> dict[str, list[str]]:
     images, beside = path / "images", [folder for folder in sorted(path.iterdir()) if (folder / "images").is_dir()]
     if images.is_dir() and (path / "labels").is_dir():
         return _split_by_folder("images/", images) or {"all": ["images"]}
-    places = {_split_of(f.name): [f"{f.name}/images"] for f in beside if (f / "labels").is_dir()}
-    if places or not _has_labels_beside(path):
-        return places
-    return _split_by_folder("images/", images) or _split_by_folder("", path) or {"all": ["."]}
+    if any((folder / "labels").is_dir() for folder in beside):
+        named = [folder for folder in beside if (folder / "labels").is_dir() or SPLIT_WORD.match(folder.name)]
+        return {_split_of(folder.name): [f"{folder.name}/images"] for folder in named}
+    for above, top in (("images/", images), ("", path)):
+        if top.is_dir() and _has_labels_beside(top):
+            return _split_by_folder(above, top) or {"all": [above or "."]}
+    return {}
 
 
 def _split_by_folder(above: str, folder: Path) -> dict[str, list[str]]:
     """The folders in it, if some are called as splits are: then each is one."""
-    folders = [f for f in sorted(folder.iterdir()) if f.is_dir()] if folder.is_dir() else []
-    folders = [f for f in folders if next(images_below(f), None) is not None]
+    folders = [f for f in sorted(folder.iterdir()) if f.is_dir() and next(images_below(f), None) is not None]
     is_split = any(SPLIT_WORD.match(f.name) for f in folders)
     places: defaultdict[str, list[str]] = defaultdict(list)
     for f in folders if is_split else ():
@@ -104,7 +106,7 @@ def _split_by_folder(above: str, folder: Path) -> dict[str, list[str]]:
 
 def _unsplit(path: Path, places: Mapping[str, list[str]]) -> tuple[str, ...]:
     """What is to be said of images that lie beside the folders of splits."""
-    num = 0 if ["images"] in places.values() or ["."] in places.values() else len(images_in(path / "images"))
+    num = 0 if places.keys() == {"all"} else len(images_in(path / "images"))
     return (f"{num} images lie directly in {path / 'images'}, in no split: move them",) if num else ()
 
 
@@ -203,7 +205,7 @@ class YoloSource:
         if self._config.names is not None:
             return {**self._config.names}
         folders = [folder for split in self.splits for folder in self._places.folders(split)]
-        above = (self._config.folder, self._config.folder / "labels")
+        above = (self._config.folder, self._config.folder / "images", self._config.folder / "labels")
         found = names_in_folders(dict.fromkeys((*above, *folders, *map(self._files.folder_of, folders))))
         if found is not None:
             for warning in found[1]:
