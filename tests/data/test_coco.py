@@ -319,7 +319,13 @@ def test_an_object_without_a_place_leaves_its_image_incomplete(tmp_path, write_c
     assert only_problem(dataset).record == "annotation id 1"
 
 
-@pytest.mark.parametrize("prefix", ["/somewhere/else/", "https://host.example/bucket/", "C:\\data\\", "gs://bucket/x/"])
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        *("/somewhere/else/", "https://host.example/bucket/", "C:\\data\\", "gs://bucket/x/", "../lsx/w/"),
+        *("/data/local-files/?d=deep/", "https://host.example/data/local-files/?d=x%2Fdeep%2F"),
+    ],
+)
 def test_names_of_elsewhere_are_found_by_their_last_parts(tmp_path, write_coco, write_image, prefix):
     for folder in ("one", "two"):
         write_image(tmp_path / "deep" / folder / "0.png")
@@ -382,3 +388,16 @@ def test_pictures_are_not_needed_where_sizes_are_stated(tmp_path, write_coco):
     dataset = open_dataset(file, need_pictures=False)
     assert [(record.image_id, record.width, record.height) for record in dataset.records] == [(1, 64, 48), (2, 64, 48)]
     assert only_problem(dataset).record == "image id 3"
+
+
+def test_half_a_character_in_a_name_is_written_out(tmp_path, write_coco, write_image):
+    """JSON can hold it, and files of other systems; tables, consoles and other files cannot."""
+    file = write_coco(
+        tmp_path / "train.json",
+        images=[{"id": "a\ud800", "file_name": "a.png"}],
+        annotations=[annotation(image_id="a\ud800")],
+        categories=[{"id": 1, "name": "cat\udfff"}],
+    )
+    dataset = open_dataset(file)
+    assert (dataset.classes, dataset.records[0].image_id, len(dataset.records[0].boxes)) == (("cat\\udfff",), 1, 1)
+    assert dataset.image_names.find([("a\\ud800", None)]) == [0]

@@ -16,8 +16,8 @@ from hardmine.data import open_scenes
 from hardmine.errors import ConfigError, DataError, RunError
 from hardmine.mining import LabelFiles, label_files, labels_of, mine_shards, shards
 from hardmine.mining.calibration import Calibration
-from hardmine.mining.parquet import RESULT
 from hardmine.mining.tables import TABLES, mine_tables
+from hardmine.predictions.parquet import NUMBERS
 
 NUM_IMAGES = 40
 KEYS = {"images": "image_id", "objects": "object", "predictions": "prediction"}
@@ -151,9 +151,9 @@ def test_a_mined_folder_has_labels(labels, predictions, tmp_path):
     ("change", "message"),
     [
         ({"image_id": 99}, r"record 1: image_id that the labels do not have: \{'image_id': 99"),
-        ({"category_id": 9}, "record 1: category_id that the labels do not have"),
+        ({"category_id": 9}, r"record 1: category_id 9 is not in the ground truth \(it has \[1, 2, 3"),
         ({"image_id": None}, r"record 1: image_id that the labels do not have: \{'image_id': None"),
-        ({"category_id": None}, "record 1: category_id that the labels do not have"),
+        ({"category_id": None}, "record 1: category_id None is not in the ground truth"),
         ({"image_id": 1.5}, "record 1: image_id that the labels do not have"),
         ({"x1": float("nan")}, "record 1: corner that is no number"),
         ({"y2": None}, "record 1: corner that is no number"),
@@ -174,8 +174,8 @@ def test_records_that_do_not_fit_are_named(labels, tmp_path, change, message):
     ("table", "message"),
     [
         (None, "cannot read .*No such file or directory"),
-        (pl.DataFrame({"image_id": [1]}), "lacks category_id, x1"),
-        (pl.DataFrame(schema=RESULT), "no prediction in it"),
+        (pl.DataFrame({"image_id": [1]}), "lacks category_id or category, x1"),
+        (pl.DataFrame(schema={"image_id": pl.Int64, "category_id": pl.Int64, **NUMBERS}), "no prediction in it"),
     ],
 )
 def test_files_that_hold_no_predictions_are_refused(labels, tmp_path, table, message):
@@ -192,10 +192,12 @@ def test_an_object_of_no_image_or_class_is_refused(labels, predictions, tmp_path
     tables[table] = tables[table].filter(pl.col(key) != 3)
     for name, rows in tables.items():
         rows.write_parquet(tmp_path / f"{name}.parquet")
+    found = pl.read_parquet(predictions / "*.parquet").filter(pl.col(key) != 3)
+    found.write_parquet(tmp_path / "found.parquet")
     with pytest.raises(
         DataError, match=rf"objects\.parquet, record \d+: {key} that is not in {table}\.parquet.*'{key}': 3"
     ):
-        mine_shards(label_files(tmp_path), predictions, tmp_path / "mined")
+        mine_shards(label_files(tmp_path), tmp_path / "found.parquet", tmp_path / "mined")
 
 
 @pytest.fixture

@@ -21,15 +21,20 @@ def test_ids_of_every_type_are_the_same(tmp_path, dtype):
     assert parquet.read(file, None).rows.select("image_id", "category_id").rows() == [("7", "3")]
 
 
-@pytest.mark.parametrize("name", ["image_id", "category_id", "x1", "score"])
-def test_a_null_is_named_with_its_row(tmp_path, name):
-    with pytest.raises(DataError, match=rf"row 1: a null among \['{name}"):
-        parquet.read(write(tmp_path, **{name: None}), None)
-
-
-def test_a_number_that_is_none_is_named_with_its_row(tmp_path):
-    with pytest.raises(DataError, match=r"row 1: a corner or score that is no number"):
-        parquet.read(write(tmp_path, y2=float("nan")), None)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_id": None}, "no image_id or file_name"),
+        ({"category_id": None}, "no category_id or category"),
+        ({"image_id": 7.5}, "no image_id or file_name"),
+        ({"x1": None}, "corner or score that is no number"),
+        ({"y2": float("nan")}, "corner or score that is no number"),
+        ({"score": float("inf")}, "corner or score that is no number"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_named(tmp_path, change, message):
+    with pytest.raises(DataError, match=rf"found\.parquet, record 1: {message}"):
+        parquet.read(write(tmp_path, **change), None)
 
 
 @pytest.mark.parametrize("name", ["x1", "score", "image_id", "category_id"])

@@ -249,7 +249,7 @@ def _mine_predictions(
 ) -> None:
     """Mines what another model found; predictions in Parquet a part at a time."""
     from hardmine.data import open_dataset
-    from hardmine.mining import LabelFiles, label_files, mine as run_mining, mine_shards, write_mined
+    from hardmine.mining import LabelFiles, label_files, labels_of, mine as run_mining, mine_shards, write_mined
     from hardmine.predictions import holds_parquet, read_found
 
     if not holds_parquet(predictions):
@@ -260,7 +260,8 @@ def _mine_predictions(
     if (Path(data) / f"objects{PARQUET}").exists():
         labels = label_files(Path(data), opened["images"])
     else:
-        labels = LabelFiles.of(open_dataset(data, **opened, need_pictures=False))
+        dataset = open_dataset(data, **opened, need_pictures=False)
+        labels = LabelFiles.of(labels_of(dataset), dataset)
     mine_shards(labels, predictions, out, memory, top, cvat_names=cvat_names, confirmed=confirmed)
 
 

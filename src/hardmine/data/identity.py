@@ -22,7 +22,7 @@ from hardmine.data.paths import parts_of, stem_of
 from hardmine.data.splits import SPLIT_WORD, canonical_split
 from hardmine.errors import DataError
 
-__all__ = ["ImageName", "ImageNames", "as_key", "plain"]
+__all__ = ["ImageName", "ImageNames", "as_key", "as_text", "plain"]
 
 
 def plain(value: Any) -> Any:
@@ -36,7 +36,12 @@ def as_key(value: object) -> str | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     is_id = isinstance(value, int | str) and not isinstance(value, bool) and value != ""
-    return str(value) if is_id else None
+    return as_text(str(value)) if is_id else None
+
+
+def as_text(name: str) -> str:
+    """A name that every file can hold: half a character, as odd names of files and JSON have it, is written out."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 @dataclass(frozen=True, slots=True)

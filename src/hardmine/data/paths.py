@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from hardmine.errors import DataError
 
@@ -25,10 +25,12 @@ __all__ = [
     "join_inside",
     "num_last_equal",
     "parts_of",
+    "path_in_link",
     "path_inside",
     "stem_of",
 ]
 
+LOCAL_FILES = "/local-files/?d="
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
@@ -121,8 +123,8 @@ class FilesBelow:
 
         Raises: DataError: several have as many.
         """
-        parts = parts_of(unquote(urlsplit(name).path) if "://" in name else name)
-        files = self._by_name.get(parts[-1], []) if parts and ".." not in parts else []
+        parts = tuple(part for part in parts_of(path_in_link(name)) if part != "..")
+        files = self._by_name.get(parts[-1], []) if parts else []
         agreed = [num_last_equal(parts, file.relative_to(self._root).parts) for file in files]
         best = [file for file, number in zip(files, agreed, strict=True) if number == max(agreed)]
         if len(best) > 1:
@@ -130,6 +132,14 @@ class FilesBelow:
                 f"{name!r} may be '{best[0]}' or '{best[1]}'; write as much of the path as tells them apart"
             )
         return best[0] if best else None
+
+
+def path_in_link(name: str) -> str:
+    """The path of the file that a link leads to, of Label Studio's the query; other names are paths themselves."""
+    if "://" not in name and LOCAL_FILES not in name:
+        return name
+    parts = urlsplit(name)
+    return next(iter(parse_qs(parts.query).get("d", [])), unquote(parts.path))
 
 
 def num_last_equal(parts: tuple[str, ...], others: tuple[str, ...]) -> int:

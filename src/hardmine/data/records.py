@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hardmine.data.identity import ImageName, ImageNames
+from hardmine.data.identity import ImageName, ImageNames, as_key, as_text
 from hardmine.data.images import load_rgb
 from hardmine.data.paths import absolute
 from hardmine.data.problems import Problem
@@ -86,7 +86,7 @@ class DetectionDataset(torch.utils.data.Dataset):
         own_category_ids: Sequence[int | str] | None = None,
     ):
         self.name, self.split = name, split
-        self.classes, self.category_ids = tuple(classes), tuple(category_ids)
+        self.classes, self.category_ids = tuple(map(as_text, classes)), tuple(category_ids)
         self.own_category_ids = self.category_ids if own_category_ids is None else tuple(own_category_ids)
         self.records, self.problems = tuple(records), tuple(problems)
         self._refuse_unusable()
@@ -130,7 +130,7 @@ class DetectionDataset(torch.utils.data.Dataset):
         """Of each image, relative to `folder`, with slashes; empty where it is generated."""
         folder = self.folder
         return tuple(
-            Path(os.path.relpath(record.file, folder)).as_posix() if record.file and folder else ""
+            as_text(Path(os.path.relpath(record.file, folder)).as_posix()) if record.file and folder else ""
             for record in self.records
         )
 
@@ -147,7 +147,11 @@ class DetectionDataset(torch.utils.data.Dataset):
         """Finds the images by what others call them."""
         above = "" if self.folder is None else f"{self.folder.as_posix()}/"
         called = (
-            ImageName(tuple(map(str, record.ids)), f"{above}{name}", inner=name.count("/") + 1)
+            ImageName(
+                tuple(key for own in record.ids if (key := as_key(own)) is not None),
+                f"{above}{name}",
+                inner=name.count("/") + 1,
+            )
             for record, name in zip(self.records, self.file_names, strict=True)
         )
         return ImageNames(called, f"{self.name}, split {self.split!r}")

@@ -68,7 +68,9 @@ class VocImages:
     def _named(self, name: str, root: Element) -> Path:
         """Raises: DataError: there is no such file, or several may be meant."""
         filename = _filename(root)
-        for folder in self._folders if filename and ".." not in parts_of(filename) else ():
+        if ".." in parts_of(filename):
+            return self._absent(name, filename, root)
+        for folder in self._folders if filename else ():
             for file in (folder / Path(name).parent / filename, folder / filename):
                 if is_file(file) and folder in file.parents:
                     return file

@@ -83,15 +83,21 @@ def _declares(file: Path) -> bool:
 def _places_in(path: Path) -> dict[str, list[str]]:
     """Images by split as folders show it, relative to the path; nothing if they have no labels."""
     images, beside = path / "images", [folder for folder in sorted(path.iterdir()) if (folder / "images").is_dir()]
-    if images.is_dir() and (path / "labels").is_dir():
+    if images.is_dir() and _is_of_labels(path / "labels"):
         return _split_by_folder("images/", images) or {"all": ["images"]}
-    if any((folder / "labels").is_dir() for folder in beside):
+    if any(_is_of_labels(folder / "labels") for folder in beside):
         named = [folder for folder in beside if (folder / "labels").is_dir() or SPLIT_WORD.match(folder.name)]
         return {_split_of(folder.name): [f"{folder.name}/images"] for folder in named}
     for above, top in (("images/", images), ("", path)):
         if top.is_dir() and _has_labels_beside(top):
             return _split_by_folder(above, top) or {"all": [above or "."]}
     return {}
+
+
+def _is_of_labels(folder: Path) -> bool:
+    """Whether a folder is one of YOLO's labels: it may have none yet, but not xml files instead."""
+    has_texts, has_xml = (next(files_below(folder, (suffix,)), None) is not None for suffix in (".txt", ".xml"))
+    return folder.is_dir() and (has_texts or not has_xml)
 
 
 def _split_by_folder(above: str, folder: Path) -> dict[str, list[str]]:

@@ -2,13 +2,14 @@
 
 from hardmine.mining.false_positive_bootstrap import FalsePositiveBootstrap
 from hardmine.mining.folder import write_mined
+from hardmine.mining.label_files import LabelFiles, label_files
 from hardmine.mining.labels import Labels, labels_of
 from hardmine.mining.matching import Matching, match
 from hardmine.mining.naming import ERRORS, HARD, hardness_of_detections, hardness_of_objects, name_detections
 from hardmine.mining.pairs import Detections, Objects
 from hardmine.mining.rounds import Round, mine_in_rounds, mine_run
 from hardmine.mining.sampler import MinedSampler
-from hardmine.mining.shards import LabelFiles, label_files, mine_shards
+from hardmine.mining.shards import mine_shards
 from hardmine.mining.tables import MinedTables, mine
 from hardmine.mining.working_set import WorkingSetMiner
 

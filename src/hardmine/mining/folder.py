@@ -19,7 +19,7 @@ from typing import Any
 import polars as pl
 
 from hardmine.boxes import SIDES
-from hardmine.errors import RunError
+from hardmine.errors import RunError, what_failed
 from hardmine.mining.label_tools import (
     CVAT_NAMES,
     HAS_FILE,
@@ -125,8 +125,8 @@ def new_folder(out: Path) -> Iterator[Path]:
             unfinished.mkdir()
             yield unfinished
             unfinished.replace(out)
-    except OSError as error:
-        raise RunError(f"cannot write {out} ({error.strerror or error}); make room, or choose another --out") from error
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise RunError(f"cannot write {out}: {what_failed(error)}, or give another --out") from error
 
 
 def refuse_existing(out: Path) -> None:

@@ -15,29 +15,31 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from hashlib import sha256
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
 from hardmine.boxes import SIDES
+from hardmine.data.parquet import facts_of, files_in, reading, refuse_rows
 from hardmine.errors import ConfigError, DataError, RunError, what_failed
 from hardmine.mining.calibration import Calibration
 from hardmine.mining.folder import refuse_existing, write_lists
+from hardmine.mining.label_files import IMAGE, MARKS, LabelFiles
 from hardmine.mining.label_tools import CVAT_NAMES, check_cvat_names
 from hardmine.mining.labels import Labels, detections_in, objects_in
-from hardmine.mining.parquet import CATEGORY, IMAGE, LABEL, RESULT, facts_of, files_in, reading, refuse_rows, scan
 from hardmine.mining.results import refuse_no_probability, scores_in_range
+from hardmine.mining.shard_results import check_sample, open_results
 from hardmine.mining.tables import TABLES, image_weight, mine_tables
+from hardmine.predictions import Confirmed
 from hardmine.reading import read_text
 from hardmine.training.files import is_taken, write_json
 from hardmine.training.measure import version_of
 from hardmine.training.predict import refuse_unfinished_shards
 
-__all__ = ["LabelFiles", "label_files", "mine_shards"]
+__all__ = ["mine_shards"]
 
 logger = logging.getLogger("hardmine")
 
@@ -51,66 +53,11 @@ MOST_ROWS = 2**31 - 1
 """That Polars lists at once; who asks for more gets so many."""
 MOST_LISTED = 10_000
 """Hard ones and suspects in the COCO files where no number is asked for; the tables hold all."""
-MARKS = ("is_crowd", "is_duplicate")
-"""What a label may be beside an object; none is where there is no such column."""
 COUNTED = ("images", "objects", "predictions")
 NO_BOX = {
     "corner that is no number": ~pl.all_horizontal(pl.col(name).is_finite() for name in SIDES),
     "right or lower side before the left or upper": (pl.col("x2") < pl.col("x1")) | (pl.col("y2") < pl.col("y1")),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class LabelFiles:
-    """`Labels` that are not in memory.
-
-    source: where they come from, for messages.  facts: what tells them from others, and from themselves once changed.
-    """
-
-    images: pl.LazyFrame
-    objects: pl.LazyFrame
-    categories: Mapping[int, str]
-    folder: Path | None
-    source: Path
-    facts: Sequence[Sequence[str | int]]
-
-    @classmethod
-    def of(cls, labels: Labels) -> "LabelFiles":
-        """Labels that are in memory, for predictions that are not."""
-        content = sha256(json.dumps(list(labels.categories.items())).encode())
-        for table in (labels.images, labels.objects):
-            content.update(table.hash_rows().to_numpy().tobytes())
-        facts = [[content.hexdigest()]]
-        source = Path("the data set")
-        return cls(labels.images.lazy(), labels.objects.lazy(), labels.categories, labels.folder, source, facts)
-
-
-def label_files(folder: Path, images: Path | None = None) -> LabelFiles:
-    """The labels in a folder of three tables, as a mined folder has them; `images` is the folder of the images.
-
-    `images.parquet`: image_id, file_name, width, height.  `categories.parquet`: category_id, category.
-    `objects.parquet`: image_id, category_id, x1, y1, x2, y2, and perhaps is_crowd and
-    is_duplicate; a crowd may be of no class.
-
-    Raises: DataError: they cannot be read.
-    """
-    files = [folder / f"{name}.parquet" for name in ("images", "objects", "categories")]
-    image_table, objects = scan(files[0], IMAGE), scan(files[1], LABEL, optional=dict.fromkeys(MARKS, pl.Boolean))
-    absent = [name for name in MARKS if name not in objects.collect_schema()]
-    objects = objects.with_columns(pl.lit(False).alias(name) for name in absent)
-    names = _class_names(files[2])
-    category = pl.col("category_id").replace_strict(names, default=None, return_dtype=pl.String)
-    numbered = objects.with_row_index("object")
-    objects = numbered.select("object", "image_id", "category_id", category.alias("category"), *SIDES, *MARKS)
-    return LabelFiles(image_table, objects, names, images and images.resolve(), folder, facts_of(files))
-
-
-def _class_names(file: Path) -> dict[int, str]:
-    with reading(file):
-        table = scan(file, CATEGORY).with_row_index("row").collect()
-    nothing = pl.any_horizontal(pl.all().is_null())
-    refuse_rows(table, {"no id or name": nothing, "id twice": pl.col("category_id").is_duplicated()}, str(file), "row")
-    return dict(table.select(*CATEGORY).iter_rows())
 
 
 def mine_shards(
@@ -121,12 +68,13 @@ def mine_shards(
     top: int | None = None,
     *,
     cvat_names: str = CVAT_NAMES,
+    confirmed: Confirmed | None = None,
 ) -> None:
     """Mines predictions in a Parquet file, or a folder of such, and writes what `write_mined` does; rows come by part.
 
-    Args: predictions: image_id, category_id, x1, y1, x2, y2 in pixels and score from 0 to 1.
+    Args: predictions: image_id or file_name, category_id or category, x1, y1, x2, y2 in pixels and score from 0 to 1.
         memory: GiB to stay below.  top: hard ones and suspects in the COCO files; None: at most 10,000.
-        cvat_names: as `write_mined` takes it.
+        cvat_names: as `write_mined` takes it.  confirmed: what is known of boxes and classes, and then not questioned.
     Raises: ConfigError: too little memory, or no such names.  DataError: predictions that do not fit the labels; the
         message says where.  RunError: `out` exists, or cannot be written.
     """
@@ -135,13 +83,16 @@ def mine_shards(
     top = _checked_top(top)
     files = files_in(source)
     refuse_unfinished_shards(source)
-    results = scan(source, RESULT).with_row_index("prediction")
+    confirmed = confirmed or Confirmed()
+    check_sample(labels, source, confirmed)
+    results = open_results(labels, source, confirmed.category_offset or 0)
     rows = _count(labels, results, source)
     num_parts = _num_parts(rows["objects"] + rows["predictions"], memory)
     plan = {
         "hardmine": version_of("hardmine"),
         "out": out.name,
         "predictions": facts_of(files),
+        "category_offset": confirmed.category_offset or 0,
         "labels": labels.facts,
         "rows": rows,
         "parts": num_parts,

@@ -192,12 +192,15 @@ def _image_table(labels: Labels, objects: pl.DataFrame, predictions: pl.DataFram
 
 
 def _per_image(table: pl.DataFrame, count: str, kind: str) -> pl.DataFrame:
-    """How many rows of an image there are, how many of the kind, and the hardness of these."""
+    """How many rows of an image there are, how many of the kind, and the hardness of these.
+
+    The latter is summed row by row: the last bits of Polars' own sum depend on where the rows lie in memory.
+    """
     is_kind = pl.col("kind") == kind
     return table.group_by("image_id").agg(
         pl.len().alias(count),
         is_kind.sum().alias(f"{kind}s".replace(" ", "_")),
-        pl.col("hardness").filter(is_kind).sum().alias(kind),
+        pl.col("hardness").filter(is_kind).cum_sum().last().alias(kind),
     )
 
 

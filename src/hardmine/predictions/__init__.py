@@ -5,9 +5,11 @@ table = resolve(found, dataset)            of the data set's own images and clas
 """
 
 from hardmine.predictions.found import BOX_FORMATS, Found
+from hardmine.predictions.parquet import found_in, scan_found
 from hardmine.predictions.reading import holds_parquet, read_found, read_json
 from hardmine.predictions.records import checked_record, found_records
 from hardmine.predictions.resolving import (
+    ClassNames,
     Confirmed,
     as_coco_results,
     read_results,
@@ -18,16 +20,19 @@ from hardmine.predictions.resolving import (
 
 __all__ = [
     "BOX_FORMATS",
+    "ClassNames",
     "Confirmed",
     "Found",
     "as_coco_results",
     "checked_record",
+    "found_in",
     "found_records",
     "holds_parquet",
     "read_found",
     "read_json",
     "read_results",
     "resolve",
+    "scan_found",
     "written_results",
     "written_table",
 ]

@@ -8,8 +8,8 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
+from hardmine.data.paths import path_in_link
 from hardmine.errors import DataError
 from hardmine.predictions.found import Found
 from hardmine.predictions.records import checked_record, from_records
@@ -58,10 +58,7 @@ def _image_name(data: Mapping[str, Any], where: str) -> str:
     if len(links) != 1 and "image" not in data:
         raise DataError(f"{where}: expected one image in its data, got {sorted(data)}")
     link = str(data.get("image", links[0] if links else ""))
-    parts = urlsplit(link)
-    local = parse_qs(parts.query).get("d")
-    path = local[0] if local else unquote(parts.path)
-    folder, slash, name = path.rpartition("/")
+    folder, slash, name = path_in_link(link).rpartition("/")
     is_upload = "upload" in folder.split("/")
     return UPLOAD.sub("", name) if is_upload else f"{folder}{slash}{name}"
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hardmine.data.identity import as_key, plain
+from hardmine.data.identity import as_key, as_text, plain
 from hardmine.errors import DataError
 from hardmine.predictions.found import COLUMNS, NUMBERS, Found, make_found
 
@@ -63,9 +63,9 @@ def checked_record(record: Any, where: str, box_format: str = "xywh") -> Record:
     file_name = record.get("file_name")
     return Record(
         image_id=_key(record, "image_id", file_name, where),
-        file_name=None if file_name is None else str(file_name),
+        file_name=None if file_name is None else as_text(str(file_name)),
         category_id=_key(record, "category_id", category, where),
-        category=category,
+        category=None if category is None else as_text(category),
         box=_box(record["bbox"], where, box_format),
         score=_score(record["score"], where),
     )

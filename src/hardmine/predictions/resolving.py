@@ -15,7 +15,7 @@ from hardmine.predictions.found import Found, to_corners
 from hardmine.predictions.reading import read_found
 from hardmine.predictions.sanity import check_boxes, check_classes, surest_on_labels
 
-__all__ = ["Confirmed", "as_coco_results", "read_results", "resolve", "written_results", "written_table"]
+__all__ = ["ClassNames", "Confirmed", "as_coco_results", "read_results", "resolve", "written_results", "written_table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def _labels(found: Found, dataset: DetectionDataset, offset: int) -> tuple[np.nd
     """(P,) labels 0..C-1, -1 where a class is unknown; and then the error that says so of the first."""
     called = found.rows.select("category_id", "category")
     unique = called.with_row_index("row").unique(("category_id", "category"), keep="first", maintain_order=True)
-    classes, labels, error = _Classes(dataset), [], None
+    classes, labels, error = ClassNames(dataset), [], None
     for row, key, name in unique.iter_rows():
         try:
             labels.append(classes.find(key, name, offset))
@@ -140,7 +140,7 @@ def _labels(found: Found, dataset: DetectionDataset, offset: int) -> tuple[np.nd
     return joined["label"].to_numpy(), error
 
 
-class _Classes:
+class ClassNames:
     """Finds the classes of a data set by id or name."""
 
     def __init__(self, dataset: DetectionDataset):
@@ -150,7 +150,10 @@ class _Classes:
         self._by_name = {name: label for label, name in enumerate(dataset.classes)}
 
     def find(self, key: str | None, name: str | None, offset: int) -> int:
-        """Raises: DataError: there is no such class, or id and name are those of two."""
+        """The label of a class, 0..C-1, that is called by id (as `as_key` writes it), name, or both.
+
+        Raises: DataError: there is no such class, or id and name are those of two.
+        """
         by_key = None if key is None else self._by_key.get(_moved(key, offset), self._by_name.get(key))
         by_name = None if name is None else self._by_name.get(name)
         if by_name is not None and by_key not in (None, by_name):

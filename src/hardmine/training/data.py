@@ -21,9 +21,9 @@ def open_training_data(config: TrainingConfig) -> tuple[DetectionDataset, Detect
         val_data = open_split(config, config.val_split, train_data.classes)
     else:
         train_data, val_data = hold_out(train_data, Fold.parse(config.fold))
+    _refuse_without_objects(config, train_data, "there is nothing to learn")
     if config.mined is not None:
         train_data = treat_suspects(config.mined, train_data, config.suspects)
-    _refuse_without_objects(config, train_data, "there is nothing to learn")
     return train_data, val_data
 
 

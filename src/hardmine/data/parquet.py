@@ -1,4 +1,4 @@
-"""Labels and predictions in Parquet files that others wrote: columns of the types that we need, rows that can be used.
+"""Parquet files that others wrote: columns of the types that we need, rows that can be used.
 
 Nothing is read before it is asked for, so what is wrong with a row is found when its part of the images is collected.
 """
@@ -9,18 +9,13 @@ from pathlib import Path
 
 import polars as pl
 
-from hardmine.boxes import SIDES
 from hardmine.errors import DataError, what_failed
 from hardmine.reading import check_regular
 
-__all__ = ["CATEGORY", "IMAGE", "LABEL", "RESULT", "facts_of", "files_in", "reading", "refuse_rows", "scan"]
+__all__ = ["facts_of", "files_in", "reading", "refuse_rows", "scan", "schema_of"]
 
 Columns = Mapping[str, type[pl.DataType]]
 
-LABEL = {"image_id": pl.Int64, "category_id": pl.Int64, **dict.fromkeys(SIDES, pl.Float64)}
-CATEGORY = {"category_id": pl.Int64, "category": pl.String}
-IMAGE = {"image_id": pl.Int64, "file_name": pl.String, "width": pl.Int64, "height": pl.Int64}
-RESULT = {"image_id": pl.Int64, "category_id": pl.Int64, **dict.fromkeys((*SIDES, "score"), pl.Float64)}
 PARQUET = "*.parquet"
 EXACT_IN_A_FLOAT = 2**53
 UNREADABLE = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)  # Polars panics at some damaged pages
@@ -57,27 +52,35 @@ def reading(source: Path) -> Iterator[None]:
 def scan(source: Path, columns: Columns, optional: Columns | None = None) -> pl.LazyFrame:
     """The columns of a Parquet file, or of all files of a folder, cast to what they should be.
 
-    A number that should be whole and is not becomes null, for `refuse_rows`.
+    A number that should be whole and is not becomes null, for `refuse_rows`; a whole number as text has no point.
 
     Raises: DataError: it cannot be read, or lacks a column, or has one of a type that means something else.
     """
+    has = schema_of(source)
+    if lacking := [name for name in columns if name not in has]:
+        raise DataError(f"{source}: lacks {', '.join(lacking)}; expected {', '.join(columns)}")
+    wanted = dict(columns) | {name: kind for name, kind in (optional or {}).items() if name in has}
+    table = pl.scan_parquet(files_in(source), glob=False)
+    return table.select(_cast(source, name, has[name], kind) for name, kind in wanted.items())
+
+
+def schema_of(source: Path) -> pl.Schema:
+    """The columns of a Parquet file, or of the files of a folder, and their types.
+
+    Raises: DataError: it cannot be read.
+    """
     files = files_in(source)
     with reading(source):
-        table = pl.scan_parquet(files, glob=False)
-        has = table.collect_schema()
-        if lacking := [name for name in columns if name not in has]:
-            raise DataError(f"{source}: lacks {', '.join(lacking)}; expected {', '.join(columns)}")
-        wanted = dict(columns) | {name: kind for name, kind in (optional or {}).items() if name in has}
-        return table.select(_cast(source, name, has[name], kind) for name, kind in wanted.items())
+        return pl.scan_parquet(files, glob=False).collect_schema()
 
 
 def _cast(source: Path, name: str, dtype: pl.DataType, kind: type[pl.DataType]) -> pl.Expr:
     column = pl.col(name)
     if not _can_mean(dtype, kind):
         raise DataError(f"{source}: column {name} is {dtype}; expected {kind.__name__}; write it so")
-    if kind == pl.Int64 and dtype.is_numeric() and not dtype.is_integer():
+    if kind != pl.Float64 and dtype.is_numeric() and not dtype.is_integer():
         is_exact = (column == column.floor()) & (column.abs() < EXACT_IN_A_FLOAT)
-        column = pl.when(is_exact).then(column)
+        column = pl.when(is_exact).then(column).cast(pl.Int64)
     return column.cast(kind)
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from hardmine.data.parquet import files_in, reading, refuse_rows, scan
 from hardmine.errors import DataError
-from hardmine.mining.parquet import IMAGE, files_in, reading, refuse_rows, scan
 
+IMAGE = {"image_id": pl.Int64, "file_name": pl.String, "width": pl.Int64, "height": pl.Int64}
 ONE = {"image_id": [7], "file_name": ["a.png"], "width": [64], "height": [48]}
 
 

@@ -1,0 +1,138 @@
+"""Predictions in Parquet that need not fit into memory, on the images and classes of labels that need not either.
+
+Ids that are whole numbers on both sides are compared as they are, row by row. Anything else, names of files and classes
+or ids that are texts, is looked up once for each image or class and joined.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from hardmine.boxes import SIDES
+from hardmine.data import DetectionDataset, ImageRecord
+from hardmine.data.identity import ImageName, ImageNames
+from hardmine.data.parquet import reading, schema_of
+from hardmine.errors import ConfigError, DataError
+from hardmine.mining.label_files import LabelFiles
+from hardmine.predictions import ClassNames, Confirmed, found_in, resolve, scan_found
+
+__all__ = ["check_sample", "open_results"]
+
+SAMPLED = 300
+"""Images of which all predictions are looked at before the first is mined, about."""
+
+
+def open_results(labels: LabelFiles, source: Path, category_offset: int = 0) -> pl.LazyFrame:
+    """prediction (number in the file or files, from 0), image_id, category_id, x1, y1, x2, y2, score.
+
+    Raises: DataError: files that hold no predictions, or an image or class that the labels do not have, by name.
+    """
+    table = _with_images(labels, source)
+    keys = ("category_id", "category")
+    rows = _first_of_each(table, keys, source)
+    names, found = ClassNames(_sample_dataset(labels, [])), []
+    for prediction, key, name in rows.iter_rows():
+        try:
+            found.append(names.find(key, name, category_offset))
+        except DataError as error:
+            raise DataError(f"{source}, record {prediction}: {error}") from error
+    known = rows.select(keys).with_columns(label=pl.Series(list(labels.categories), dtype=pl.Int64).gather(found))
+    joined = table.join(known.lazy(), on=keys, how="left", nulls_equal=True, maintain_order="left")
+    return joined.select("prediction", "image_id", pl.col("label").alias("category_id"), *SIDES, "score")
+
+
+def check_sample(labels: LabelFiles, source: Path, confirmed: Confirmed) -> None:
+    """Are boxes and classes what they are taken for, on some of the images?
+
+    Raises: DataError: as `resolve`.  ConfigError: boxes that are to be something else than corners in pixels.
+    """
+    if confirmed.box_format not in (None, "xyxy"):
+        raise ConfigError(f"{source} has the corners x1, y1, x2, y2 in pixels, and cannot be {confirmed.box_format}")
+    with reading(labels.source):
+        step = max(1, labels.images.select(pl.len()).collect().item() // SAMPLED)
+        chosen = pl.col("image_id").hash(0) % step == 0
+        images = labels.images.filter(chosen).select("image_id", "width", "height").drop_nulls()
+        images = images.unique("image_id", maintain_order=True).collect()
+        on_them = pl.col("image_id").is_in(images["image_id"].implode())
+        objects = labels.objects.filter(on_them).drop_nulls().collect()
+    with reading(source):
+        found = _with_images(labels, source).filter(on_them).with_columns(file_name=pl.lit(None, pl.String)).collect()
+    dataset = _sample_dataset(labels, _records(images, objects, labels))
+    resolve(found_in(found, source), dataset, confirmed)
+
+
+def _with_images(labels: LabelFiles, source: Path) -> pl.LazyFrame:
+    """The predictions with the numbers of their images; those of incomplete images are left out."""
+    has = schema_of(source)
+    if _has_own_numbers(labels) and "file_name" not in has and "image_id" in has and has["image_id"].is_numeric():
+        table = scan_found(source, pl.Int64)
+    else:
+        table = _looked_up(labels, scan_found(source), source)
+    records = labels.dataset.records if labels.dataset is not None else ()
+    incomplete = [record.image_id for record in records if not record.is_complete]
+    return table.filter(~pl.col("image_id").is_in(incomplete)) if incomplete else table
+
+
+def _looked_up(labels: LabelFiles, table: pl.LazyFrame, source: Path) -> pl.LazyFrame:
+    keys = ("image_id", "file_name")
+    rows = _first_of_each(table, keys, source)
+    names, numbers = _image_names(labels)
+    called = list(rows.select(keys).iter_rows())
+    places = names.find(called, lambda place: f"{source}, record {rows['prediction'][place]}")
+    known = rows.select(keys).with_columns(number=numbers.gather(places)).lazy()
+    joined = table.join(known, on=keys, how="left", nulls_equal=True, maintain_order="left")
+    return joined.with_columns(pl.col("number").alias("image_id")).drop("number")
+
+
+def _first_of_each(table: pl.LazyFrame, keys: tuple[str, str], source: Path) -> pl.DataFrame:
+    """prediction and keys of the first row with each pair of keys."""
+    with reading(source):
+        return (
+            table.group_by(keys)
+            .agg(pl.col("prediction").min())
+            .select("prediction", *keys)
+            .sort("prediction")
+            .collect()
+        )
+
+
+def _has_own_numbers(labels: LabelFiles) -> bool:
+    """Whether the labels' own ids of images are the numbers in their tables."""
+    records = labels.dataset.records if labels.dataset is not None else ()
+    return all(record.ids == (record.image_id,) for record in records)
+
+
+def _image_names(labels: LabelFiles) -> tuple[ImageNames, pl.Series]:
+    """What the images are called, and the number of each."""
+    if labels.dataset is not None:
+        return labels.dataset.image_names, pl.Series([r.image_id for r in labels.dataset.records], dtype=pl.Int64)
+    with reading(labels.source):
+        table = labels.images.select("image_id", pl.col("file_name").fill_null("")).collect()
+    called = (ImageName((str(number),), name, name.count("/") + 1) for number, name in table.iter_rows())
+    return ImageNames(called, str(labels.source)), table["image_id"]
+
+
+def _sample_dataset(labels: LabelFiles, records: list[ImageRecord]) -> DetectionDataset:
+    own = None if labels.dataset is None else labels.dataset.own_category_ids
+    records = records or [_record(0, 1, 1, np.zeros((0, 4)), np.zeros(0))]
+    classes = list(labels.categories.values())
+    return DetectionDataset(str(labels.source), "", classes, list(labels.categories), records, own_category_ids=own)
+
+
+def _records(images: pl.DataFrame, objects: pl.DataFrame, labels: LabelFiles) -> list[ImageRecord]:
+    label_of = {category_id: label for label, category_id in enumerate(labels.categories)}
+    known = objects.filter(~pl.col("is_crowd") & pl.col("category_id").is_in(list(label_of)))
+    known = known.with_columns(label=pl.col("category_id").replace_strict(label_of, return_dtype=pl.Int64))
+    by_image = known.partition_by("image_id", as_dict=True)
+    none = known.clear()
+    return [
+        _record(number, width, height, rows.select(SIDES).to_numpy(), rows["label"].to_numpy())
+        for number, width, height in images.iter_rows()
+        for rows in (by_image.get((number,), none),)
+    ]
+
+
+def _record(number: int, width: int, height: int, boxes: np.ndarray, labels: np.ndarray) -> ImageRecord:
+    is_crowd = np.zeros(len(boxes), dtype=bool)
+    return ImageRecord(number, None, width, height, boxes.astype(np.float32), labels.astype(np.int64), is_crowd)
