@@ -81,7 +81,7 @@ def test_an_error_of_a_process_that_loads_images_is_its_message():
 
 def test_names_cannot_steer_the_terminal():
     assert printable("a\x1b[31mb\x07\u202ec\ud800\n\td") == r"a\x1b[31mb\x07\u202ec\ud800 d"
-    assert printable("Žluťoučký kůň 猫") == "Žluťoučký kůň 猫"
+    assert printable("Žluťoučký kůň  猫") == "Žluťoučký kůň  猫"
 
 
 def test_a_long_line_keeps_both_its_ends():

@@ -11,7 +11,13 @@ from hardmine.errors import ConfigError
 
 @pytest.mark.parametrize(
     ("backbone", "strides"),
-    [("tiny", (4, 8, 16, 32)), ("resnet18", (8, 16, 32, 64, 128)), ("mobilenet_v3_small", (8, 16, 32, 64))],
+    [
+        ("tiny", (4, 8, 16, 32)),
+        ("resnet18", (8, 16, 32, 64, 128)),
+        ("mobilenet_v3_small", (8, 16, 32, 64)),
+        ("swin_t", (8, 16, 32, 64, 128)),
+        ("swin_v2_t", (4, 8, 16, 32, 64)),
+    ],
 )
 def test_maps_have_the_strides_and_channels_asked_for(backbone, strides):
     pyramid = Pyramid(backbone, strides, 32, imagenet=False, load=False).eval()

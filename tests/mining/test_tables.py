@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from hardmine.data import open_scenes
-from hardmine.mining.tables import mine
+from hardmine.mining.tables import _per_image, mine
 
 
 def test_every_object_is_named(two_images, results):
@@ -73,3 +73,10 @@ def test_planted_look_alikes_are_the_hardest_negatives():
     background = pl.col("error") == "background"
     hardest = mine(scenes, results).hardest("hard negative").filter(background)["prediction"].to_list()[:num]
     assert np.mean(np.array(is_look_alike)[hardest]) > 0.95
+
+
+def test_the_hardness_of_an_image_has_the_same_bits_wherever_its_rows_lie():
+    values = np.random.default_rng(0).random(10_000)
+    rows = pl.DataFrame({"image_id": np.arange(10_000) % 7, "kind": "hard negative", "hardness": values})
+    found = _per_image(rows, "num_predictions", "hard negative").sort("image_id")["hard negative"]
+    assert found.to_list() == [np.cumsum(values[image::7])[-1] for image in range(7)]

@@ -1,6 +1,8 @@
 """What is recorded of each object is what the head said of its surest sample."""
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -84,7 +86,7 @@ def test_what_is_not_there_is_none_and_what_is_damaged_cannot_be_read(tmp_path, 
     assert read_dynamics(tmp_path / "dynamics", scenes) is None
     (tmp_path / "dynamics").mkdir()
     (tmp_path / "dynamics/epoch_0001.parquet").write_text("nothing")
-    with pytest.raises(RunError, match="cannot read what was recorded"):
+    with pytest.raises(RunError, match=r"what the run recorded cannot be read: .*dynamics"):
         read_dynamics(tmp_path / "dynamics", scenes)
 
 
@@ -116,3 +118,17 @@ def test_objects_of_a_folder_are_found_again_by_name(tmp_path, small_data):
     pl.DataFrame(rows).write_parquet(tmp_path / "epoch_0001.parquet")
     dynamics = read_dynamics(tmp_path, after).sort("image_id")
     assert dynamics.select("image_id", "margin_mean").rows() == [(1, 0.25), (2, 0.5)]
+
+
+def test_a_full_disk_leaves_no_half_an_epoch(small, tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    fsync = os.fsync
+    written = []
+    monkeypatch.setattr(
+        os, "fsync", lambda number: written.append(number) or (fsync if len(written) < 3 else full)(number)
+    )
+    with pytest.raises(RunError, match=r"cannot write .*epoch_0001\.parquet: No space left on device; make room"):
+        train(small(record=True), tmp_path / "run", progress=False)
+    assert list((tmp_path / "run/dynamics").iterdir()) == []

@@ -50,7 +50,9 @@ def explain_failure(error: BaseException) -> str | None:
 
 def printable(text: str) -> str:
     """Text as one line of bounded length, with what would steer a terminal shown as its escape; both ends are kept."""
-    line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in " ".join(text.split()))
+    line = "".join(
+        char if char.isprintable() else ascii(char)[1:-1] for char in re.sub(r"\s*[^\S ]\s*", " ", text).strip()
+    )
     half = LONGEST_LINE // 2
     return line if len(line) <= LONGEST_LINE else f"{line[:half]} ... {line[-half:]}"
 

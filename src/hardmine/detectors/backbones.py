@@ -122,17 +122,22 @@ class Pyramid(nn.Module):
         self.fpn = FeaturePyramidNetwork([stages[stride].channels for stride in own], channels, extra_blocks=top)
         self.out_channels = channels
         self.levels = tuple(names.values())
+        self.is_channels_last = any(stages[stride].is_channels_last for stride in own)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        return self.fpn(self.body(images))
+        maps = self.body(images)
+        if self.is_channels_last:
+            maps = {name: level.permute(0, 3, 1, 2) for name, level in maps.items()}
+        return self.fpn(maps)
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The last of a network's children at one stride."""
+    """The last of a network's children at one stride; Swin's maps have their channels last."""
 
     name: str
     channels: int
+    is_channels_last: bool
 
 
 def _network(backbone: str, load: bool) -> nn.Module:
@@ -161,7 +166,9 @@ def _stages(body: nn.Sequential, backbone: str) -> dict[int, Stage]:
     try:
         for name, child in body.named_children():
             maps = child(maps)
-            stages[side // maps.shape[2]] = Stage(name, maps.shape[1])
+            _, first, second, third = maps.shape
+            is_last = first == second != third  # of a square image, the sides are the two that are equal
+            stages[side // second] = Stage(name, third if is_last else first, is_last)
     except (RuntimeError, TypeError, IndexError, AttributeError, AssertionError) as error:
         raise ConfigError(f"backbone {backbone!r} gives no chain of feature maps: {error}") from error
     body.train(was_training)

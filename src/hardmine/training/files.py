@@ -66,7 +66,7 @@ def _write(path: Path, content: bytes, unfinished: Path, *, is_new: bool = False
             unfinished.unlink()
         raise RunError(
             f"cannot write {path}: {what_failed(error)}. What was there before is kept; "
-            "what was stopped goes on with the same command, a training with --resume"
+            "a training goes on with --resume"
         ) from error
 
 

@@ -15,6 +15,7 @@ is worth a look (Pleiss et al., Identifying Mislabeled Data using the Area Under
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,12 @@ from torch import Tensor
 
 from hardmine.boxes import paired_iou
 from hardmine.data import DetectionDataset
+from hardmine.data.parquet import files_in, reading
 from hardmine.detectors import Detector
 from hardmine.detectors.head import Head, HeadOutput
-from hardmine.errors import DataError, RunError
+from hardmine.errors import DataError, RunError, what_failed
 from hardmine.samples import Assignment, GroundTruth
+from hardmine.training.files import write_atomically
 
 __all__ = ["Recorder", "WithPlaces", "read_dynamics"]
 
@@ -72,13 +75,13 @@ class Recorder:
         self.rows = []
         if accelerator.is_main_process:
             table = pl.concat([pl.DataFrame(batch, schema=SCHEMA) for batch in rows])
+            content = BytesIO()
+            table.select(pl.lit(epoch).alias("epoch"), pl.all()).write_parquet(content)
             try:
                 folder.mkdir(exist_ok=True)
-                table.select(pl.lit(epoch).alias("epoch"), pl.all()).write_parquet(folder / f"epoch_{epoch:04}.parquet")
             except OSError as error:
-                raise RunError(
-                    f"cannot write {folder} ({error.strerror or error}); make room, then --resume"
-                ) from error
+                raise RunError(f"cannot make {folder}: {what_failed(error)}, then go on with --resume") from error
+            write_atomically(folder / f"epoch_{epoch:04}.parquet", content.getvalue())
 
     def _look(self, head: Head, given: tuple[Any, ...], _: object) -> None:
         output, ground_truth, assignment = given[:3]
@@ -135,10 +138,11 @@ def read_dynamics(folder: Path, dataset: DetectionDataset) -> pl.DataFrame | Non
         return None
     means = [pl.col(name).mean().alias(f"{name}_mean") for name in MEASURED]
     try:
-        rows = pl.scan_parquet(folder / "epoch_*.parquet").with_columns(pl.col(MEASURED).fill_nan(None))
-        over_epochs = rows.group_by(*OBJECT).agg(*means, pl.col("margin").std().alias("margin_std")).collect()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise RunError(f"{folder}: cannot read what was recorded ({str(error).splitlines()[0]})") from error
+        with reading(folder):
+            rows = pl.scan_parquet(files_in(folder), glob=False).with_columns(pl.col(MEASURED).fill_nan(None))
+            over_epochs = rows.group_by(*OBJECT).agg(*means, pl.col("margin").std().alias("margin_std")).collect()
+    except DataError as error:
+        raise RunError(f"what the run recorded cannot be read: {error}") from error
     if not over_epochs["file_name"].is_null().all():
         over_epochs = _with_numbers_of(dataset, over_epochs)
     return over_epochs.drop("file_name")
