@@ -63,6 +63,37 @@ def test_one_split_of_several(tmp_path, write_coco):
         check(tmp_path, "test")
 
 
+@pytest.mark.parametrize(
+    ("empty", "background", "faults"),
+    [
+        ((), ("val", "test"), ()),
+        (("test",), (), ()),
+        (("val",), (), ("no image of val can be used",)),
+        (("train",), (), ("no image of train can be used",)),
+        ((), ("train",), ("no object in train",)),
+        (("train", "val", "test"), (), ("no image of train, val can be used",)),
+    ],
+)
+def test_what_is_needed_to_train(tmp_path, write_coco, empty, background, faults):
+    for split in ("train", "val", "test"):
+        changes = {"images": []} if split in empty else {}
+        write_coco(tmp_path / f"{split}.json", **changes, **({"annotations": []} if split in background else {}))
+    report = check(tmp_path)
+    assert (report.faults, report.is_usable) == (faults, not faults)
+
+
+def test_a_split_that_cannot_be_read_does_not_hinder_the_others(tmp_path, write_voc):
+    write_voc(tmp_path)
+    lists = tmp_path / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("a")
+    (lists / "val.txt").write_bytes(b"\xff\x00")
+    report = check(tmp_path)
+    assert [(split.split, split.num_images) for split in report.splits] == [("train", 1), ("val", 0)]
+    (problem,) = report.problems
+    assert (problem.severity, problem.record) == ("error", "split 'val'")
+
+
 def test_nothing_usable_is_a_report_not_an_exception(tmp_path, write_coco):
     file = write_coco(tmp_path / "train.json")
     (tmp_path / "a.png").unlink()

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
@@ -102,3 +104,10 @@ def test_decompression_bomb_is_refused(tmp_path, monkeypatch):
 def test_missing_file_is_a_data_error(tmp_path):
     with pytest.raises(DataError, match="cannot be decoded"):
         load_rgb(tmp_path / "gone.png")
+
+
+@pytest.mark.parametrize("read", [load_rgb, read_header])
+def test_pipe_is_not_waited_for(tmp_path, read):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DataError, match="it is a pipe"):
+        read(tmp_path / "a.png")

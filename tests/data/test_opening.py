@@ -32,11 +32,29 @@ def test_a_file_chooses_its_format(tmp_path, write_yolo, write_coco, write_voc):
     assert [find_source(file).format for file in files] == ["YOLO", "COCO", "Pascal VOC"]
 
 
+def test_what_declares_less_comes_later(tmp_path, write_tree):
+    """A yaml by another name and folders that are laid out otherwise do not hide what was found before them."""
+
+    def found():
+        return find_source(tmp_path).format
+
+    box = "<object><name>cat</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>5</xmax><ymax>5</ymax></bndbox></object>"
+    xml, texts = f"<annotation>{box}</annotation>", {"labels/a.txt": "0 .5 .5 .2 .2"}
+    write_tree(tmp_path, "images/a.png", **texts, **{"annotations/a.xml": xml, "set.yaml": "names: [cat]"})
+    assert found() == "YOLO"
+    (tmp_path / "set.yaml").unlink()
+    assert found() == "YOLO"
+    (tmp_path / "labels" / "a.txt").rename(tmp_path / "labels" / "a.xml")
+    assert found() == "Pascal VOC"
+    (tmp_path / "annotations" / "a.xml").rename(tmp_path / "Annotations.xml")
+    assert found() == "Pascal VOC"
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("gone", "there is no file or folder .*gone'; give the path of a data set, or 'scenes'"),
-        ("empty", "holds no data set of a known format"),
+        ("empty", "holds no data set of a known format.*found no file"),
         ("notes.txt", "is not a data set; expected a .json"),
     ],
 )
@@ -48,7 +66,13 @@ def test_paths_without_a_data_set(tmp_path, name, message):
             function(tmp_path / name)
 
 
-def test_folder_of_images_is_for_coco_only(tmp_path, write_yolo):
+def test_what_was_found_instead_is_listed(tmp_path, write_tree):
+    write_tree(tmp_path, "a.png", "b.png", **{"c/notes.md": "", "LICENSE": ""})
+    with pytest.raises(DataError, match=r"found 2 \.png, 1 (\.md, 1 nameless|nameless, 1 \.md) files$"):
+        open_dataset(tmp_path)
+
+
+def test_folder_of_images_is_not_for_yolo(tmp_path, write_yolo):
     with pytest.raises(DataError, match="is YOLO, whose images lie beside it"):
         open_dataset(write_yolo(tmp_path), images=tmp_path)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from hardmine.data import available_splits, open_dataset
+from hardmine.data import available_splits, check, open_dataset
 from hardmine.errors import DataError
 
 LAUGHS = """<?xml version="1.0"?>
@@ -165,3 +165,105 @@ def test_image_without_xml_is_reported(tmp_path, write_voc, write_image):
     image = write_image(tmp_path / "JPEGImages" / "z.jpg")
     (problem,) = open_dataset(tmp_path).problems
     assert (problem.severity, problem.file) == ("error", image)
+
+
+def xml_of(*names, filename="a.png", **others):
+    items = "".join(
+        f"<object><name>{name}</name><bndbox><xmin>10</xmin><ymin>10</ymin><xmax>30</xmax><ymax>30</ymax></bndbox></object>"
+        for name in names
+    )
+    fields = "".join(f"<{key}>{value}</{key}>" for key, value in {"filename": filename, **others}.items())
+    return f"<annotation>{fields}{items}</annotation>"
+
+
+def names_in(dataset):
+    return [[dataset.classes[label] for label in record.labels] for record in dataset.records]
+
+
+@pytest.mark.parametrize(
+    ("image", "xml"),
+    [
+        ("images/a.png", "annotations/a.xml"),
+        ("Images/a.png", "ANNOTATIONS/a.xml"),
+        ("images/cam1/a.png", "annotations/cam1/a.xml"),
+        ("JPEGImages/cam1/a.png", "Annotations/cam1/a.xml"),
+        ("images/a.png", "annotations/xmls/a.xml"),
+        ("images/a.png", "labels/a.xml"),
+        ("a.png", "a.xml"),
+        ("cam1/a.png", "cam1/a.xml"),
+        ("a b/day 1/a.png", "a b/day 1/a.xml"),
+        ("set/images/a.png", "set/annotations/a.xml"),
+    ],
+)
+def test_layouts_of_other_tools(tmp_path, write_tree, image, xml):
+    write_tree(tmp_path, image, **{xml: xml_of("cat")})
+    dataset = open_dataset(tmp_path)
+    assert (dataset.split, names_in(dataset), dataset.problems) == ("all", [["cat"]], ())
+    assert dataset.records[0].file == tmp_path / image
+
+
+@pytest.mark.parametrize("image", ["pictures/a.png", "images/cam2/a.png"])
+def test_image_in_a_folder_of_another_name_is_a_guess_that_is_reported(tmp_path, write_tree, image):
+    write_tree(tmp_path, image, **{"Annotations/cam1/a.xml": xml_of("cat")})
+    (problem,) = open_dataset(tmp_path).problems
+    assert (problem.severity, "found by the last parts of their names" in problem.message) == ("warning", True)
+
+
+def test_folders_of_splits_with_xml_beside_the_images(tmp_path, write_tree):
+    xmls = {"train/a.xml": xml_of("dog"), "valid/a.xml": xml_of("cat"), "test/a.xml": xml_of("cat", "bird")}
+    write_tree(tmp_path, "train/a.png", "valid/a.png", "test/a.png", **xmls)
+    assert available_splits(tmp_path) == ("train", "val", "test")
+    assert names_in(open_dataset(tmp_path, "valid")) == [["cat"]]
+    assert open_dataset(tmp_path, "train").classes == ("bird", "cat", "dog")
+    assert check(tmp_path).problems == ()
+
+
+def test_folders_of_splits_that_are_trees(tmp_path, write_tree):
+    xmls = {"train/annotations/a.xml": xml_of("dog"), "val/annotations/b.xml": xml_of("cat", filename="b.png")}
+    write_tree(tmp_path, "train/images/a.png", "val/images/b.png", **xmls)
+    assert available_splits(tmp_path) == ("train", "val")
+    assert names_in(open_dataset(tmp_path, "val")) == [["cat"]]
+
+
+def test_xml_of_another_kind_is_no_data_set(tmp_path, write_tree):
+    write_tree(tmp_path, "images/a.png", **{"project/settings.xml": "<settings/>"})
+    with pytest.raises(DataError, match=r"no data set of a known format.*found 1 .png, 1 .xml files"):
+        open_dataset(tmp_path)
+
+
+def test_lists_hold_names_with_folders_spaces_quotes_and_suffixes(tmp_path, write_tree):
+    names = ("cam1/a", "my image", "b")
+    xmls = {f"Annotations/{name}.xml": xml_of("cat", filename=f"{name}.png") for name in names}
+    write_tree(tmp_path, *(f"JPEGImages/{name}.png" for name in names), **xmls)
+    write_list(tmp_path, "train", ["\ufeffcam1/a", "my image", "b.png"])
+    write_list(tmp_path, "val", ['"my image"', "b 1"])
+    assert [record.file.stem for record in open_dataset(tmp_path, "train").records] == ["a", "my image", "b"]
+    assert [record.file.stem for record in open_dataset(tmp_path, "val").records] == ["my image", "b"]
+    assert check(tmp_path).problems == ()
+
+
+def test_classes_are_not_lost_where_an_object_is_unreadable(tmp_path, write_voc):
+    write_voc(tmp_path, "a", [("cat", ("x", 10, 30, 30), 0), ("", (10, 10, 30, 30), 0), ("cat", (1, 1, 5, 5), 0)])
+    record = open_dataset(tmp_path).records[0]
+    assert (record.is_complete, record.unreadable.tolist(), len(record.boxes)) == (False, [[10, 10, 30, 30]], 1)
+
+
+def test_images_may_lie_elsewhere(tmp_path, write_tree):
+    xmls = {"a.xml": xml_of("cat"), "b.xml": xml_of("dog", filename="c.png")}
+    write_tree(tmp_path / "labels only", **xmls)
+    images = write_tree(tmp_path / "pictures", "day/a.png", "c.png", "more.png")
+    dataset = open_dataset(tmp_path / "labels only", images=images)
+    assert names_in(dataset) == [["cat"], ["dog"]]
+    assert [problem.severity for problem in dataset.problems] == ["warning"]  # "day/" is a guess, "more.png" no fault
+    with pytest.raises(DataError, match=r"its image 'a.png' is missing.*--images"):
+        open_dataset(tmp_path / "labels only")
+
+
+def test_pictures_are_not_needed_where_the_size_is_stated(tmp_path, write_tree):
+    size = "<width>64</width><height>48</height>"
+    xmls = {"Annotations/a.xml": xml_of("cat", size=size), "Annotations/b.xml": xml_of("cat", filename="b.png")}
+    write_tree(tmp_path, **xmls)
+    dataset = open_dataset(tmp_path, need_pictures=False)
+    assert [(record.width, record.height) for record in dataset.records] == [(64, 48)]
+    assert dataset.records[0].file.name == "a.png"
+    assert "'b.png' is missing" in dataset.problems[0].message

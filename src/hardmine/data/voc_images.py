@@ -51,10 +51,11 @@ class VocImages:
         for name, root in roots.items():
             xml = report.within(self._annotations / f"{name}.xml")
             try:
-                found[name] = self._same_name(name, root, xml) or self._named(name, root)
+                found[name] = self._same_name(name, root, xml) or self._named(name, root) or self._guess(name, root)
             except DataError as error:
                 xml.error("", f"the image is left out: {error}")
         self._leave_out_shared(found, report)
+        self._report_guesses(found, roots, report)
         return found
 
     def _same_name(self, name: str, root: Element, report: ProblemLog) -> Path | None:
@@ -65,21 +66,28 @@ class VocImages:
         report.warning("", f"its image may be {', '.join(map(str, files))}; '{file}' is taken, remove the others")
         return file
 
-    def _named(self, name: str, root: Element) -> Path:
-        """Raises: DataError: there is no such file, or several may be meant."""
+    def _named(self, name: str, root: Element) -> Path | None:
+        """The file that the xml names, in one of the folders."""
         filename = _filename(root)
-        if ".." in parts_of(filename):
-            return self._absent(name, filename, root)
-        for folder in self._folders if filename else ():
+        for folder in self._folders if filename and ".." not in parts_of(filename) else ():
             for file in (folder / Path(name).parent / filename, folder / filename):
                 if is_file(file) and folder in file.parents:
                     return file
+        return None
+
+    def _guess(self, name: str, root: Element) -> Path:
+        """The file with the last parts of what the xml names, or the only one that is called as the xml.
+
+        Raises: DataError: there is none, or several may be meant.
+        """
+        filename = _filename(root)
         written = (root.findtext("path"), f"{root.findtext('folder') or ''}/{filename}")
-        guesses = (self._below.find(text.strip()) for text in written if text and filename)
-        file = next((file for file in guesses if file is not None), None)
-        same_stem = self._by_stem.get(Path(name).name, [])  # where folders of xml files are not those of images
-        file = same_stem[0] if file is None and len(same_stem) == 1 else file
-        return self._absent(name, filename, root) if file is None else file
+        for text in written if filename and ".." not in parts_of(filename) else ():
+            file = self._below.find(text.strip()) if text else None
+            if file is not None:
+                return file
+        same_stem = self._by_stem.get(Path(name).name, [])
+        return same_stem[0] if len(same_stem) == 1 else self._absent(name, filename, root)
 
     def _absent(self, name: str, filename: str, root: Element) -> Path:
         """The place where the image would be. Raises: DataError: it is needed."""
@@ -101,6 +109,17 @@ class VocImages:
                 report.within(self._annotations / f"{name}.xml").error(
                     "", f"left out: the image that it names, '{file}', is also that of another xml; give each its own"
                 )
+
+    def _report_guesses(self, found: Mapping[str, Path], roots: Mapping[str, Element], report: ProblemLog) -> None:
+        guessed = [
+            file
+            for name, file in found.items()
+            if is_file(file) and file not in self.by_name.get(name, []) and file != self._named(name, roots[name])
+        ]
+        if guessed:
+            report.warning(
+                "", f"{len(guessed)} images were found by the last parts of their names, the first is '{guessed[0]}'"
+            )
 
     def report_unannotated(self, names: Collection[str], used: Collection[Path], report: ProblemLog) -> None:
         """Images that neither have an xml of their name nor are named by one; a folder that was given may have more."""
