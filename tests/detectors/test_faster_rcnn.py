@@ -179,7 +179,7 @@ def test_one_box_for_all_classes_has_the_loss_of_equal_boxes_for_each(
     torch.testing.assert_close(losses[0], losses[1])
 
 
-@pytest.mark.parametrize(("num_classes", "outputs"), [(5, 16), (4, 12)], ids=["classes", "boxes"])
+@pytest.mark.parametrize(("num_classes", "outputs"), [(5, 20), (4, 12)], ids=["classes", "boxes"])
 def test_predictions_of_another_shape_are_named(num_classes, outputs, with_own_predictor, make_batch):
     model = with_own_predictor(False)
     predictor = model.roi_heads.box_predictor

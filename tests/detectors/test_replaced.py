@@ -4,7 +4,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from types import CodeType, SimpleNamespace
+from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -86,6 +86,12 @@ def test_a_function_put_into_torchvisions_module_is_refused(name, path, function
         wrap(make_model(name), recipes.random())
 
 
+def test_a_module_of_the_users_is_no_part_of_the_model(make_model, monkeypatch):
+    for path in ("rpn", "roi_heads"):
+        monkeypatch.setitem(sys.modules, path, ModuleType(path))
+    wrap(make_model("fasterrcnn"), recipes.random())
+
+
 def test_a_decorator_that_passes_for_what_it_decorates_is_refused(make_model, monkeypatch):
     loss = torchvision_roi_heads.fastrcnn_loss
 
@@ -113,6 +119,7 @@ class OwnObject:
         ("roi_heads.proposal_matcher", own, r"function\.__call__"),
         ("roi_heads", nn.Identity(), r"Identity\.forward"),
         ("rpn", nn.Identity(), r"Identity\.forward"),
+        ("rpn.box_coder", object(), r"object\.encode"),
     ],
 )
 def test_an_object_of_ones_own_in_the_place_of_torchvisions_is_refused(path, mine, method, make_model):
@@ -238,7 +245,7 @@ def test_the_table_is_what_torchvision_calls_in_training_and_the_adapter_does_no
 
 
 def codes_of(model: nn.Module, path: str, names: tuple[str, ...]) -> Iterator[CodeType]:
-    owner = sys.modules.get(path) or part(model, path)
+    owner = sys.modules[path] if path.startswith("torchvision.") else part(model, path)
     for name in names:
         function = inspect.unwrap(getattr(owner, name))
         if not function.__globals__["__name__"].startswith("torch."):

@@ -15,6 +15,8 @@ from hardmine.errors import ConfigError
     ("name", "kind"),
     [
         ("fasterrcnn", FasterRCNNDetector),
+        ("maskrcnn", FasterRCNNDetector),
+        ("keypointrcnn", FasterRCNNDetector),
         ("fcos", FCOSDetector),
         ("retinanet", RetinaNetDetector),
         ("ssd", SSDDetector),

@@ -18,6 +18,7 @@ __all__ = ["FASTER_RCNN", "FCOS", "RETINANET", "SSD", "Replaced", "refuse_overri
 Replaced = Mapping[str, tuple[str, ...]]
 """Names that are not called, by the part that has them: a path below the model, or a module of torchvision's."""
 
+TORCHVISION = "torchvision."
 CALL = ("__call__", "forward")
 CODER = ("encode", "encode_single", "decode", "decode_single")
 MATCHER = ("__call__", "set_low_quality_matches_")
@@ -80,8 +81,7 @@ def refuse_overrides(model: nn.Module, replaced: Replaced) -> None:
     for path, names in replaced.items():
         owner = _part(model, path)
         for name in names:
-            called = getattr(owner, name, None)
-            if called is not None and not _is_torchvisions(called):
+            if owner is not None and not _is_torchvisions(getattr(owner, name, None)):
                 raise ConfigError(
                     f"{_name_of(owner, path, name)} is not torchvision's own, {BYPASSED}; {PUT_INTO_A_RECIPE}"
                 )
@@ -91,7 +91,7 @@ def refuse_overrides(model: nn.Module, replaced: Replaced) -> None:
 
 def _part(model: nn.Module, path: str) -> Any:
     """The part of the model, or the module of torchvision's, that a line of a table is about; None if there is none."""
-    if path in sys.modules:
+    if path.startswith(TORCHVISION):
         return sys.modules[path]
     return reduce(lambda part, name: getattr(part, name, None), path.split(".") if path else [], model)
 
@@ -100,14 +100,14 @@ def _is_torchvisions(called: Any) -> bool:
     """By the module that its code was written in, which a decorator with `functools.wraps` does not hide."""
     function = getattr(called, "__func__", called)  # of a bound method
     module = getattr(function, "__globals__", {}).get("__name__", "")
-    return module.startswith("torchvision.") or module == nn.Module.__module__  # which has their __call__
+    return module.startswith(TORCHVISION) or module == nn.Module.__module__  # which has their __call__
 
 
 def _name_of(owner: Any, path: str, name: str) -> str:
-    """ "Net.compute_loss (model)", of the class that defines it; or where it was set on an object or a module."""
-    if path in sys.modules:
+    """ "Net.compute_loss (of the model)", by the class that has it, or where it was set on an object or a module."""
+    if path.startswith(TORCHVISION):
         return f"{path}.{name}"
-    if name in vars(owner):
+    if name in getattr(owner, "__dict__", {}):
         return f"{name}, set on {_place(path)}, a {type(owner).__name__},"
     classes = (kind.__name__ for kind in type(owner).__mro__ if name in vars(kind))
     return f"{next(classes, type(owner).__name__)}.{name} (of {_place(path)})"
