@@ -192,6 +192,7 @@ def names_in(dataset):
         ("a.png", "a.xml"),
         ("cam1/a.png", "cam1/a.xml"),
         ("a b/day 1/a.png", "a b/day 1/a.xml"),
+        ("data/a.png", "labels/a.xml"),
         ("set/images/a.png", "set/annotations/a.xml"),
     ],
 )

@@ -71,6 +71,12 @@ def test_boxes_of_parts_are_not_those_of_the_object(objects):
     assert ([item.box for item in entry.objects], problems) == ([(5, 5, 9, 9)], [])
 
 
+def test_object_that_was_deleted_is_none(objects):
+    box = "<bndbox><xmin>5</xmin><ymin>5</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+    entry, problems = objects(a_cat(f"<deleted>1</deleted>{box}") + a_cat(f"<deleted>0</deleted>{box}"))
+    assert ([item.record for item in entry.objects], problems) == (["object 2"], [])
+
+
 @pytest.mark.parametrize(("text", "is_crowd"), [("1", True), ("True", True), ("0", False), ("", False), (" 1 ", True)])
 def test_difficult_objects_are_crowds(objects, text, is_crowd):
     box = "<bndbox><xmin>5</xmin><ymin>5</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"

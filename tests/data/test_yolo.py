@@ -316,6 +316,12 @@ def test_labels_beside_images_without_anything_else(tmp_path, write_tree, folder
     assert not [problem for problem in dataset.problems if problem.severity == "error"]
 
 
+def test_layout_of_darknet_without_its_data_file(tmp_path, write_tree):
+    texts = {"data/a.txt": LABEL, "obj.names": "cat\ndog", "images.txt": "data/a.png\n"}
+    write_tree(tmp_path, "data/a.png", **texts)
+    assert (open_dataset(tmp_path).classes, opened(tmp_path)) == (("cat", "dog"), {"data/a.png": [BOX]})
+
+
 def test_labels_beside_images_in_folders_of_splits(tmp_path, write_tree):
     texts = {f"{split}/{name}": text for split in ("train", "valid", "test") for name, text in
              (("a.txt", LABEL), ("_darknet.labels", "cat"))}  # fmt: skip

@@ -14,7 +14,7 @@ from hardmine.errors import DataError
 
 __all__ = ["VocImages"]
 
-_FOLDERS = ("jpegimages", "images", "imgs", "img", "image")
+_FOLDERS = ("jpegimages", "images", "imgs", "img", "image", "data")
 
 
 class VocImages:

@@ -73,6 +73,8 @@ def add_objects(root: Element, entry: ImageEntry, categories: Mapping[Id, str], 
     ids = {name: number for number, name in categories.items()}
     others = []
     for place, element in enumerate(root.findall("object"), start=1):
+        if (element.findtext("deleted") or "").strip() == "1":  # LabelMe keeps what was removed
+            continue
         record, name, box = f"object {place}", _name_of(element), _box(element)
         if box is None:
             report.error(record, f"left out: {_corners_written(element)}")
