@@ -142,6 +142,133 @@ def write_all_formats(root, boxes, names):
         (root / place).write_bytes((root / "a.png").read_bytes())
 
 
+FOLDERS = ("", "cam1/", "cam 2/day 1/")
+NAMES = ("ape", "no")
+
+
+def yolo_lines(objects, form="boxes"):
+    lines = []
+    for (x1, x2), (y1, y2), name in objects:
+        box = [(x1 + x2) / 128, (y1 + y2) / 96, (x2 - x1) / 64, (y2 - y1) / 48]
+        corners = [value for x, y in ((x1, y1), (x2, y1), (x2, y2), (x1, y2)) for value in (x / 64, y / 48)]
+        numbers = {"boxes": box, "oriented": corners, "poses": [*box, *box[:2], 2]}[form]
+        lines.append(" ".join(map(str, [NAMES.index(name), *numbers])))
+    return "\n".join(lines)
+
+
+def voc_xml(objects):
+    items = "".join(
+        f"<object><name>{name}</name><bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox>"
+        "</object>"
+        for (x1, x2), (y1, y2), name in objects
+    )
+    return f"<annotation>{items}</annotation>"
+
+
+def coco_json(images, name_of):
+    return json.dumps(
+        {
+            "images": [{"id": n, "file_name": name_of(place)} for n, place in enumerate(images)],
+            "annotations": [
+                {"id": f"{n}-{m}", "image_id": n, "category_id": NAMES.index(name), "bbox": [x1, y1, x2 - x1, y2 - y1]}
+                for n, objects in enumerate(images.values())
+                for m, ((x1, x2), (y1, y2), name) in enumerate(objects)
+            ],
+            "categories": [{"id": n, "name": name} for n, name in enumerate(NAMES)],
+        }
+    )
+
+
+def yolo(pictures, labels, form="boxes", **texts):
+    """A layout: where pictures and labels are, by their place without a suffix; and further files."""
+    return lambda images, root: (
+        {place: f"{pictures}{place}.png" for place in images},
+        {f"{labels}{place}.txt": yolo_lines(objects, form) for place, objects in images.items()}
+        | {name: text(images, root) if callable(text) else text for name, text in texts.items()},
+    )
+
+
+def voc(pictures, xmls, **texts):
+    return lambda images, root: (
+        {place: f"{pictures}{place}.png" for place in images},
+        {f"{xmls}{place}.xml": voc_xml(objects) for place, objects in images.items()}
+        | {name: text(images, root) for name, text in texts.items()},
+    )
+
+
+def coco(pictures, file, name_of):
+    return lambda images, root: (
+        {place: f"{pictures}{place}.png" for place in images},
+        {file: coco_json(images, lambda place: name_of.format(place=place, root=root))},
+    )
+
+
+def listed(name_of):
+    return lambda images, root: "\n".join(name_of.format(place=place, root=root) for place in images)
+
+
+YAML = "names: [ape, no]\ntrain: "
+LAYOUTS = {
+    "yaml": yolo("images/train/", "labels/train/", **{"data.yaml": f"{YAML}images/train"}),
+    "yaml, oriented": yolo("images/train/", "labels/train/", "oriented", **{"data.yaml": f"{YAML}images/train"}),
+    "yaml, poses": yolo("images/", "labels/", "poses", **{"data.yaml": f"{YAML}images\nkpt_shape: [1, 3]"}),
+    "yaml, roboflow": yolo("train/images/", "train/labels/", **{"data.yaml": f"{YAML}../train/images"}),
+    "yaml, absolute": yolo("images/", "labels/", **{"set.yaml": lambda _, root: f"{YAML}images\npath: {root}"}),
+    "yaml, elsewhere": yolo("images/", "labels/", **{"data.yaml": f"{YAML}images\npath: /home/me/set"}),
+    "yaml, list": yolo(
+        "images/", "labels/", **{"data.yaml": f"{YAML}a.txt", "a.txt": listed("{root}/images/{place}.png")}
+    ),
+    "names only": yolo("images/", "labels/", **{"data.yaml": "names: {0: ape, 1: no}"}),
+    "folders": yolo("images/", "labels/", **{"classes.txt": "\ufeffape\nno\n"}),
+    "beside": yolo("images/", "images/", **{"classes.txt": "ape\nno\n"}),
+    "beside, flat": yolo("", "", **{"_darknet.labels": "ape\nno\n"}),
+    "darknet": yolo(
+        "obj_train_data/",
+        "obj_train_data/",
+        **{
+            "obj.data": "train = data/train.txt\nnames = data/obj.names",
+            "obj.names": "ape\nno",
+            "train.txt": listed("data/obj_train_data/{place}.png"),
+        },
+    ),
+    "voc": voc("JPEGImages/", "Annotations/", **{"ImageSets/Main/train.txt": listed("{place}")}),
+    "voc, kaggle": voc("images/", "annotations/"),
+    "voc, roboflow": voc("train/", "train/"),
+    "voc, flat": voc("", ""),
+    "coco": coco("", "train.json", "{place}.png"),
+    "coco, cvat": coco("images/default/", "annotations/instances_default.json", "{place}.png"),
+    "coco, fiftyone": coco("data/", "labels.json", "{place}.png"),
+    "coco, absolute": coco("images/", "train.json", "{root}/images/{place}.png"),
+    "coco, elsewhere": coco("images/", "train.json", "/home/me/set/images/{place}.png"),
+}
+OBJECTS = st.lists(st.tuples(corners(64), corners(48), st.sampled_from(NAMES)), max_size=4, unique=True)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@given(st.dictionaries(st.builds("{}{}".format, st.sampled_from(FOLDERS), st.sampled_from("abc")), OBJECTS, min_size=1))
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_layout_is_read_back(tmp_path_factory, layout, images):
+    images = images | {"z": [((0, 9), (0, 9), "ape"), ((9, 20), (5, 7), "no")]}  # every class is there, and a label
+    root = tmp_path_factory.mktemp("layouts")
+    pictures, texts = layout(images, root)
+    for place in pictures.values():
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 48)).save(root / place)
+    for name, text in texts.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    dataset = open_dataset(root)
+    assert not [problem for problem in dataset.problems if problem.severity == "error"]
+    assert dataset.classes == NAMES
+    by_file = {record.file.relative_to(root).as_posix(): record for record in dataset.records if record.file}
+    assert set(by_file) == set(pictures.values())
+    for place, objects in images.items():
+        record = by_file[pictures[place]]
+        boxes = np.reshape([(x[0], y[0], x[1], y[1]) for x, y, _ in objects], (-1, 4))
+        np.testing.assert_allclose(record.boxes, boxes, atol=1e-4)
+        assert [dataset.classes[label] for label in record.labels] == [name for *_, name in objects]
+
+
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_bccd_is_the_same_in_voc_and_coco_form(shared, split):
     coco, voc = open_dataset(shared / "bccd", split), open_dataset(shared / "bccd" / "BCCD", split)

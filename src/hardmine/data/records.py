@@ -195,7 +195,8 @@ class DetectionDataset(torch.utils.data.Dataset):
                 f"{where}: {len(self.classes)} classes, {len(self.category_ids)} ids; expected as many, and one"
             )
         if not self.records:
-            first = f", first of {len(self.problems)} problems: {self.problems[0]}" if self.problems else ""
+            by_severity = sorted(self.problems, key=lambda problem: problem.severity)
+            first = f", first of {len(self.problems)} problems: {by_severity[0]}" if self.problems else ""
             raise DataError(f"{where}: no usable image, expected at least one{first}")
         if len({record.image_id for record in self.records}) < len(self.records):
             raise DataError(f"{where}: two images have the same id; give each its own")
