@@ -7,6 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from hardmine.data import open_scenes
+
 GOOD = {"image_id": 1, "category_id": 2, "bbox": [1, 2, 30, 40], "score": 0.5}
 
 
@@ -181,3 +183,60 @@ def test_cvat_is_told_what_its_task_calls_the_images(hardmine, tmp_path, shared)
         assert '"/data/local-files/?d=' in (out / "suspects_label_studio.json").read_text()
         refused = hardmine(*command[:-1], str(tmp_path / "refused"), "--cvat-names", "images")
         assert (refused.code, "cvat_names is 'images'" in refused.err) == (2, True)
+
+
+def test_names_stay_whole_in_80_columns_and_steer_nothing(hardmine, tmp_path):
+    """Names as long as a column, in brackets that rich takes for a style, and with an escape that clears a screen."""
+    names = [f"sub dir/{'BloodImage_' * 6}00338.jpg", "[red]x[/red].jpg", "a\x1b[2Jb.jpg"]
+    truth = {
+        "images": [{"id": n, "file_name": name, "width": 64, "height": 48} for n, name in enumerate(names)],
+        "annotations": [
+            {"id": n, "image_id": n, "category_id": 1, "bbox": [1, 2, 30, 40], "iscrowd": 0} for n in range(len(names))
+        ],
+        "categories": [{"id": 1, "name": "[b]cell"}],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    results = [{"image_id": n, "category_id": 1, "bbox": [40, 2, 9, 9], "score": 0.5} for n in range(len(names))]
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    command = ("mine", "--data", str(tmp_path / "truth.json"), "--predictions", str(tmp_path / "results.json"))
+    done = hardmine(*command, "--out", str(tmp_path / "mined"), "--show")
+    assert done.code == 0, done.err
+    assert max(len(line) for line in done.out.splitlines() if not line.startswith("Mined:")) <= 80
+    column = "".join(line.strip().split("  ")[0].strip() for line in done.out.splitlines())
+    assert names[0].replace("sub dir/", "") in column.replace(" ", "")
+    for whole in (names[1], "[b]cell", "a\\x1b[2Jb.jpg"):
+        assert whole in done.out
+    assert "\x1b" not in done.out
+
+
+def test_evaluate_takes_anybodys_predictions(hardmine, few_scenes, tmp_path, form_of_scenes):
+    command = ("evaluate", "--data", "scenes", "--split", "val", "--predictions")
+    done = hardmine(*command, str(form_of_scenes("xywh")))
+    assert (done.code, "AP50         1.000" in done.out) == (0, True), done.err
+    wrong = hardmine(*command, str(form_of_scenes("xyxy")))
+    assert (wrong.code, "give --box-format xyxy" in wrong.err) == (2, True)
+    again = hardmine(*command, str(form_of_scenes("xyxy")), "--box-format", "xyxy")
+    assert (again.code, "AP50         1.000" in again.out) == (0, True)
+
+
+@pytest.mark.parametrize("given", [(), ("--predictions", "x.json"), ("run", "--data", "d", "--predictions", "x.json")])
+def test_what_to_evaluate_must_be_clear(hardmine, given):
+    done = hardmine("evaluate", *given)
+    assert (done.code, done.err) == (2, "give a run, or --predictions and --data\n")
+
+
+@pytest.fixture
+def form_of_scenes(tmp_path):
+    """Writes a right prediction of each object, its box as corners or as sizes."""
+
+    def write(box_format: str) -> Path:
+        results = []
+        for record in open_scenes("val").records:
+            for label, (x1, y1, x2, y2) in zip(record.labels.tolist(), record.boxes.tolist(), strict=True):
+                box = [x1, y1, x2, y2] if box_format == "xyxy" else [x1, y1, x2 - x1, y2 - y1]
+                results.append({"image_id": record.image_id, "category_id": label + 1, "bbox": box, "score": 0.9})
+        file = tmp_path / f"{box_format}.json"
+        file.write_text(json.dumps(results))
+        return file
+
+    return write

@@ -8,9 +8,11 @@ from typing import Any
 import polars as pl
 from rich import box
 from rich.table import Table
+from rich.text import Text
 from torch import nn
 
 from hardmine.boxes import SIDES
+from hardmine.cli.failures import printable
 from hardmine.data import CheckReport, SplitReport
 from hardmine.detectors import DETECTORS
 from hardmine.detectors.support import heads_under, parts_set
@@ -47,7 +49,7 @@ def comparison_table(comparison: Comparison) -> Table:
     for row in comparison.rows:
         cells = [row.recipe, *map(_number, (row.ap, row.ap50, row.ap75)), _difference(row.difference)]
         cells += [f"{row.step_time_ratio:.2f}x", f"{row.peak_memory_mb:.0f}"]
-        table.add_row(*cells, *([_look_alikes(row.look_alikes)] if has_look_alikes else []))
+        _add(table, *cells, *([_look_alikes(row.look_alikes)] if has_look_alikes else []))
     return table
 
 
@@ -58,7 +60,7 @@ def metrics_table(metrics: Metrics) -> Table:
     named |= {"AP small": metrics.ap_small, "AP medium": metrics.ap_medium, "AP large": metrics.ap_large}
     named |= {"AR 100": metrics.ar100} | {f"AP of {name}": ap for name, ap in metrics.per_class.items()}
     for name, value in named.items():
-        table.add_row(name, _number(value))
+        _add(table, name, _number(value))
     return table
 
 
@@ -68,31 +70,31 @@ def mined_table(mined: Path) -> Table:
     for name, why in (("objects", "reason"), ("predictions", "error"), ("suspects", None)):
         by = ["kind"] if why is None else ["kind", why]
         for kind, *reason, count in _read(mined, name).group_by(by).len().sort(by).collect().iter_rows():
-            table.add_row(name, kind, "".join(reason) or UNDEFINED, str(count))
+            _add(table, name, kind, "".join(reason) or UNDEFINED, str(count))
     is_hard = (pl.col("hardness") > 0).alias("hard")
     for hard, count in _read(mined, "images").group_by(is_hard).len().sort("hard").collect().iter_rows():
-        table.add_row("images", "with something hard" if hard else "with nothing hard", UNDEFINED, str(count))
+        _add(table, "images", "with something hard" if hard else "with nothing hard", UNDEFINED, str(count))
     return table
 
 
 def hardest_table(mined: Path, kind: str, top: int | None) -> Table:
     """One hard object or mistaken prediction a row: where it is and why it is hard."""
-    table = _table(f"{kind}: image", "class", "box", "why", "hardness")
+    table = _table(f"{kind}:\nimage", "class", "box", "why", "hardness")
     rows = hardest(_read(mined, "objects" if kind == "hard positive" else "predictions"), kind, top)
     for row in _with_images(mined, rows):
-        why = row.get("reason") or row.get("error")
-        table.add_row(row["image"], row["category"], _box(row), why, _number(row["hardness"]))
+        why = row.get("reason") or row.get("error") or UNDEFINED
+        _add(table, row["image"], row["category"], _box(row), why, _number(row["hardness"]))
     return table
 
 
 def suspects_table(mined: Path, top: int | None) -> Table:
     """One label a row that is perhaps at fault, and what it should perhaps be."""
-    table = _table("suspect: image", "class", "box", "why", "rather", "probability")
+    table = _table("suspect:\nimage", "class", "box", "why", "rather", "proba-\nbility")
     for row in _with_images(mined, largest(_read(mined, "suspects"), "probability", top)):
         label, rather = _box(row), _box(row, "suggested_")
         better = " ".join(filter(None, (row["suggested_category"], rather))) or "nothing"
         label_class = row["category"] or UNDEFINED
-        table.add_row(row["image"], label_class, label or UNDEFINED, row["kind"], better, _number(row["probability"]))
+        _add(table, row["image"], label_class, label or UNDEFINED, row["kind"], better, _number(row["probability"]))
     return table
 
 
@@ -101,12 +103,12 @@ def _read(mined: Path, name: str) -> pl.LazyFrame:
 
 
 def _with_images(mined: Path, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
-    """The rows with the id and the file name of their image under `image`."""
+    """The rows with the file name of their image under `image`, or its id where it has none."""
     images = _read(mined, "images").select("image_id", "file_name")
     for row in (
         rows.lazy().join(images, on="image_id", how="left", maintain_order="left").collect().iter_rows(named=True)
     ):
-        yield row | {"image": f"{row['image_id']} {Path(row['file_name']).name}".strip()}
+        yield row | {"image": row["file_name"] or str(row["image_id"])}
 
 
 def _box(row: Mapping[str, Any], prefix: str = "") -> str:
@@ -120,7 +122,7 @@ def rounds_table(rounds: Iterable[Round]) -> Table:
     for row in rounds:
         metrics, mined = row.metrics, (row.hard_positives, row.hard_negatives, row.suspects)
         quality = (_number(metrics.ap), _number(metrics.ap50), _difference(row.difference))
-        table.add_row(str(row.number), *quality, *(UNDEFINED if count is None else str(count) for count in mined))
+        _add(table, str(row.number), *quality, *(UNDEFINED if count is None else str(count) for count in mined))
     return table
 
 
@@ -132,7 +134,7 @@ def recipes_table() -> Table:
         takers = [detector for detector, heads in heads_under(recipe).items() if isinstance(heads, list)]
         paper = recipe.paper.short if recipe.paper else ""
         cells = (parts_set(recipe), recipe.kind, _listing(takers), paper, recipe.gain)
-        table.add_row(name, *(cell or UNDEFINED for cell in cells))
+        _add(table, name, *(cell or UNDEFINED for cell in cells))
     return table
 
 
@@ -176,7 +178,7 @@ def _filled_slots(recipe: Recipe) -> Iterator[str | Table]:
         for head in heads:
             slots = recipe.slots_on(head.traits)
             filled = [_names(recipe.assigner_on(head.traits)), *(_parts(slots.get(slot)) for slot in SLOTS)]
-            table.add_row(detector, head.traits.name, *filled)
+            _add(table, detector, head.traits.name, *filled)
     yield table
     yield from refusals
 
@@ -208,14 +210,20 @@ def _split_summary(split: SplitReport) -> str:
 def _class_table(split: SplitReport) -> Table:
     table = _table("class", "objects")
     for name, count in split.boxes_per_class.items():
-        table.add_row(name, str(count))
+        _add(table, name, str(count))
     return table
 
 
+def _add(table: Table, *cells: str) -> None:
+    """A row; what would steer the terminal, or be taken for a style, is shown."""
+    table.add_row(*(Text("\n".join(map(printable, cell.split("\n")))) for cell in cells))
+
+
 def _table(first: str, *others: str) -> Table:
-    table = Table(first, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in others:
-        table.add_column(name)
+    """Columns that are folded where they are too wide, never cut: names and keys stay whole."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in (first, *others):
+        table.add_column(name, overflow="fold")
     return table
 
 
