@@ -14,7 +14,7 @@ from typing import Any, Self, get_origin, get_type_hints
 from hardmine.data.scenes import SCENES
 from hardmine.errors import ConfigError, check_name
 
-__all__ = ["TrainingConfig"]
+__all__ = ["TrainingConfig", "check_type"]
 
 AIMED_STEPS = 360
 """Optimiser steps that a small data set needs to be learnt by a detector with a pretrained backbone."""
@@ -108,7 +108,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self)).items():
-            _check_type(name, getattr(self, name), hint)
+            check_type(f"training option {name}", getattr(self, name), hint)
             _check_range(name, getattr(self, name))
         if self.suspects != "keep" and self.mined is None:
             raise ConfigError(
@@ -174,13 +174,14 @@ class TrainingConfig:
         return min(max(epochs, FEWEST_EPOCHS), MOST_EPOCHS)
 
 
-def _check_type(name: str, value: object, hint: Any) -> None:
+def check_type(what: str, value: object, hint: Any) -> None:
+    """Raises ConfigError unless the value is of this type; a whole number may stand for one with a fraction."""
     allowed = Mapping if get_origin(hint) is Mapping else hint
     is_whole_number_for_float = type(value) is int and isinstance(1.0, allowed)
     is_bool_for_number = isinstance(value, bool) and allowed is not bool
     if is_bool_for_number or not (isinstance(value, allowed) or is_whole_number_for_float):
         expected = str(hint) if get_origin(hint) or isinstance(hint, UnionType) else hint.__name__
-        raise ConfigError(f"training option {name} must be {expected}, got {value!r}")
+        raise ConfigError(f"{what} must be {expected}, got {value!r}")
 
 
 def _check_range(name: str, value: Any) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from accelerate import Accelerator
 from accelerate.utils import set_seed
@@ -17,7 +17,7 @@ from hardmine.evaluation import Metrics, evaluate_predictions
 from hardmine.predictions import written_results
 from hardmine.recipes import RECIPES, Recipe
 from hardmine.training import checkpoint
-from hardmine.training.config import TrainingConfig
+from hardmine.training.config import TrainingConfig, check_type
 from hardmine.training.data import open_split, open_training_data
 from hardmine.training.files import as_json, is_taken, write_json, write_new
 from hardmine.training.folder import RunFolder
@@ -75,11 +75,13 @@ def make_recipe(name: str, options: Mapping[str, Any]) -> Recipe:
     """Makes a recipe from its name in `RECIPES` and the options of it that are to differ from their defaults.
 
     Raises:
-        ConfigError: no such recipe (with the nearest names), or no such option.
+        ConfigError: no such recipe (with the nearest names), no such option, or a value that it cannot take.
     """
     check_name("recipe", name, RECIPES)
-    for option in options:
+    hints = get_type_hints(RECIPES[name])
+    for option, value in options.items():
         check_name(f"option of recipe {name}", option, signature(RECIPES[name]).parameters)
+        check_type(f"option {option} of recipe {name}", value, hints[option])
     return RECIPES[name](**options)
 
 

@@ -9,7 +9,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from hardmine.compiling import compile
 from hardmine.data import DetectionDataset
 from hardmine.detectors import Detector
 from hardmine.errors import RunError
+from hardmine.evaluation import Metrics
 from hardmine.training import checkpoint
 from hardmine.training.batches import BatchOrder, derive_seed, training_loader
 from hardmine.training.config import TrainingConfig
@@ -212,6 +213,8 @@ class Trainer:
 def _checked_rows(rows: Any, epochs: int, source: Path) -> list[dict[str, Any]]:
     """The rows of the epochs that are finished. Raises RunError where the checkpoint does not hold them."""
     are_rows = isinstance(rows, list) and all(isinstance(row, dict) and set(ROW) <= row.keys() for row in rows)
-    if not are_rows or [row.get("epoch") for row in rows] != list(range(1, len(rows) + 1)) or len(rows) > epochs:
+    in_order = are_rows and [row.get("epoch") for row in rows] == list(range(1, len(rows) + 1))
+    measured = {field.name for field in fields(Metrics)} if in_order and len(rows) == epochs else set()
+    if not in_order or len(rows) > epochs or not measured <= (rows or [{}])[-1].keys():
         raise RunError(f"{source}: its rows of epochs cannot be read; restore it from a copy, or train again")
     return rows
