@@ -71,10 +71,12 @@ def open_dataset(
 def _tell_problems(dataset: DetectionDataset, data: str | Path) -> None:
     errors = [problem for problem in dataset.problems if problem.severity == "error"]
     num, first = len(dataset.problems), next(iter([*errors, *dataset.problems]), None)
+    counts = {"left out or cannot be trusted": len(errors), "corrected": num - len(errors)}
+    told = " and ".join(f"{count} records were {what}" for what, count in counts.items() if count)
     if first is not None and os.environ.get("RANK", "0") == "0":
         _warn_once(
-            f"{dataset.name}, split {dataset.split!r}: {len(errors)} records were left out or cannot be trusted, "
-            f"{num - len(errors)} were corrected; the first is: {first}; `hardmine check {data}` lists them all"
+            f"{dataset.name}, split {dataset.split!r}: {told}; the first is: {first}; "
+            f"`hardmine check {data}` lists them all"
         )
 
 
