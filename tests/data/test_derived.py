@@ -1,9 +1,11 @@
 """Parts of a data set as data sets of their own."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from hardmine.data import Fold, hold_out, open_scenes
+from hardmine.data import DetectionDataset, Fold, hold_out, open_scenes
 from hardmine.errors import ConfigError, DataError
 
 
@@ -54,3 +56,13 @@ def test_a_fold_is_read():
 def test_more_folds_than_images_are_refused(scenes):
     with pytest.raises(DataError, match="7 images cannot make 8 folds"):
         hold_out(scenes, Fold(1, 8))
+
+
+def test_a_part_calls_its_images_and_classes_as_the_whole_does(scenes):
+    records = [replace(record, own_id=f"uuid-{record.image_id}") for record in scenes.records]
+    own = [f"class-{number}" for number in range(len(scenes.classes))]
+    whole = DetectionDataset("s", "train", scenes.classes, scenes.category_ids, records, own_category_ids=own)
+    _, held = hold_out(whole, Fold(1, 3))
+    assert list(held.own_category_ids) == own
+    assert [record.ids for record in held.records] == [(f"uuid-{image_id}",) for image_id in ids(held)]
+    assert held.image_names.find([(f"uuid-{ids(held)[1]}", None)]) == [1]

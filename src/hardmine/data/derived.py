@@ -20,7 +20,8 @@ class DerivedDataset(DetectionDataset):
 
     def __init__(self, parent: DetectionDataset, split: str, places: Sequence[int], records: Sequence[ImageRecord]):
         self.parent, self.places = parent, tuple(places)
-        super().__init__(parent.name, split, parent.classes, parent.category_ids, records, parent.problems)
+        own = parent.own_category_ids
+        super().__init__(parent.name, split, parent.classes, parent.category_ids, records, parent.problems, own)
 
     def pixels(self, index: int) -> np.ndarray:
         return self.parent.pixels(self.places[index])
