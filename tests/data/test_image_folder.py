@@ -19,8 +19,9 @@ def test_and_are_no_data_set_otherwise(tmp_path, write_tree):
     for function in (open_dataset, check):
         with pytest.raises(DataError, match=message):
             function(tmp_path)
-    with pytest.raises(DataError, match=message):
-        open_dataset(tmp_path, allow_unlabelled=True)
+    for options in ({"allow_unlabelled": True}, {"classes": ("cat",)}):
+        with pytest.raises(DataError, match=message):
+            open_dataset(tmp_path, **options)
 
 
 def test_labels_that_are_there_are_read(tmp_path, write_yolo):

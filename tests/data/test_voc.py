@@ -226,6 +226,13 @@ def test_folders_of_splits_that_are_trees(tmp_path, write_tree):
     assert names_in(open_dataset(tmp_path, "val")) == [["cat"]]
 
 
+def test_folder_far_above_a_file_is_not_its_tree(tmp_path, write_tree):
+    folder = tmp_path / "xml" / "sets" / "mine"
+    write_tree(folder, "a.png", **{"a.xml": xml_of("cat")})
+    write_tree(tmp_path / "xml", "other.png", **{"other.xml": xml_of("dog", filename="other.png")})
+    assert open_dataset(folder / "a.xml").classes == ("cat",)
+
+
 def test_xml_of_another_kind_is_no_data_set(tmp_path, write_tree):
     write_tree(tmp_path, "images/a.png", **{"project/settings.xml": "<settings/>"})
     with pytest.raises(DataError, match=r"no data set of a known format.*found 1 .png, 1 .xml files"):

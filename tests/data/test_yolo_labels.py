@@ -86,6 +86,25 @@ def test_keypoints_that_are_not_declared_are_a_guess_that_is_reported(objects):
         assert {(round(b[2] - b[0], 6), round(b[3] - b[1], 6)) for b in boxes(entry)} == {SIDES}
 
 
+def test_points_that_are_not_seen_lie_nowhere(objects):
+    entry, _, (said,) = objects(f"{BOX} .45 .35 2 0 0 0 .5 .5 1\n")
+    assert (boxes(entry), said[:31]) == ([CORNERS], "taken as a box and 3 keypoints ")
+
+
+@pytest.mark.parametrize("num", [1, 20])
+def test_small_polygons_are_no_poses_although_a_box_could_hold_them(objects, num):
+    places = np.random.default_rng(0).uniform(0.4, 0.6, (num, 2))
+    lines = [f"0 {x} {y} {x + 0.05} {y} {x} {y + 0.05}" for x, y in places]
+    entry, _, (said,) = objects("\n".join(lines))
+    assert said.startswith("polygons")
+    assert boxes(entry) == [tuple(np.round([x, y, x + 0.05, y + 0.05], 6)) for x, y in places]
+
+
+def test_one_odd_number_does_not_change_what_the_other_lines_are(objects):
+    entry, problems, _ = objects(f"{BOX} .9\n{BOX} nan\n{BOX} .5\n")
+    assert (boxes(entry), problems) == ([CORNERS] * 3, [])
+
+
 @given(st.lists(st.tuples(st.floats(0.1, 0.9), st.floats(0.1, 0.9), st.integers(3, 30)), min_size=1, max_size=12))
 @settings(max_examples=60, deadline=None)
 def test_polygons_around_a_place_are_never_taken_for_poses(tmp_path_factory, places):

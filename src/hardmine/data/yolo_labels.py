@@ -188,7 +188,8 @@ def _are_corners(rows: np.ndarray) -> np.ndarray:
     points = rows[:, : rows.shape[1] // 2 * 2].reshape(len(rows), -1, 2)
     others = np.delete(points, 1, axis=1)
     low, high = others.min(axis=1), others.max(axis=1)
-    return np.all((points[:, 1] >= 2 * low - high) & (points[:, 1] <= 2 * high - low), axis=-1)
+    reach = (high - low).max(axis=-1, keepdims=True)
+    return np.all((points[:, 1] >= low - reach) & (points[:, 1] <= high + reach), axis=-1)
 
 
 def _polygon(rows: np.ndarray) -> Layout | None:
