@@ -87,3 +87,58 @@ def test_classes_that_do_not_fit_are_refused(tmp_path, write_voc, classes):
 )
 def test_as_number(value, number):
     assert as_number(value) == number
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+@pytest.mark.parametrize(
+    ("stated", "box", "size"),
+    [
+        (None, (50, 0, 12, 20), (64, 48)),  # reaches beyond the turned picture
+        ((48, 64), (50, 0, 12, 20), (64, 48)),
+        (None, (0, 45, 10, 18), (48, 64)),  # reaches beyond the stored one
+        ((64, 48), (0, 45, 10, 18), (48, 64)),
+        (None, (0, 0, 10, 20), (48, 64)),  # fits both
+        (None, (50, 50, 12, 12), (48, 64)),  # fits neither
+    ],
+)
+def test_of_the_two_frames_of_a_turned_picture_that_counts_which_the_boxes_fit(
+    tmp_path, write_coco, write_image, orientation, stated, box, size
+):
+    dataset = dataset_of(tmp_path, write_coco, write_image, stated, orientation, box)
+    assert (dataset.records[0].width, dataset.records[0].height) == size
+    assert any("EXIF orientation" in problem.message for problem in dataset.problems)
+
+
+def with_objects(tmp_path, write_coco, *objects):
+    """objects: what their annotations have beside COCO's usual."""
+    usual = {"image_id": 1, "category_id": 1, "bbox": [10, 10, 20, 20]}
+    annotations = [{"id": number, **usual, **changes} for number, changes in enumerate(objects, start=1)]
+    return open_dataset(write_coco(tmp_path / "train.json", annotations=annotations)).records[0]
+
+
+@pytest.mark.parametrize("changes", [{"category_id": 99}, {"category_id": "cow"}, {"category_id": None}])
+def test_the_place_of_an_object_of_an_unknown_class_is_of_nothing(tmp_path, write_coco, changes):
+    record = with_objects(tmp_path, write_coco, {"bbox": [1, 2, 3, 4], **changes}, {})
+    assert (record.regions.tolist(), record.is_complete, len(record.boxes)) == ([[1, 2, 4, 6]], True, 1)
+
+
+def test_the_place_of_a_box_with_its_corners_swapped_is_known(tmp_path, write_coco):
+    record = with_objects(tmp_path, write_coco, {"bbox": [30, 40, -10, -20]}, {})
+    assert (record.regions.tolist(), record.is_complete, len(record.boxes)) == ([[20, 20, 30, 40]], True, 1)
+
+
+@pytest.mark.parametrize(
+    "box", [[float("nan"), 1, 2, 3], [1, 1, 0, 9], [100, 1, 5, 5], [1, 1, 2], None, [-9, -9, 3, 3], [70, 10, -3, 9]]
+)
+def test_an_object_that_is_nowhere_leaves_the_image_incomplete(tmp_path, write_coco, box):
+    record = with_objects(tmp_path, write_coco, {"bbox": box}, {})
+    assert (record.is_complete, record.regions.tolist(), len(record.boxes)) == (False, [[0, 0, 64, 48]], 1)
+
+
+def test_labels_that_are_there_twice_count_once(tmp_path, write_coco):
+    crowd, other = {"iscrowd": 1}, {"bbox": [1, 1, 5, 5]}
+    record = with_objects(tmp_path, write_coco, {}, other, {}, {"category_id": 2}, other, {}, crowd, crowd)
+    assert record.boxes.tolist() == [[10, 10, 30, 30], [1, 1, 6, 6], *[[10, 10, 30, 30]] * 3]
+    assert record.labels.tolist() == [0, 0, 1, 0, 0]
+    assert record.is_crowd.tolist() == [False, False, False, True, True]
+    assert record.duplicate_of.tolist() == [0, 1, 0]
