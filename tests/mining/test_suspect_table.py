@@ -1,7 +1,10 @@
 """What is listed, in which order, and what each label should perhaps be."""
 
+import numpy as np
 import pytest
 
+from hardmine.mining.suspect_table import suspect_table
+from hardmine.mining.suspects import Suspicion
 from hardmine.mining.tables import mine
 
 
@@ -43,3 +46,25 @@ def test_a_label_is_listed_once_as_what_it_most_probably_is(two_images, results)
 def test_crowds_and_what_the_model_confirms_are_not_listed(suspects):
     assert not {0, 2} & set(suspects["object"])
     assert not {0, 3} & set(suspects["prediction"])
+
+
+def test_a_wrong_class_is_one_only_if_a_prediction_says_the_right_one(two_images, results):
+    """What is learnt from planted errors may call a class wrong that no prediction contradicts."""
+    tables = mine(two_images, results)
+    zero, nothing = np.zeros(4), np.full(4, -1)
+    suspicion = Suspicion(
+        missing=np.zeros(6),
+        spurious=np.full(4, 0.3),
+        wrong_class=np.array([0.9, 0.9, 0.0, 0.1]),
+        badly_located=zero,
+        own=nothing,
+        other=np.array([-1, 2, -1, -1]),
+        evidence=np.zeros((4, 4)),
+    )
+    listed = suspect_table(suspicion, tables.objects, tables.predictions)
+    assert listed.select("object", "kind", "suggested_category").rows() == [
+        (1, "wrong class", "cat"),
+        (0, "spurious", None),
+        (2, "spurious", None),
+        (3, "spurious", None),
+    ]

@@ -1,10 +1,13 @@
 """Each kind by hand; then scenes, whose look-alikes are known; then records that do not fit."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 
 from hardmine.data import open_scenes
+from hardmine.errors import DataError
 from hardmine.mining.tables import _per_image, mine
 
 
@@ -80,3 +83,67 @@ def test_the_hardness_of_an_image_has_the_same_bits_wherever_its_rows_lie():
     rows = pl.DataFrame({"image_id": np.arange(10_000) % 7, "kind": "hard negative", "hardness": values})
     found = _per_image(rows, "num_predictions", "hard negative").sort("image_id")["hard negative"]
     assert found.to_list() == [np.cumsum(values[image::7])[-1] for image in range(7)]
+
+
+def with_changes(dataset, place=0, **changes):
+    """The data set with another record at a place."""
+    records = list(dataset.records)
+    records[place] = replace(records[place], **changes)
+    return type(dataset)("pets", "val", dataset.classes, dataset.category_ids, records)
+
+
+def test_nothing_is_said_of_predictions_where_something_could_not_be_read(two_images, results):
+    """Of whatever class; what takes an object there is as right as ever."""
+    unreadable = np.array([[18, 0, 32, 12], [58, 0, 72, 12]], dtype=np.float32)
+    tables = mine(with_changes(two_images, unreadable=unreadable), results)
+    kinds = ["easy positive", "hard positive", "ignored", "ignored", "ignored", "hard negative"]
+    assert tables.predictions["kind"].to_list() == kinds
+    assert tables.objects["kind"].to_list()[3:5] == ["unreadable"] * 2
+    assert tables.objects["category"].to_list()[3:5] == [None, None]
+    assert set(tables.suspects.filter(pl.col("kind") == "missing")["image_id"]) == {11}
+
+
+def test_an_image_in_which_something_is_nowhere_is_left_out(two_images, results):
+    tables = mine(with_changes(two_images, is_complete=False), results)
+    assert tables.images["image_id"].to_list() == [9, 11]
+    assert set(tables.objects["image_id"]) == {9}
+    assert tables.predictions["prediction"].to_list() == [5]
+    all_incomplete = [replace(record, is_complete=False) for record in two_images.records]
+    with pytest.raises(DataError, match="no image in which every object could be read"):
+        mine(type(two_images)("pets", "val", ("cat",), (5,), all_incomplete), results[:1])
+
+
+def test_what_is_labelled_twice_is_a_suspect_and_not_missed(two_images, results):
+    tables = mine(with_changes(two_images, duplicate_of=np.array([0, 1])), results)
+    once = mine(two_images, results)
+    again = tables.objects.filter(pl.col("kind") == "duplicate")
+    assert again.select("object", "category", "x1", "hardness").rows() == [(3, "cat", 0, None), (4, "dog", 20, None)]
+    assert tables.images["hardness"].to_list() == once.images["hardness"].to_list()
+    certain = tables.suspects.filter(pl.col("kind") == "duplicate")
+    assert certain.select("object", "probability", "suggested_category").rows() == [(3, 1.0, None), (4, 1.0, None)]
+    assert len(tables.suspects) == len(once.suspects) + 2
+
+
+@pytest.mark.parametrize("box", [[200, 10, 9, 9], [-20, 10, 9, 9], [10, 10, 0, 9], [10, 100, 5, 5], [100, 0, 9, 9]])
+def test_what_has_no_area_in_its_image_is_neither_hard_nor_a_suspect(two_images, results, box):
+    tables = mine(two_images, [*results, results[0] | {"image_id": 11, "bbox": box, "score": 0.9}])
+    row = tables.predictions.row(-1, named=True)
+    assert (row["kind"], row["error"], row["missing"]) == ("ignored", "no area", 0)
+    assert tables.suspects.equals(mine(two_images, results).suspects)
+
+
+def test_a_missing_label_is_suggested_inside_its_image(two_images, results):
+    tables = mine(two_images, [results[0] | {"image_id": 11, "bbox": [90, -5, 20, 20], "score": 0.9}])
+    row = tables.suspects.filter(pl.col("kind") == "missing").row(0, named=True)
+    assert [row[f"suggested_{side}"] for side in ("x1", "y1", "x2", "y2")] == [90, 0, 100, 15]
+    assert tables.predictions.select("x1", "y1", "x2", "y2").row(0) == (90, -5, 110, 15)
+
+
+def test_equal_predictions_are_predictions(two_images, results):
+    tables = mine(two_images, [*results, results[0], results[0]])
+    assert tables.predictions["error"].to_list()[-2:] == ["duplicate", "duplicate"]
+
+
+def test_scores_over_one_by_rounding_are_one(two_images, results):
+    tables = mine(two_images, [results[0] | {"score": score} for score in (1.0000001, 1.0009766, -1e-9)])
+    assert tables.predictions["score"].to_list() == [1, 1, 0]
