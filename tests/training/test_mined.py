@@ -1,11 +1,13 @@
 """From a mined folder to what is drawn in training."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
 from hardmine.boxes import SIDES
-from hardmine.data import open_dataset
+from hardmine.data import DetectionDataset, ImageRecord, open_dataset
 from hardmine.errors import ConfigError, DataError
 from hardmine.mining import mine, write_mined
 from hardmine.training import train
@@ -149,3 +151,112 @@ def test_suspects_need_a_mined_folder(small):
         small(suspects="down")
     with pytest.raises(ConfigError, match="one of keep, down, drop"):
         small(suspects="burn", mined="x")
+
+
+def folder_of(names, top="/data/images", changes=None, objects=None):
+    """Images of 64x48 in a folder without ids of their own; objects: (class, x1, y1, x2, y2) of each image by name."""
+    usual = [("cat", 5, 6, 25, 21)]
+    records = []
+    for number, name in enumerate(sorted(names), start=1):
+        rows = (objects or {}).get(name, usual)
+        fields = {
+            "width": 64,
+            "height": 48,
+            "boxes": np.array([row[1:] for row in rows], dtype=np.float32).reshape(-1, 4),
+            "labels": np.array([CLASSES.index(row[0]) for row in rows], dtype=np.int64),
+            "is_crowd": np.zeros(len(rows), dtype=bool),
+            **(changes or {}).get(name, {}),
+        }
+        records.append(ImageRecord(number, Path(top) / name, is_numbered=True, **fields))
+    return DetectionDataset("folder", "train", CLASSES, (0, 1, 2), records)
+
+
+CLASSES = ("cat", "dog", "eel")
+
+
+def mine_folder(dataset, out, predictions):
+    """predictions: (file, class, x1, y1, x2, y2, score)."""
+    records = [
+        {"file_name": name, "category": category, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": score}
+        for name, category, x1, y1, x2, y2, score in predictions
+    ]
+    tables = mine(dataset, records)
+    write_mined(out, tables, "results.json")
+    return dict(tables.images.select("file_name", "weight").iter_rows())
+
+
+NAMES = ["1.jpg", "10.jpg", "2.jpg", "sub/1.jpg", "sub/3.jpg"]
+EASY = [(f"images/{name}", "cat", 5, 6, 25, 21, 1.0) for name in NAMES[:-1]]  # sub/3.jpg is the hard one
+
+
+@pytest.mark.parametrize("gone", [[], ["1.jpg"], ["2.jpg", "10.jpg"], ["1.jpg", "2.jpg", "10.jpg"]])
+@pytest.mark.parametrize("top", ["/data/images", "/elsewhere/copy"])
+def test_weights_stay_with_their_images(tmp_path, gone, top):
+    """Also where only those of a folder below are left, and where the whole was moved."""
+    weights = mine_folder(folder_of(NAMES), tmp_path / "mined", EASY)
+    assert weights["sub/3.jpg"] > 1 > weights["sub/1.jpg"]
+    left = [name for name in NAMES if name not in gone]
+    expected = [weights[name] for name in sorted(left)]
+    assert image_weights(tmp_path / "mined", folder_of(left, top)).tolist() == expected
+
+
+def test_an_image_that_came_since_is_named(tmp_path):
+    mine_folder(folder_of(NAMES), tmp_path / "mined", EASY)
+    with pytest.raises(DataError, match=r"images.parquet: no image '0.jpg'; mine the split that is trained on"):
+        image_weights(tmp_path / "mined", folder_of([*NAMES, "0.jpg"]))
+    with pytest.raises(DataError, match=r"no image 'other/3.jpg'"):
+        image_weights(tmp_path / "mined", folder_of([*NAMES, "other/3.jpg"]))
+
+
+def test_an_image_that_was_replaced_is_named(tmp_path):
+    mine_folder(folder_of(NAMES), tmp_path / "mined", EASY)
+    with pytest.raises(DataError, match=r"2\.jpg was 64x48 and is 48x64; mine again"):
+        image_weights(tmp_path / "mined", folder_of(NAMES, changes={"2.jpg": {"width": 48, "height": 64}}))
+
+
+def test_an_image_that_mining_left_out_is_drawn_as_the_mean(tmp_path):
+    incomplete = {"2.jpg": {"is_complete": False}}
+    weights = mine_folder(folder_of(NAMES, changes=incomplete), tmp_path / "mined", EASY)
+    assert "2.jpg" not in weights
+    drawn = image_weights(tmp_path / "mined", folder_of(NAMES, changes=incomplete))
+    assert drawn[sorted(NAMES).index("2.jpg")] == 1
+
+
+def test_numbers_are_not_enough_where_the_data_set_has_no_ids(tmp_path):
+    table(tmp_path, [1, 2, 3, 4, 5], [1.0] * 5)
+    with pytest.raises(DataError, match="no file names, and folder has no ids of its own"):
+        image_weights(tmp_path, folder_of(NAMES))
+
+
+SHARED = [("cat", 5, 6, 25, 21), ("dog", 5, 6, 25, 21), ("eel", 5, 6, 25, 21), ("eel", 30, 6, 50, 21)]
+SURE = [("images/a.jpg", "dog", 5, 6, 25, 21, 0.95), ("images/a.jpg", "eel", 30, 6, 50, 21, 0.95)]
+
+
+@pytest.mark.parametrize(
+    "labels", [SHARED, SHARED[::-1], [("cat", 0, 0, 9, 9), *SHARED], [*SHARED, ("dog", 40, 30, 60, 40)], SHARED[:3]]
+)
+def test_of_labels_on_one_box_the_right_ones_are_doubted(tmp_path, labels):
+    """Whatever other images and labels have come or gone since: a dog is sure there, so cat and eel are suspects."""
+    mine_folder(folder_of(["a.jpg", "b.jpg"], objects={"a.jpg": SHARED}), tmp_path / "mined", SURE)
+    dataset = folder_of(["a.jpg", "b.jpg"], objects={"a.jpg": labels})
+    for how in ("drop", "down"):
+        treated = treat_suspects(tmp_path / "mined", dataset, how).records[0]
+        weights = np.ones(len(labels)) if treated.weights is None else treated.weights
+        doubted = (treated.is_crowd | (weights < 1))[: len(labels)]
+        is_suspect = [label[0] in ("cat", "eel") and label[1] == 5 for label in labels]
+        assert doubted.tolist() == is_suspect
+
+
+@pytest.mark.parametrize("changed", [("dog", 5, 6, 25, 21), ("cat", 6, 7, 26, 22)])
+def test_a_suspect_that_was_corrected_is_not_another_label(tmp_path, changed):
+    mine_folder(folder_of(["a.jpg"], objects={"a.jpg": SHARED}), tmp_path / "mined", SURE)
+    dataset = folder_of(["a.jpg"], objects={"a.jpg": [changed, *SHARED[1:]]})
+    with pytest.raises(DataError, match=r"suspects.parquet: image id 1 has no label of class 'cat' with the box"):
+        treat_suspects(tmp_path / "mined", dataset, "drop")
+
+
+def test_duplicates_are_no_suspects_to_treat(tmp_path):
+    dataset = folder_of(["a.jpg"], changes={"a.jpg": {"duplicate_of": np.array([0])}})
+    mine_folder(dataset, tmp_path / "mined", [("a.jpg", "cat", 5, 6, 25, 21, 0.95)])
+    assert pl.read_parquet(tmp_path / "mined/suspects.parquet")["kind"].to_list() == ["duplicate"]
+    assert not treat_suspects(tmp_path / "mined", dataset, "drop").records[0].is_crowd.any()
