@@ -98,3 +98,10 @@ def test_output_that_cannot_be_written_is_one_line_too():
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == "No space left on device; make room\n"
+
+
+@pytest.mark.parametrize("top", [0, 10**30])
+def test_a_number_to_list_beyond_its_range_is_refused(hardmine, top):
+    done = hardmine("mine", "--data", "scenes", "--predictions", "none.json", "--out", "none", "--top", str(top))
+    assert done.code == 2
+    assert "Invalid value for '--top'" in done.err

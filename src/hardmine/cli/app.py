@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 USAGE_ERROR, INTERRUPTED = 2, 130
+MOST_ROWS = 2**31 - 1
 ALL = "all"
 PARQUET = ".parquet"
 ROUNDS_NOTE = "95 % intervals of the difference in AP to round 1: over images only, since there is one seed."
@@ -202,7 +203,8 @@ def mine(
     category_offset: CategoryOffset = None,
     allow_unlabelled: Unlabelled = False,
     top: Annotated[
-        int | None, typer.Option(min=1, help="Keep so many hard positives and negatives.", show_default="all")
+        int | None,
+        typer.Option(min=1, max=MOST_ROWS, help="Keep so many hard positives and negatives.", show_default="all"),
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Also list them here.")] = False,
     memory: Annotated[float, typer.Option(help="GiB to stay below, with predictions in Parquet.")] = 2.0,
@@ -336,12 +338,15 @@ def check(
     split: Annotated[str | None, typer.Option(help="Only this split.", show_default="all splits")] = None,
     images: Images = None,
     allow_unlabelled: Unlabelled = False,
+    image_size: Annotated[
+        int, typer.Option(min=32, help="Shorter side that a detector will bring images to: what vanishes there?")
+    ] = 800,
 ) -> None:
     """Check whether a data set is usable: what was found, and what is wrong, record by record."""
     from hardmine.cli.tables import check_report
     from hardmine.data import check as run_check
 
-    report = run_check(path, split, images=images, allow_unlabelled=allow_unlabelled)
+    report = run_check(path, split, images=images, allow_unlabelled=allow_unlabelled, image_size=image_size)
     _show(*check_report(report))
     if not report.is_usable:
         raise typer.Exit(USAGE_ERROR)

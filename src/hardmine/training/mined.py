@@ -17,6 +17,7 @@ import polars as pl
 from hardmine.boxes import SIDES
 from hardmine.data import DerivedDataset, DetectionDataset, ImageRecord, with_crowds
 from hardmine.errors import DataError
+from hardmine.reading import check_regular
 from hardmine.training.batches import are_weights
 
 __all__ = ["image_weights", "treat_suspects"]
@@ -184,6 +185,8 @@ def _places(record: ImageRecord, classes: Sequence[str], suspects: pl.DataFrame,
 
 def _read(file: Path, columns: Mapping[str, Any], if_there: Mapping[str, Any] | None = None) -> pl.DataFrame:
     """The columns of a table; those that may be absent are then null."""
+    if file.exists():
+        check_regular(file)
     try:
         table = pl.read_parquet(file)
         absent = [pl.lit(None).alias(name) for name in if_there or {} if name not in table.columns]
