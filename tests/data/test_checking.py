@@ -120,3 +120,24 @@ def test_scenes():
         (),
     )
     assert sum(report.splits[0].boxes_per_class.values()) > 200
+
+
+@pytest.mark.parametrize(
+    ("box", "image_size", "left"),
+    [
+        ([10, 10, 20, 20], 800, None),
+        ([10, 10, 0.05, 20], 800, "0.83 x 3.3e+02"),
+        ([10, 10, 0.05, 20], 1000, None),
+        ([10, 10, 5, 1], 32, "3.3 x 0.67"),
+    ],
+)
+def test_boxes_that_vanish_when_the_image_is_resized_are_named(tmp_path, write_coco, box, image_size, left):
+    annotations = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": box}]
+    report = check(write_coco(tmp_path / "train.json", annotations=annotations), image_size=image_size)
+    assert report.is_usable
+    if left is None:
+        assert report.problems == ()
+        return
+    (problem,) = report.problems
+    assert (problem.severity, problem.file.name) == ("warning", "a.png")
+    assert f"{left} pixels are left of it in an image with a shorter side of {image_size}" in problem.message

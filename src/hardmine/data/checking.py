@@ -22,6 +22,7 @@ from hardmine.errors import DataError
 
 __all__ = ["BoxSizes", "CheckReport", "SplitReport", "check"]
 
+_LONGEST_SIDE = 1333  # of an image with a shorter side of 800, as torchvision's detectors resize it
 _COCO_AREAS = (32**2, 96**2)  # COCO's limits of small and medium, in square pixels
 
 
@@ -88,10 +89,17 @@ class CheckReport:
 
 
 def check(
-    data: str | Path, split: str | None = None, *, images: Path | None = None, allow_unlabelled: bool = False
+    data: str | Path,
+    split: str | None = None,
+    *,
+    images: Path | None = None,
+    allow_unlabelled: bool = False,
+    image_size: int = 800,
 ) -> CheckReport:
-    """Reads the data set (one split, or all) and decodes every image; the other arguments are those of `open_dataset`.
+    """Reads the data set (one split, or all) and decodes every image.
 
+    Args: image_size: the shorter side in pixels to which a detector will bring the images; boxes that vanish there are
+        named. The other arguments are those of `open_dataset`.
     Raises: DataError: there is no data set of a known format, or no such split; faults of records are in the report.
     """
     if data == SCENES:
@@ -104,7 +112,7 @@ def check(
     reports, problems = [], []
     for name in names:
         try:
-            reports.append(_check_split(source, name, reading, problems))
+            reports.append(_check_split(source, name, reading, image_size, problems))
         except DataError as error:
             problems.append(Problem("error", source.path, f"split {name!r}", str(error)))
             reports.append(_summary(name, (), [], Counter()))
@@ -113,12 +121,14 @@ def check(
     return CheckReport(str(data), source.format, tuple(reports), tuple(ordered))
 
 
-def _check_split(source: Source, name: str, reading: Reading, problems: list[Problem]) -> SplitReport:
+def _check_split(source: Source, name: str, reading: Reading, image_size: int, problems: list[Problem]) -> SplitReport:
     """Raises: DataError: the split as a whole cannot be read."""
     entries = source.read(name, reading)
     records, found = build_records(entries, reading=reading)
     usable, modes = _decodable(records, found)
     problems += found
+    for record in usable:
+        _report_vanishing(record, image_size, ProblemLog(record.file or entries.images[0].source, problems))
     return _summary(name, tuple(entries.categories.values()), usable, modes)
 
 
@@ -141,6 +151,20 @@ def _decodable(records: list[ImageRecord], problems: list[Problem]) -> tuple[lis
         usable.append(record)
         modes[mode] += 1
     return usable, modes
+
+
+def _report_vanishing(record: ImageRecord, image_size: int, report: ProblemLog) -> None:
+    """Names the boxes of which no whole pixel is left once the image has that shorter side, or the longest longer one."""
+    sides = record.width, record.height
+    scale = min(image_size / min(sides), _LONGEST_SIDE * image_size / 800 / max(sides))
+    left = (record.boxes[:, 2:] - record.boxes[:, :2]) * scale
+    for place in np.flatnonzero((left.min(axis=1, initial=np.inf) < 1) & ~record.is_crowd).tolist():
+        box = ", ".join(f"{side:g}" for side in record.boxes[place])
+        report.warning(
+            f"box ({box})",
+            f"{left[place][0]:.2g} x {left[place][1]:.2g} pixels are left of it in an image with a shorter side of "
+            f"{image_size}; raise --image-size, or cut the image into tiles",
+        )
 
 
 def _summary(split: str, classes: tuple[str, ...], records: Sequence[ImageRecord], modes: Counter[str]) -> SplitReport:
