@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,6 +63,7 @@ FORMS = "COCO results, YOLO text files, Parquet, FiftyOne, Label Studio"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code: 0, 2 for what the user can put right, 130 when interrupted."""
+    _print_whatever_a_name_holds()
     _log_to_stderr()
     try:
         code = app(sys.argv[1:] if arguments is None else arguments, standalone_mode=False) or 0
@@ -371,6 +373,13 @@ def _let_go_of_stdout() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _print_whatever_a_name_holds() -> None:
+    """Half a character, or one that the terminal's encoding lacks, is printed as its escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _log_to_stderr() -> None:

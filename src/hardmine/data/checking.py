@@ -154,7 +154,7 @@ def _decodable(records: list[ImageRecord], problems: list[Problem]) -> tuple[lis
 
 
 def _report_vanishing(record: ImageRecord, image_size: int, report: ProblemLog) -> None:
-    """Names the boxes of which no whole pixel is left once the image has that shorter side, or the longest longer one."""
+    """Names the boxes of which no whole pixel is left once the image has that shorter side, or the longest longer."""
     sides = record.width, record.height
     scale = min(image_size / min(sides), _LONGEST_SIDE * image_size / 800 / max(sides))
     left = (record.boxes[:, 2:] - record.boxes[:, :2]) * scale

@@ -120,7 +120,7 @@ def new_folder(out: Path) -> Iterator[Path]:
     refuse_existing(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as parent:
+        with TemporaryDirectory(prefix=f".{out.name[:60]}.", dir=out.parent) as parent:
             unfinished = Path(parent) / out.name
             unfinished.mkdir()
             yield unfinished
