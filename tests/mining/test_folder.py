@@ -12,6 +12,7 @@ from faster_coco_eval import COCO
 from hardmine.data import open_dataset
 from hardmine.errors import ConfigError, RunError
 from hardmine.mining import mine, write_mined
+from hardmine.mining.folder import refuse_existing
 from hardmine.mining.labels import labels_of
 
 
@@ -165,3 +166,8 @@ def test_names_for_cvat_that_cannot_be_made_are_refused_before_anything_is_writt
     with pytest.raises(ConfigError, match=r"cvat_names is '\{stem\}'"):
         write_mined(tmp_path / "mined", mine(two_images, results), "results.json", cvat_names="{stem}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_whose_name_is_no_text_is_refused(tmp_path):
+    with pytest.raises(RunError, match="is no text in UTF-8"):
+        refuse_existing(tmp_path / "m\udcff")

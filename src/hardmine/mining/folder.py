@@ -130,7 +130,11 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 
 def refuse_existing(out: Path) -> None:
-    """Raises: RunError: `out` is a file, or a folder with something in it."""
+    """Raises: RunError: `out` is a file, or a folder with something in it, or a name that is no text."""
+    try:
+        str(out).encode()
+    except UnicodeEncodeError as error:  # which Polars cannot write to
+        raise RunError(f"{out} is no text in UTF-8; choose another folder with --out") from error
     if is_taken(out):
         raise RunError(f"{out} exists already; choose another folder with --out")
 
