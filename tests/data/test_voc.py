@@ -240,12 +240,12 @@ def test_xml_of_another_kind_is_no_data_set(tmp_path, write_tree):
 
 
 def test_lists_hold_names_with_folders_spaces_quotes_and_suffixes(tmp_path, write_tree):
-    names = ("cam1/a", "my image", "b")
+    names = ("cam1/a", "my image", "b", " c ")
     xmls = {f"Annotations/{name}.xml": xml_of("cat", filename=f"{name}.png") for name in names}
     write_tree(tmp_path, *(f"JPEGImages/{name}.png" for name in names), **xmls)
-    write_list(tmp_path, "train", ["\ufeffcam1/a", "my image", "b.png"])
+    write_list(tmp_path, "train", ["\ufeffcam1/a", "my image", "b.png", " c "])
     write_list(tmp_path, "val", ['"my image"', "b 1"])
-    assert [record.file.stem for record in open_dataset(tmp_path, "train").records] == ["a", "my image", "b"]
+    assert [record.file.stem for record in open_dataset(tmp_path, "train").records] == ["a", "my image", "b", " c "]
     assert [record.file.stem for record in open_dataset(tmp_path, "val").records] == ["my image", "b"]
     assert check(tmp_path).problems == ()
 

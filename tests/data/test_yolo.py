@@ -179,10 +179,18 @@ def test_folders_that_are_no_splits_are_one(tmp_path, write_tree):
     assert opened(tmp_path, "all") == {image: [BOX] for image in images}
 
 
-def test_images_beside_the_folders_of_splits_are_reported(tmp_path, write_tree):
-    write_tree(tmp_path, "images/a.png", "images/train/b.png", **{"labels/train/b.txt": LABEL})
-    (problem,) = open_dataset(tmp_path).problems
-    assert "1 images lie directly in" in problem.message
+@pytest.mark.parametrize(
+    ("image", "other"),
+    [("images/a.png", "images/train/b.png"), ("a.png", "train/b.png"), ("a.png", "images/b.png")],
+)
+def test_images_beside_the_folders_of_splits_are_reported(tmp_path, write_tree, image, other):
+    texts = {"a.txt": "", other.replace(".png", ".txt"): LABEL}
+    write_tree(tmp_path, image, other, **texts)
+    *_, problem = sorted(open_dataset(tmp_path).problems, key=lambda problem: problem.severity == "error")
+    assert (problem.severity, problem.message) == (
+        "error",
+        f"left out: 1 images in no split, the first is '{tmp_path / image}'; move them",
+    )
 
 
 def test_two_folders_of_a_split_are_both_read(tmp_path, write_tree):

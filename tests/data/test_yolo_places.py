@@ -189,3 +189,13 @@ def test_labels_beside_an_image_are_taken_where_there_are_no_others(tmp_path, wr
     assert files.of(tmp_path / "images" / "b.png") == tmp_path / "labels" / "b.txt"
     write_tree(tmp_path, **{"labels/a.txt": ""})
     assert files.of(tmp_path / "images" / "a.png") == tmp_path / "labels" / "a.txt"
+
+
+def test_labels_mirror_the_last_folder_called_images_or_an_earlier_one(tmp_path, write_tree):
+    image, label = tmp_path / "images/cam/images/a.png", "labels/cam/images/a.txt"
+    write_tree(tmp_path, "images/cam/images/a.png")
+    assert LabelFiles(tmp_path).of(image) == tmp_path / "images/cam/labels/a.txt"
+    write_tree(tmp_path, **{label: LABEL})
+    assert LabelFiles(tmp_path).of(image) == tmp_path / label
+    write_tree(tmp_path, **{"images/cam/labels/a.txt": LABEL})
+    assert LabelFiles(tmp_path).of(image) == tmp_path / "images/cam/labels/a.txt"

@@ -150,7 +150,7 @@ def _lists_of_names(trees: Mapping[str, _Tree]) -> dict[str, Path]:
 def _listed_names(known: Collection[str], report: ProblemLog) -> list[str]:
     """Raises: DataError: the list cannot be read."""
     lines = read_text(report.file).splitlines()
-    counts = Counter(_name_in(line.strip(), known) for line in lines if line.strip())
+    counts = Counter(_name_in(line, known) for line in lines if line.strip())
     for name, count in counts.items():
         if count > 1:
             report.warning(f"name {name!r}", f"listed {count} times; read once, remove the others")
@@ -158,9 +158,9 @@ def _listed_names(known: Collection[str], report: ProblemLog) -> list[str]:
 
 
 def _name_in(line: str, known: Collection[str]) -> str:
-    """The name of an xml on a line: all of it, or without quotes or the image's suffix, or up to a space."""
-    first = line.split(maxsplit=1)[0]
-    readings = (line, line.strip('"'), stem_of(line), first, stem_of(first))
+    """The name of an xml on a line: all of it, or without spaces, quotes or the image's suffix, or up to a space."""
+    first, stripped = line.split(maxsplit=1)[0], line.strip()
+    readings = (line, stripped, stripped.strip('"'), stem_of(stripped), first, stem_of(first))
     return next((name for name in readings if name in known), first)
 
 

@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 
 from hardmine.data.entries import Id, ImageEntry, Reading, SplitEntries
-from hardmine.data.paths import IMAGE_SUFFIXES, files_below, images_below, images_in, is_file
+from hardmine.data.paths import IMAGE_SUFFIXES, files_below, images_below, is_file
 from hardmine.data.problems import ProblemLog
 from hardmine.data.splits import SPLIT_WORD, canonical_split, order_splits
 from hardmine.data.yolo_config import YoloConfig, names_in_folders, read_darknet, read_yolo_yaml
@@ -58,14 +58,14 @@ def find_yolo_folders(path: Path) -> "YoloSource | None":
     if files:
         return _declared(path, files[0])
     places = _places_in(path)
-    return YoloSource(path, YoloConfig(path, "", places, None, warnings=_unsplit(path, places))) if places else None
+    return YoloSource(path, YoloConfig(path, "", places, None, errors=_unsplit(path, places))) if places else None
 
 
 def _declared(path: Path, file: Path) -> "YoloSource":
     config = read_darknet(file) if file.suffix == ".data" else read_yolo_yaml(file)
     if not config.places:  # as supervision writes it: names only
         places = _places_in(file.parent)
-        config = replace(config, places=places, warnings=(*config.warnings, *_unsplit(file.parent, places)))
+        config = replace(config, places=places, errors=_unsplit(file.parent, places))
     if not config.places:
         raise DataError(f"{file} names no split; expected train, val or test with a folder of images")
     return YoloSource(path, config)
@@ -111,9 +111,12 @@ def _split_by_folder(above: str, folder: Path) -> dict[str, list[str]]:
 
 
 def _unsplit(path: Path, places: Mapping[str, list[str]]) -> tuple[str, ...]:
-    """What is to be said of images that lie beside the folders of splits."""
-    num = 0 if places.keys() == {"all"} else len(images_in(path / "images"))
-    return (f"{num} images lie directly in {path / 'images'}, in no split: move them",) if num else ()
+    """What is to be said of images beside the folders of splits, and of those with a text beside them anywhere else."""
+    inner = [path / text for texts in places.values() for text in texts]
+    beside = {path / "images", *(folder.parent for folder in inner)} if places.keys() != {"all"} else ()
+    free = (image for image in images_below(path) if not any(folder in image.parents for folder in inner))
+    left = [image for image in free if image.parent in beside or is_file(image.with_suffix(".txt"))]
+    return (f"left out: {len(left)} images in no split, the first is '{left[0]}'; move them",) if left else ()
 
 
 def _split_of(folder_name: str) -> str:
@@ -143,6 +146,8 @@ class YoloSource:
         report = ProblemLog(self._config.file)
         for warning in self._config.warnings:
             report.warning("", warning)
+        for error in self._config.errors:
+            report.error("", error)
         places = self._places.find(split, report)
         images = self._images(split, places, report)
         labels = {image: self._files.of(image) for image in images}
@@ -280,7 +285,7 @@ def _report_guesses(labels: Mapping[Path, Path], files: LabelFiles, report: Prob
 
 
 def _report_beside(labels: Mapping[Path, Path], files: LabelFiles, report: ProblemLog) -> None:
-    beside = [file for image, file in labels.items() if file.parent != files.folder_of(image.parent)]
+    beside = [file for image, file in labels.items() if image.parent == file.parent != files.folder_of(image.parent)]
     if beside:
         report.within(beside[0]).warning(
             "",

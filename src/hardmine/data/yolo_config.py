@@ -45,6 +45,7 @@ class YoloConfig:
     names: dict[int, str] | None
     keypoints: tuple[int, int] | None = None
     warnings: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()  # what is left out
 
     @property
     def folder(self) -> Path:

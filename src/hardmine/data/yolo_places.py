@@ -209,23 +209,32 @@ class YoloPlaces:
 
 
 class LabelFiles:
-    """Which file holds the labels of an image: the last `images` of its path is `labels`, or else it lies beside it."""
+    """Which file holds the labels of an image: an `images` of its path is `labels`, or else it lies beside it."""
 
     def __init__(self, top: Path):
         self._top = top
 
     def of(self, image: Path) -> Path:
         """The label file of an image, which need not exist."""
-        mirrored, beside = self.folder_of(image.parent) / f"{image.stem}.txt", image.with_suffix(".txt")
-        is_beside = not is_file(mirrored) and is_file(beside) and has_labels(beside)
-        return beside if is_beside else mirrored
+        mirrored, beside = (
+            [folder / f"{image.stem}.txt" for folder in self._mirrors(image.parent)],
+            image.with_suffix(".txt"),
+        )
+        found = next((file for file in mirrored if is_file(file)), None)
+        if found is None and is_file(beside) and has_labels(beside):
+            return beside
+        return found or mirrored[0]
 
     def folder_of(self, images: Path) -> Path:
         """Where the labels of a folder of images are; without `images` in its path below the top, beside them."""
-        parts = list(images.relative_to(self._top).parts)
-        if "images" in parts:
-            parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
-        return Path(self._top, *parts)
+        return self._mirrors(images)[0]
+
+    def _mirrors(self, images: Path) -> list[Path]:
+        """Where they may be. Tools look at the last `images` of a path; who mirrors a whole tree changes the first."""
+        parts = images.relative_to(self._top).parts
+        places = [place for place, part in enumerate(parts) if part == "images"]
+        mirrors = [Path(self._top, *parts[:place], "labels", *parts[place + 1 :]) for place in reversed(places)]
+        return mirrors or [Path(self._top, *parts)]
 
     def elsewhere(self, images: Collection[Path], others: Collection[Path]) -> Path | None:
         """A folder below the top, but not in those of others, with label files for some of the images."""
