@@ -109,3 +109,25 @@ def test_predictions_survive_the_file(tmp_path, random_case):
     (tmp_path / "predictions.json").write_text(json.dumps(predictions))
     assert read_predictions(tmp_path / "predictions.json") == predictions
     assert np.isfinite([p["score"] for p in predictions]).all()
+
+
+@pytest.mark.parametrize("first", [0, 1, 2**53, 2**62, -(2**62), 2**80, "uuid"])
+def test_ids_of_any_size_are_told_apart(first):
+    """The same predictions on other images are other predictions, however large the ids are."""
+    ids = [f"{first}{n}" if isinstance(first, str) else first + n for n in range(4)]
+    truth = {
+        "images": [{"id": own, "width": 64, "height": 48} for own in ids],
+        "annotations": [
+            {"image_id": own, "category_id": ids[1], "bbox": [9 * n, 5, 8, 8], "area": 64, "iscrowd": 0}
+            for n, own in enumerate(ids)
+        ],
+        "categories": [{"id": ids[1], "name": "a"}, {"id": ids[2], "name": "b"}],
+    }
+    right = [
+        {"image_id": a["image_id"], "category_id": ids[1], "bbox": a["bbox"], "score": 0.5}
+        for a in truth["annotations"]
+    ]
+    wrong = [p | {"image_id": own} for p, own in zip(right, ids[1:] + ids[:1], strict=True)]
+    assert (evaluate_predictions(truth, right).ap, evaluate_predictions(truth, wrong).ap) == (1, 0)
+    assert evaluate_predictions(truth, [p | {"category_id": ids[2]} for p in right]).ap == 0
+    assert evaluate_predictions(truth, right).per_class == {"a": 1, "b": None}

@@ -64,11 +64,10 @@ def evaluate_predictions(ground_truth: dict, predictions: Sequence[dict], *, sou
     Raises:
         DataError: a prediction for an unknown image or category, or with a box or score that is not a finite number.
     """
-    predictions = checked_predictions(ground_truth, predictions, source)
-    truth = ground_truth | {"annotations": [a | {"id": i} for i, a in enumerate(ground_truth["annotations"], start=1)]}
-    evaluator = COCOeval_faster(COCO(truth), COCO(truth | {"annotations": _as_annotations(predictions)}), "bbox")
+    truth, found = _numbered(ground_truth, checked_predictions(ground_truth, predictions, source))
+    evaluator = COCOeval_faster(COCO(truth), COCO(found), "bbox")
     evaluator.run()
-    names = _unique_names(evaluator.cocoGt.loadCats(evaluator.params.catIds))
+    names = _unique_names(sorted(ground_truth["categories"], key=_by_id))
     precision = evaluator.eval["precision"][:, :, :, 0, -1]  # (T, 101, C): all areas, 100 detections
     return Metrics(
         **{name: _defined(evaluator.stats[row]) for name, row in STANDARD_ROWS.items()},
@@ -114,11 +113,31 @@ def _checked(prediction: object, known: Mapping[str, Mapping[str | None, Any]], 
     return {**ids, "bbox": list(record.box), "score": record.score}
 
 
-def _as_annotations(predictions: list[dict]) -> list[dict]:
-    # Ids start at 1: the evaluator reads 0 as "matched to nothing".
-    return [
-        p | {"id": i, "area": p["bbox"][2] * p["bbox"][3], "iscrowd": 0} for i, p in enumerate(predictions, start=1)
-    ]
+def _numbered(ground_truth: dict, predictions: list[dict]) -> tuple[dict, dict]:
+    """Both as data sets with small numbers for ids, in the order of these.
+
+    The evaluator keeps ids as floats and takes large ones for each other; and it reads 0 as "matched to nothing".
+    """
+    lists = {items: sorted(ground_truth[items], key=_by_id) for items in ("images", "categories")}
+    image, category = ({item["id"]: number for number, item in enumerate(of, start=1)} for of in lists.values())
+    known = {items: [item | {"id": number} for number, item in enumerate(of, start=1)] for items, of in lists.items()}
+    found = [p | {"area": p["bbox"][2] * p["bbox"][3], "iscrowd": 0} for p in predictions]
+    truth, found = (
+        known
+        | {
+            "annotations": [
+                a | {"id": number, "image_id": image[a["image_id"]], "category_id": category[a["category_id"]]}
+                for number, a in enumerate(annotations, start=1)
+            ]
+        }
+        for annotations in (ground_truth["annotations"], found)
+    )
+    return truth, found
+
+
+def _by_id(item: dict) -> tuple[bool, Any]:
+    """Numbers by size, then texts by letter."""
+    return isinstance(item["id"], str), item["id"]
 
 
 def _unique_names(categories: list[dict]) -> list[str]:
