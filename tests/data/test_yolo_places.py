@@ -183,8 +183,10 @@ def test_labels_mirror_the_last_folder_called_images(tmp_path, image, label):
 
 
 def test_labels_beside_an_image_are_taken_where_there_are_no_others(tmp_path, write_tree):
-    write_tree(tmp_path, "images/a.png", "images/b.png", **{"images/a.txt": LABEL, "images/b.txt": "a cat on a mat"})
+    texts = {"images/a.txt": LABEL, "images/b.txt": "a cat on a mat", "images/c.txt": ""}
+    write_tree(tmp_path, "images/a.png", "images/b.png", "images/c.png", **texts)
     files = LabelFiles(tmp_path)
+    assert files.of(tmp_path / "images" / "c.png") == tmp_path / "images" / "c.txt"
     assert files.of(tmp_path / "images" / "a.png") == tmp_path / "images" / "a.txt"
     assert files.of(tmp_path / "images" / "b.png") == tmp_path / "labels" / "b.txt"
     write_tree(tmp_path, **{"labels/a.txt": ""})

@@ -55,7 +55,8 @@ def find_voc(path: Path) -> "VocSource | None":
         above = next((folder for folder in path.parents[:2] if folder.name.lower() in _FOLDERS), None)
         tree = _Tree(path.parent, path.parent) if above is None else _Tree(above.parent, above)
     else:
-        tree = _tree(path, ("Annotations",)) or _only([_tree(f, ("Annotations",), flat=False) for f in _inner(path)])
+        inner = [folder for folder in _inner(path) if folder.name.lower() not in _FOLDERS]
+        tree = _tree(path, ("Annotations",)) or _only([_tree(f, ("Annotations",), flat=False) for f in inner])
     return None if tree is None else VocSource(tree.path, {"all": tree})
 
 

@@ -221,7 +221,7 @@ class LabelFiles:
             image.with_suffix(".txt"),
         )
         found = next((file for file in mirrored if is_file(file)), None)
-        if found is None and is_file(beside) and has_labels(beside):
+        if found is None and is_file(beside) and (not beside.stat().st_size or has_labels(beside)):
             return beside
         return found or mirrored[0]
 
