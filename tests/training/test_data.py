@@ -52,3 +52,21 @@ def test_a_split_without_a_single_object_is_nothing_to_learn_from(small, small_d
         file.write_text(json.dumps(json.loads(file.read_text()) | {"annotations": []}))
     with pytest.raises(DataError, match="split train: no labelled object, so there is nothing to learn"):
         open_training_data(small(data=str(folder)))
+
+
+def test_a_split_without_labels_is_all_background_only_if_that_is_said(small, small_data, tmp_path):
+    """YOLO: val has images and no label file."""
+    scenes = open_dataset(small_data, "train")
+    for place, record in enumerate(scenes.records[:4]):
+        folder = "train" if place < 2 else "val"
+        image = tmp_path / "images" / folder / f"{place}.png"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(record.file, image)
+        if folder == "train":
+            (tmp_path / "labels" / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "labels" / folder / f"{place}.txt").write_text("0 .5 .5 .2 .2")
+    (tmp_path / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [a]\n")
+    with pytest.raises(DataError, match=r"no label file.*--allow-unlabelled|has a label file.*--allow-unlabelled"):
+        open_training_data(small(data=str(tmp_path)))
+    _, val_data = open_training_data(small(data=str(tmp_path), allow_unlabelled=True))
+    assert [len(record.boxes) for record in val_data.records] == [0, 0]

@@ -144,33 +144,30 @@ def evaluate(
     ] = None,
     box_format: BoxFormat = None,
     category_offset: CategoryOffset = None,
+    allow_unlabelled: Unlabelled = False,
 ) -> None:
     """Measure a finished run, or anybody's predictions, by COCO's average precision."""
     from hardmine.cli.tables import metrics_table
     from hardmine.training import evaluate_run
 
     if predictions is None and run is not None:
-        metrics = evaluate_run(run, data, split, images=images)
+        metrics = evaluate_run(run, data, split, images, allow_unlabelled=allow_unlabelled)
     elif predictions is None or data is None or run is not None:
         raise ConfigError("give a run, or --predictions and --data")
     else:
-        metrics = _evaluate_predictions(data, split, images, predictions, box_format, category_offset)
+        opened = {"split": split, "images": images, "allow_unlabelled": allow_unlabelled}
+        metrics = _evaluate_predictions(data, opened, predictions, box_format, category_offset)
     _show(metrics_table(metrics))
 
 
 def _evaluate_predictions(
-    data: str,
-    split: str | None,
-    images: Path | None,
-    predictions: Path,
-    box_format: str | None,
-    category_offset: int | None,
+    data: str, opened: dict[str, Any], predictions: Path, box_format: str | None, category_offset: int | None
 ) -> "Metrics":
     from hardmine.data import open_dataset
     from hardmine.evaluation import evaluate_found
     from hardmine.predictions import Confirmed, read_found
 
-    dataset = open_dataset(data, split, images=images, need_pictures=False)
+    dataset = open_dataset(data, **opened, need_pictures=False)
     return evaluate_found(dataset, read_found(predictions, box_format), Confirmed(box_format, category_offset))
 
 
@@ -314,6 +311,7 @@ def explain(
     split: Annotated[
         str | None, typer.Option(help="Split of the data set.", show_default="the run's training split")
     ] = None,
+    images: Images = None,
 ) -> None:
     """Explain a recipe: equation, slots, defaults, paper, published numbers, differences to the paper.
 
@@ -326,10 +324,10 @@ def explain(
 
     choice = parse_recipe(name)
     if plot is not None:
-        draw(make_recipe(choice.name, choice.options), plot, run, data, split)
+        draw(make_recipe(choice.name, choice.options), plot, run, data, split, images)
         _show(f"Figure: {plot}")
-    elif run or data or split:
-        raise ConfigError("--run, --data and --split say what to draw; add --plot FILE, or leave them out")
+    elif run or data or split or images:
+        raise ConfigError("--run, --data, --split and --images say what to draw; add --plot FILE, or leave them out")
     else:
         _show(*explanation(choice))
 

@@ -22,7 +22,8 @@ def _option(kind: Any, help_text: str, default: str) -> Any:
 
 TRAINING_OPTIONS = {
     "data": _option(str, "Data set: a path (COCO, Pascal VOC or YOLO, recognised), or the built-in scenes.", "scenes"),
-    "images": _option(str, "Folder of the images, if not beside a COCO file.", "beside the file"),
+    "images": _option(str, "Folder of the images, if not beside the labels.", "beside the labels"),
+    "allow_unlabelled": _option(bool, "A split without any label is meant to be all background.", "False"),
     "train_split": _option(str, "Split to learn from.", "train"),
     "val_split": _option(str, "Split to measure on.", "val"),
     "fold": _option(str, "1/3: hold the first of 3 parts of the train split out, measure on it.", "none"),

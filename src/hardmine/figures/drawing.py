@@ -43,7 +43,12 @@ FROM_A_RUN: dict[str, Callable[[Recipe, TrainedRun], Figure]] = {"ghm": draw_ghm
 
 
 def plot(
-    recipe: Recipe, path: Path, run: Path | None = None, data: str | None = None, split: str | None = None
+    recipe: Recipe,
+    path: Path,
+    run: Path | None = None,
+    data: str | None = None,
+    split: str | None = None,
+    images: Path | None = None,
 ) -> None:
     """Draws what a recipe does into a .png, .svg or .html file; with a run, also what it does there.
 
@@ -51,9 +56,9 @@ def plot(
         run.  RunError, DataError: one that cannot be used.  EvidenceError: the recipe does not go with its detector.
     """
     check_savable(path)
-    if run is None and (data or split):
+    if run is None and (data or split or images):
         raise ConfigError("a data set or split is looked at through a detector; give a finished run with --run")
-    save(draw(recipe, None if run is None else open_run(run, data, split)), path)
+    save(draw(recipe, None if run is None else open_run(run, data, split, images)), path)
 
 
 def draw(recipe: Recipe, trained: TrainedRun | None = None) -> Figure:

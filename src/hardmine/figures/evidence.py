@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -80,17 +80,17 @@ class TrainedRun:
         return Pulls(*(torch.cat(parts) for parts in zip(*pulls, strict=True)))
 
 
-def open_run(run: Path, data: str | None = None, split: str | None = None) -> TrainedRun:
+def open_run(run: Path, data: str | None = None, split: str | None = None, images: Path | None = None) -> TrainedRun:
     """Opens a finished run with batches of its own training split, or of another split or data set.
 
     Raises: RunError: it is no finished run.  DataError: the data cannot be used, or have other classes.
     """
     loaded = load_run(run)
-    config = loaded.config
+    config = loaded.config if images is None else replace(loaded.config, images=str(images))
     if data is None:
         dataset = open_split(config, split or config.train_split, loaded.classes)
     else:
-        dataset = open_dataset(data, split, classes=loaded.classes)
+        dataset = open_dataset(data, split, classes=loaded.classes, images=images)
     loader = training_loader(dataset, config, BatchOrder(len(dataset), config, rank=0, num_processes=1), workers=0)
     with _same_randomness():
         batches = list(islice(loader, MOST_BATCHES))

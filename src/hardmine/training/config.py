@@ -46,7 +46,8 @@ class TrainingConfig:
 
     Args:
         data: `scenes`, or the path of a data set.
-        images: the folder of the images, for COCO files that do not lie beside them.
+        images: the folder of the images, for annotations that do not lie beside them.
+        allow_unlabelled: a split without any label is meant to be all background.
         train_split, val_split: what to learn from and what to measure on.
         fold: "1/3": hold the first of three parts of the train split out, and measure on it instead.
         mined: a folder of `hardmine mine` on the train split: images are drawn by the weights in it; None: all alike.
@@ -78,6 +79,7 @@ class TrainingConfig:
 
     data: str = "scenes"
     images: str | None = None
+    allow_unlabelled: bool = False
     train_split: str = "train"
     val_split: str = "val"
     fold: str | None = None

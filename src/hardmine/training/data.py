@@ -48,4 +48,4 @@ def open_split(config: TrainingConfig, split: str | None, classes: Sequence[str]
     Raises: DataError: it cannot be used.
     """
     images = None if config.images is None else Path(config.images)
-    return open_dataset(config.data, split, classes=classes, images=images)
+    return open_dataset(config.data, split, classes=classes, images=images, allow_unlabelled=config.allow_unlabelled)

@@ -110,7 +110,12 @@ def load_run(run: Path | str) -> LoadedRun:
 
 
 def evaluate_run(
-    run: Path | str, data: str | Path | None = None, split: str | None = None, images: Path | None = None
+    run: Path | str,
+    data: str | Path | None = None,
+    split: str | None = None,
+    images: Path | None = None,
+    *,
+    allow_unlabelled: bool = False,
 ) -> Metrics:
     """Measures a finished run on its own validation split, or on another split or data set with the same classes.
 
@@ -120,7 +125,7 @@ def evaluate_run(
         RunError: as `load_run`.  DataError: the data set cannot be used or has other classes.
     """
     loaded = load_run(run)
-    dataset = _open_data(loaded, data, split, images)
+    dataset = _open_data(loaded, data, split, images, allow_unlabelled=allow_unlabelled)
     accelerator = start_accelerator()
     predictions = _predict(loaded, dataset, accelerator)
     metrics = evaluate_predictions(dataset.coco_ground_truth(), predictions)
@@ -191,7 +196,8 @@ def _open_data(
     *,
     allow_unlabelled: bool = False,
 ) -> DetectionDataset:
-    config = loaded.config if images is None else replace(loaded.config, images=str(images))
+    config = replace(loaded.config, allow_unlabelled=allow_unlabelled or loaded.config.allow_unlabelled)
+    config = config if images is None else replace(config, images=str(images))
     if data is not None:
         return open_dataset(data, split, classes=loaded.classes, images=images, allow_unlabelled=allow_unlabelled)
     if split in (None, config.measured_split):
