@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from hardmine.data import DetectionDataset
 from hardmine.errors import ConfigError, DataError
 from hardmine.predictions import Confirmed, as_coco_results, found_records, read_results, resolve, written_results
 
@@ -60,6 +61,27 @@ def test_ids_are_those_of_the_data_set_whatever_they_look_like(record, folder_of
     for place, (image, category) in enumerate((("uuid-a", "c-0"), (2**70, 2**64), (7, "5"))):
         table = resolve(one(image_id=image, category_id=category), pets)
         assert (table["image_id"].to_list(), table["category_id"].to_list()) == ([place + 1], [place])
+
+
+@pytest.mark.parametrize("own_category_ids", [("c-0", "c-1", "c-2"), (0, 1, 2)], ids=["ids are texts", "by name"])
+def test_classes_that_are_called_by_texts_are_not_counted(record, folder_of, own_category_ids):
+    """Enough labels are met for the check of ids that are moved by one, which texts cannot be."""
+    boxes = [(label % 3, 10 * label, 0, 10 * label + 8, 8) for label in range(6)]
+    pets = folder_of([record(1, "a.jpg", boxes)], own_category_ids=own_category_ids)
+    names = own_category_ids if isinstance(own_category_ids[0], str) else pets.classes
+    found = [
+        {"image_id": 1, "category_id": names[label], "bbox": [x1, y1, 8, 8], "score": 0.9}
+        for label, x1, y1, *_ in boxes
+    ]
+    assert resolve(found_records(found, "mine"), pets)["category_id"].to_list() == [0, 1, 2, 0, 1, 2]
+
+
+def test_a_number_is_an_id_even_if_a_class_is_called_so(record):
+    digits = DetectionDataset("digits", "val", ("1", "2", "3"), (0, 1, 2), [record(1, "a.jpg")])
+    with pytest.raises(DataError, match=r"category_id 3 is not in the ground truth \(it has \[0, 1, 2\]\)"):
+        resolve(one(image_id=1, category_id=3), digits)
+    named = DetectionDataset("digits", "val", ("1", "2", "3"), (0, 1, 2), digits.records, (), ("x", "y", "z"))
+    assert resolve(one(image_id=1, category_id=3), named)["category"].to_list() == ["3"]
 
 
 def test_aliases_are_the_same_image(record, folder_of):

@@ -124,7 +124,7 @@ def _images(found: Found, dataset: DetectionDataset) -> np.ndarray:
     return joined["place"].to_numpy()
 
 
-def _labels(found: Found, dataset: DetectionDataset, offset: int) -> tuple[np.ndarray, DataError | None]:
+def _labels(found: Found, dataset: DetectionDataset, offset: int) -> tuple[np.ndarray, DataError | ConfigError | None]:
     """(P,) labels 0..C-1, -1 where a class is unknown; and then the error that says so of the first."""
     called = found.rows.select("category_id", "category")
     unique = called.with_row_index("row").unique(("category_id", "category"), keep="first", maintain_order=True)
@@ -132,8 +132,8 @@ def _labels(found: Found, dataset: DetectionDataset, offset: int) -> tuple[np.nd
     for row, key, name in unique.iter_rows():
         try:
             labels.append(classes.find(key, name, offset))
-        except DataError as fault:
-            error = error or DataError(f"{found.where(row)}: {fault}")
+        except (DataError, ConfigError) as fault:
+            error = error or type(fault)(f"{found.where(row)}: {fault}")
             labels.append(-1)
     known = unique.select("category_id", "category").with_columns(label=pl.Series(labels, dtype=pl.Int64))
     joined = called.join(known, on=("category_id", "category"), how="left", nulls_equal=True, maintain_order="left")
@@ -148,13 +148,17 @@ class ClassNames:
             key: label for label, own in enumerate(dataset.own_category_ids) if (key := as_key(own)) is not None
         }
         self._by_name = {name: label for label, name in enumerate(dataset.classes)}
+        are_numbered = any(map(_is_number, self._by_key))  # then a number is an id, even if a class is called so
+        self._by_name_as_id = {
+            name: label for name, label in self._by_name.items() if not (are_numbered and _is_number(name))
+        }
 
     def find(self, key: str | None, name: str | None, offset: int) -> int:
         """The label of a class, 0..C-1, that is called by id (as `as_key` writes it), name, or both.
 
         Raises: DataError: there is no such class, or id and name are those of two.
         """
-        by_key = None if key is None else self._by_key.get(_moved(key, offset), self._by_name.get(key))
+        by_key = None if key is None else self._by_key.get(_moved(key, offset), self._by_name_as_id.get(key))
         by_name = None if name is None else self._by_name.get(name)
         if by_name is not None and by_key not in (None, by_name):
             raise DataError(f"category_id {key} and category {name!r} are two classes; correct one, or leave one out")
@@ -168,10 +172,11 @@ class ClassNames:
         return f"{list(self._by_name if by_name else self._by_key)!s:.120}".replace("'", "")
 
 
+def _is_number(key: str) -> bool:
+    return key.isascii() and key.removeprefix("-").isdecimal()
+
+
 def _moved(key: str, offset: int) -> str:
-    if not offset:
-        return key
-    try:
-        return str(int(key) + offset)
-    except ValueError:
-        raise ConfigError(f"category id {key!r} is no number to which {offset} could be added") from None
+    if offset and not _is_number(key):
+        raise ConfigError(f"category id {key!r} is no number to which {offset} could be added")
+    return str(int(key) + offset) if offset else key
