@@ -400,7 +400,7 @@ IDS: tuple[Callable[[int], Any], ...] = (
     int,
     lambda n: 10 * n - 35,
     lambda n: f"{n:03}",
-    lambda n: f"ü-{n}",
+    lambda n: f"\ud83d-{n}",  # half a character
     float,
     lambda n: 2**70 + n,
     lambda n: 2**53 + n,

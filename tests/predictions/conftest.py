@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import polars as pl
@@ -166,7 +167,7 @@ def _shards(root: Path, rows: list[Row]) -> Path:
     folder = root / "shards"
     folder.mkdir()
     for number, row in enumerate(rows):
-        _table([row]).write_parquet(folder / f"{number}.parquet")
+        _table([row]).write_parquet(folder / f"{number:03}.parquet")
     (folder / "plan.json").write_text("{}")
     return folder
 
@@ -210,7 +211,7 @@ def _label_studio(root: Path, rows: list[Row]) -> Path:
         root / "tasks.json",
         [
             {
-                "data": {"image": f"/data/local-files/?d={name.replace('/', '%2F')}"},
+                "data": {"image": f"/data/local-files/?d={quote(name, safe='')}"},
                 "predictions": [{"model_version": "m", "result": of}],
             }
             for name, of in tasks.items()

@@ -22,7 +22,11 @@ def test_ids_that_it_does_not_explain_stay():
     assert (row["image_id"], row["file_name"], row["category_id"]) == ("7", None, "3")
 
 
-@pytest.mark.parametrize("document", [[], [ANNOTATION], {"annotations": []}])
+def test_one_record_is_a_file_of_one_line():
+    assert coco.read(ANNOTATION, "x", None).rows.equals(coco.read([ANNOTATION], "x", None).rows)
+
+
+@pytest.mark.parametrize("document", [[], [ANNOTATION], ANNOTATION, {"annotations": []}])
 def test_lists_and_data_sets_fit(document):
     assert coco.fits(document)
 

@@ -1,8 +1,11 @@
 """The same predictions in every form are the same; what holds none is refused."""
 
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
 from hardmine.errors import DataError
 from hardmine.mining import mine
@@ -21,12 +24,49 @@ def test_every_form_gives_the_same_predictions(tmp_path, pets, rows, form):
     assert sorted_rows(resolve(read_found(form(tmp_path, rows)), pets)) == sorted_rows(resolve(direct, pets))
 
 
-def test_every_form_gives_the_same_mined_tables(tmp_path, pets, rows, form):
-    """Bit for bit; only the order of the predictions is that of the file."""
-    rows = sorted(rows)
+NAMES = ("1", "007", "0.5 mm", "a.b", "a b", "ü", "c+d", "e#f", "g&h", "i%20j", "classes", "notes", "train", "=1")
+COORDINATES = {
+    "x": st.tuples(st.integers(0, 48), st.integers(1, 16)),
+    "y": st.tuples(st.integers(0, 24), st.integers(1, 8)),
+}
+"""First and length, in an image whose sides are powers of two: so fractions and percents are exact."""
+
+
+@st.composite
+def objects(draw: st.DrawFn) -> tuple[int, float, float, float, float]:
+    """Label and corners."""
+    (x, width), (y, height) = (draw(spans) for spans in COORDINATES.values())
+    return draw(st.integers(0, 2)), float(x), float(y), float(x + width), float(y + height)
+
+
+@st.composite
+def predicted(draw: st.DrawFn):
+    """Images with their objects, and what a model found: rows grouped by image, in the order of text files."""
+    stems = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True))
+    names = [draw(st.sampled_from(("", "cam/", "val/a b/"))) + f"{stem}.jpg" for stem in stems]
+    truth = {name: draw(st.lists(objects(), max_size=3, unique=True)) for name in names}
+    found = [
+        (f"images/{name}", label, tuple(box), draw(st.integers(0, 16)) / 16)
+        for name in sorted(names, key=lambda name: Path(name).with_suffix(".txt"))
+        for label, *box in draw(
+            st.lists(objects() | st.sampled_from(truth[name] or [(0, 0.0, 0.0, 8.0, 8.0)]), max_size=4)
+        )
+    ]
+    assume(found)
+    return truth, found
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(given_=predicted(), has_ids=st.booleans())
+def test_every_form_gives_the_same_mined_tables(record, folder_of, form, given_, has_ids):
+    """Bit for bit."""
+    truth, rows = given_
+    images = [record(100 + n, name, of, is_numbered=not has_ids) for n, (name, of) in enumerate(truth.items())]
+    dataset = folder_of(images)
     direct = [{"file_name": name, "category_id": c, "bbox": box, "score": s} for name, c, box, s in rows]
-    expected = mine(pets, found_records(direct, "x", "xyxy"))
-    tables = mine(pets, read_found(form(tmp_path, rows)))
+    expected = mine(dataset, found_records(direct, "x", "xyxy"))
+    with TemporaryDirectory() as folder:
+        tables = mine(dataset, read_found(form(Path(folder), rows)))
     for name in TABLES:
         assert getattr(tables, name).equals(getattr(expected, name)), name
 

@@ -38,3 +38,10 @@ def test_a_line_that_is_no_prediction_is_named(tmp_path, line, message):
     (tmp_path / "a.txt").write_text(f"0 .5 .5 .2 .2 .9\n{line}\n")
     with pytest.raises(DataError, match=rf"a\.txt, line 2: .*{message}"):
         yolo.read(tmp_path, None)
+
+
+def test_a_text_called_as_those_without_predictions_may_be_of_an_image(tmp_path):
+    for name in ("classes", "notes"):
+        (tmp_path / f"{name}.txt").write_text("0 .5 .5 .25 .25 .75\n")
+    (tmp_path / "README.txt").write_bytes(b"d\xe9tections")
+    assert yolo.read(tmp_path, None).rows["file_name"].to_list() == ["classes", "notes"]

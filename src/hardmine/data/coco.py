@@ -74,7 +74,7 @@ class CocoSource:
         categories = self._categories(documents, report)
         document = documents[report.file]
         images = CocoImages(document["images"], reading, report)
-        by_key = {str(category_id): category_id for category_id in categories}
+        by_key = {str(as_key(category_id)): category_id for category_id in categories}
         _add_objects(document["annotations"], images, by_key, report)
         return SplitEntries(categories, images.entries, report.problems)
 

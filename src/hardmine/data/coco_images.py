@@ -82,12 +82,12 @@ class CocoImages:
         sure = {file: of for file, of in guessed.items() if len(of) == 1 and absolute(file) not in taken}
         for entry in (entry for file, entries in guessed.items() if file not in sure for entry in entries):
             self._leave_out(
-                str(entry.image_id),
+                str(as_key(entry.image_id)),
                 f"the image is left out: its name is refused, since the file that it may mean, '{entry.file}', is also "
                 "that of another image; write names relative to the data set's folder",
             )
         for (entry,) in sure.values():
-            self._add(str(entry.image_id), entry)
+            self._add(str(as_key(entry.image_id)), entry)
         if sure:
             first = next(iter(sure))
             self._report.warning(

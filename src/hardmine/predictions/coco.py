@@ -15,15 +15,17 @@ __all__ = ["fits", "read"]
 
 
 def fits(document: Any) -> bool:
-    """Whether it is a list of records, or an object with a list of annotations."""
+    """Whether it is a list of records, the one record of a file of JSON lines, or an object with annotations."""
     if isinstance(document, dict):
-        return isinstance(document.get("annotations"), list)
+        return isinstance(document.get("annotations"), list) or "bbox" in document
     return isinstance(document, list) and not any(isinstance(part, dict) and "data" in part for part in document[:1])
 
 
 def read(document: Any, source: str, box_format: str | None) -> Found:
     """Raises: DataError: a record that is none."""
-    if isinstance(document, dict):
+    if isinstance(document, dict) and "annotations" not in document:
+        document = [document]
+    elif isinstance(document, dict):
         names = _names(document, "images", "file_name"), _names(document, "categories", "name")
         document = [
             _with_names(record, *names, f"{source}, record {n}") for n, record in enumerate(document["annotations"])
