@@ -142,3 +142,17 @@ def test_labels_that_are_there_twice_count_once(tmp_path, write_coco):
     assert record.labels.tolist() == [0, 0, 1, 0, 0]
     assert record.is_crowd.tolist() == [False, False, False, True, True]
     assert record.duplicate_of.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("stated", [(64, 48), (48, 64), (128, 96)])
+@pytest.mark.parametrize("box", [(0, 0, 10, 20), (50, 5, 10, 20), (5, 50, 20, 10)])
+def test_a_picture_that_is_there_tells_the_frame_even_where_none_is_needed(
+    tmp_path, write_coco, write_image, stated, orientation, box
+):
+    """Otherwise labels would be mined in another frame than they are trained in."""
+    trained = dataset_of(tmp_path, write_coco, write_image, stated, orientation, box)
+    mined = open_dataset(tmp_path / "train.json", need_pictures=False)
+    assert [(r.width, r.height, r.boxes.tolist()) for r in mined.records] == [
+        (r.width, r.height, r.boxes.tolist()) for r in trained.records
+    ]

@@ -101,6 +101,24 @@ def test_a_name_of_none_is_refused(called):
         images.find([(None, called)])
 
 
+@pytest.mark.parametrize(
+    ("listed", "called"),
+    [
+        *(("val2017", "train2017"), ("val", "train2017"), ("valid", "training"), ("VAL2017", "Train2017")),
+        *(("Drone-DET-val/images", "Drone-DET-train/images"), ("images_val", "images_train")),
+    ],
+)
+def test_an_image_of_another_split_is_none_of_these(listed, called):
+    images = names(f"/data/{listed}/000.jpg", f"/data/{listed}/001.jpg")
+    with pytest.raises(DataError, match="is no image of the data"):
+        images.find([(None, f"{called}/000.jpg")])
+
+
+@pytest.mark.parametrize(("listed", "called"), [("val", "validation"), ("valid2017", "val"), ("my test", "train_v2")])
+def test_folders_that_have_been_renamed_are_no_other_split(listed, called):
+    assert names(f"/data/{listed}/000.jpg").find([(None, f"/elsewhere/{called}/000.jpg")]) == [0]
+
+
 def test_suffixes_tell_files_of_one_stem_apart():
     images = names("a.jpg", "a.png")
     assert images.find([(None, "a.png"), (None, "a.jpg"), ("a.png", None)]) == [1, 0, 1]

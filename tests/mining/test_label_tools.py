@@ -86,6 +86,15 @@ def test_nothing_suspect_is_no_work(tables):
     assert ElementTree.fromstring(cvat(images, objects, suspects.head(0))).findall("image") == []
 
 
+def test_a_place_of_no_class_is_not_shown(tables):
+    """Where an object could not be read: neither tool has a box without a label."""
+    images, objects, suspects = tables
+    unreadable = objects.head(1).with_columns(category=pl.lit(None, pl.String), object=pl.lit(99, pl.Int64))
+    more = pl.concat([objects, unreadable])
+    assert cvat(images, more, suspects) == cvat(*tables)
+    assert label_studio(images, more, suspects) == label_studio(*tables)
+
+
 NAMES = ["a b+c#d&e%20.png", "sub/ü.png", "-1?.png"]
 
 

@@ -22,6 +22,7 @@ from typing import Protocol
 import numpy as np
 
 from hardmine.data.images import ImageHeader, read_header
+from hardmine.data.paths import is_file
 from hardmine.data.problems import Problem, ProblemLog
 from hardmine.data.records import DetectionDataset, ImageRecord
 from hardmine.errors import DataError
@@ -48,7 +49,7 @@ class Reading:
     """How a data set is to be read.
 
     images: the folder of the images, where they do not lie beside the annotations.
-    need_pictures: False: an image whose size the annotations state is not opened, and need not be there.
+    need_pictures: False: an image whose size the annotations state need not be there; where it is, it tells the frame.
     allow_unlabelled: a split without any label file is meant to be all background.
     """
 
@@ -165,7 +166,11 @@ def _numbers(ids: Iterable[Id]) -> list[int]:
 
 
 def _header(entry: ImageEntry, reading: Reading) -> ImageHeader:
-    if entry.size is not None and not reading.need_pictures:
+    """What the picture says, or where it is neither there nor needed, the annotation.
+
+    Raises: DataError: it is needed.
+    """
+    if entry.size is not None and not reading.need_pictures and not is_file(entry.file):
         return ImageHeader(*entry.size, orientation=1, mode="")
     return read_header(entry.file)
 

@@ -9,9 +9,10 @@ record has one, the name of the file does. What tools write is understood:
                  "000000000139.jpg")
 
 Two names agree if their last parts do, as many as the shorter of the two has; and not if one lies in a folder called
-train and the other in one called val.
+train and the other in one called val, or train2017 and val2017.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -155,8 +156,10 @@ def _agreement(given: Sequence[str], image: ImageName) -> int:
 
 
 def _are_two_splits(folders: Sequence[str]) -> bool:
-    splits = {canonical_split(folder) for folder in folders if SPLIT_WORD.fullmatch(folder)}
-    return len(splits) == 2
+    """Whether two names differ in nothing but the split that they name, and in numbers: train2017 and val."""
+    words = [word for folder in folders if (word := SPLIT_WORD.search(folder))]
+    rests = {re.sub(r"\d", "", word.string[: word.start()] + word.string[word.end() :]) for word in words}
+    return len(words) == 2 and len(rests) == 1 and len({canonical_split(word[0]) for word in words}) == 2
 
 
 def _is_stem_of(key: str | None, name: str) -> bool:

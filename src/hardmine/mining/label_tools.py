@@ -135,10 +135,11 @@ def _frame(names: str) -> pl.Expr:
 def _work(
     images: pl.DataFrame, objects: pl.DataFrame, suspects: pl.DataFrame
 ) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """Each image with a suspect and the boxes to show on it."""
+    """Each image with a suspect and the boxes to show on it: those of a class."""
     columns = ("image_id", "category", *SIDES, "kind", "probability")
     reasons = suspects.filter(pl.col("object").is_not_null()).select("object", "kind", "probability")
-    labels = objects.drop("kind").join(reasons, on="object", how="left", maintain_order="left").select(columns)
+    readable = objects.filter(pl.col("category").is_not_null())
+    labels = readable.drop("kind").join(reasons, on="object", how="left", maintain_order="left").select(columns)
     proposed = {SUGGESTED[name]: name for name in ("category", *SIDES)}
     missing = suspects.filter(pl.col("kind") == "missing").drop(proposed.values()).rename(proposed).select(columns)
     boxes = _clipped(pl.concat([labels, missing]), images).partition_by("image_id", as_dict=True)
