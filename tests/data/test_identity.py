@@ -74,6 +74,33 @@ def test_an_id_of_the_data_set_goes_before_the_name_that_looks_like_it():
     assert names("2.jpg", "1.jpg", ids=(1, 2)).find([("1", None), ("2", None)]) == [0, 1]
 
 
+def test_all_ids_of_a_list_are_meant_alike():
+    """Ids from 1 on, files from 0 on: what YOLO tools write of these has numbers that are ids of their neighbours."""
+    images = names("000.jpg", "001.jpg", "002.jpg", ids=(1, 2, 3))
+    assert images.find([(key, None) for key in ("0", "1", "2")]) == [0, 1, 2]
+    assert images.find([(key, None) for key in ("1", "2", "3")]) == [0, 1, 2]
+    with pytest.raises(DataError, match="here 0: image_id 0 is not in the ground truth"):
+        images.find([(key, None) for key in ("0", "1", "2", "3")], lambda place: f"here {place}")
+
+
+@pytest.mark.parametrize(
+    ("keys", "readings"),
+    [
+        (("1", "2"), {"numbers": [1, 2], "from 0": [1, 2], "from 1": [0, 1]}),
+        (("3",), {"from 1": [2]}),
+        (("9",), {}),
+        (("b", "1"), {}),
+        ((None,), {}),
+    ],
+)
+def test_ids_could_also_be_numbers_of_files_or_places(keys, readings):
+    images = names("000.jpg", "001.jpg", "002.jpg", ids=(7, 8, 9))
+    found = list(images.other_readings([(key, None) for key in keys]))
+    assert [places for _, places in found] == list(readings.values())
+    assert all(part in words for part, (words, _) in zip(readings, found, strict=True))
+    assert list(images.other_readings([(key, "000.jpg") for key in keys])) == []
+
+
 def test_a_file_name_goes_before_ids_that_only_repeat_it():
     assert names("2.jpg", "1.jpg", ids=(1, 2)).find([("1", "1.jpg"), ("2", "2.jpg")]) == [1, 0]
 

@@ -1,5 +1,7 @@
 """The usual mistakes are named, and what is only a bad model is not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -104,6 +106,30 @@ def test_the_shift_is_seen_where_the_last_class_is_missing(a_data_set):
     records = [r for r in exact(dataset, "xywh", category=lambda label: label + 1) if r["category_id"] < 3]
     with pytest.raises(DataError, match="category-offset=-1"):
         resolve(found_records(records, "mine"), dataset)
+
+
+@pytest.mark.parametrize(
+    ("meant", "first", "changes"),
+    [
+        ("the numbers that files are called by", 0, {}),  # files are called from 0 on, ids count from 1 on
+        ("places in the list of images, from 0 on", 0, {"is_numbered": True}),
+        ("places in the list of images, from 1 on", 1, {"is_numbered": True}),
+    ],
+)
+def test_ids_of_other_images_are_named(record, a_data_set, folder_of, meant, first, changes):
+    """Without the first image every number is one of another image, so nothing but the labels can tell."""
+    made = a_data_set()
+    stem = 3 if changes else 0  # of the first file
+    images = [replace(r, file=r.file.with_name(f"{n + stem:03}.jpg"), **changes) for n, r in enumerate(made.records)]
+    dataset = folder_of(images)
+    records = [r | {"image_id": r["image_id"] - 1 + first} for r in exact(dataset, "xywh") if r["image_id"] in IDS]
+    with pytest.raises(DataError, match=rf"mine: with image ids taken as {meant} 100% .*write file_name") as error:
+        resolve(found_records(records, "mine"), dataset)
+    assert "--box-format xywh" in str(error.value)
+    assert len(resolve(found_records(records, "mine"), dataset, Confirmed("xywh"))) == len(records)
+
+
+IDS = range(5, 10)
 
 
 def test_a_bad_model_is_not_a_mistake_of_the_file(a_data_set):

@@ -8,13 +8,15 @@ record has one, the name of the file does. What tools write is understood:
     image_id     the id; the file's name or its stem ("a", as YOLO tools write it); the number that the stem is (139 for
                  "000000000139.jpg")
 
+All ids of one list are meant alike: as ids of the data set, or as names of its files.
+
 Two names agree if their last parts do, as many as the shorter of the two has; and not if one lies in a folder called
 train and the other in one called val, or train2017 and val2017.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -82,23 +84,44 @@ class ImageNames:
         Args: where: says of a place among the names which file and record that is.
         Raises: DataError: there is no such image, several may be meant, or id and name contradict each other.
         """
-        ids_are_stems = all(name is not None and _is_stem_of(key, name) for key, name in names)
+        ids = self._by_key if self._are_own(names) else {}
         found = []
         for place, (key, name) in enumerate(names):
             try:
-                found.append(self._find(key, name, ids_are_stems))
+                found.append(self._find(key, name, ids))
             except DataError as error:
                 record = where(place)
                 raise DataError(f"{record}: {error}" if record else str(error)) from error
         return found
 
-    def _find(self, key: str | None, name: str | None, ids_are_stems: bool) -> int:
+    def _are_own(self, names: Sequence[tuple[str | None, str | None]]) -> bool:
+        """Whether ids are those of the data set; otherwise they repeat the names of files, as YOLO tools write them."""
+        if all(name is not None and _is_stem_of(key, name) for key, name in names):
+            return False
+        alone = [key for key, name in names if name is None and key is not None]
+        are_ids = [key in self._by_key for key in alone]
+        return all(are_ids) or (any(are_ids) and not all(map(self._is_name, alone)))
+
+    def other_readings(self, names: Sequence[tuple[str | None, str | None]]) -> Iterator[tuple[str, list[int]]]:
+        """What else ids without names could mean, if all of them can, and the place of each image then."""
+        keys = [key for key, name in names if name is None and key is not None]
+        if len(keys) < len(names) or not all(key.isascii() and key.isdecimal() for key in keys):
+            return
+        by_name = [self._by_number.get(int(key), []) for key in keys]
+        if all(len(places) == 1 for places in by_name):
+            yield "the numbers that files are called by", [place for (place,) in by_name]
+        for first in (0, 1):
+            places = [int(key) - first for key in keys]
+            if all(0 <= place < len(self._images) for place in places):
+                yield f"places in the list of images, from {first} on", places
+
+    def _find(self, key: str | None, name: str | None, ids: Mapping[str, int]) -> int:
         if name is None:
-            return self._by_id(key)
+            return self._by_id(key, ids)
         place = self._by_name(name)
         if place is None:
             raise DataError(f"file_name {name!r} is no image of {self._where}; predict this data set and split")
-        owner = None if key is None or ids_are_stems else self._by_key.get(key)
+        owner = None if key is None else ids.get(key)
         if owner not in (None, place):
             raise DataError(
                 f"image_id {key} and file_name {name!r} contradict each other: in {self._where} the id is that of "
@@ -106,13 +129,10 @@ class ImageNames:
             )
         return place
 
-    def _by_id(self, key: str | None) -> int:
+    def _by_id(self, key: str | None, ids: Mapping[str, int]) -> int:
         if key is None:
             raise DataError(f"neither image_id nor file_name; expected one that names an image of {self._where}")
-        place = self._by_key.get(key)
-        place = self._by_name(key) if place is None else place
-        if place is None and key.isascii() and key.isdecimal():
-            place = self._only(self._by_number.get(int(key), []), key)
+        place = ids.get(key) if ids else self._by_name_or_number(key)
         if place is None:
             called = key if key.lstrip("-").isdecimal() else repr(key)
             known = "an id or the name" if self._by_key else "the name"
@@ -122,6 +142,17 @@ class ImageNames:
                 "file_name beside it"
             )
         return place
+
+    def _is_name(self, key: str) -> bool:
+        try:
+            return self._by_name_or_number(key) is not None
+        except DataError:  # of several images, which is refused where it is looked up
+            return True
+
+    def _by_name_or_number(self, key: str) -> int | None:
+        place = self._by_name(key)
+        is_number = place is None and key.isascii() and key.isdecimal()
+        return self._only(self._by_number.get(int(key), []), key) if is_number else place
 
     def _by_name(self, name: str) -> int | None:
         parts = parts_of(name)

@@ -1,6 +1,6 @@
 """From what a tool wrote to the data set's own images and classes, and boxes as corners in pixels."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,12 @@ from hardmine.data.identity import as_key
 from hardmine.errors import ConfigError, DataError
 from hardmine.predictions.found import Found, to_corners
 from hardmine.predictions.reading import read_found
-from hardmine.predictions.sanity import check_boxes, check_classes, surest_on_labels
+from hardmine.predictions.sanity import Sample, check_boxes, check_classes, check_images, surest_on_labels
 
 __all__ = ["ClassNames", "Confirmed", "as_coco_results", "read_results", "resolve", "written_results", "written_table"]
+
+IMAGE, CATEGORY = ("image_id", "file_name"), ("category_id", "category")
+"""What the image and the class of a prediction are called by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ def resolve(found: Found, dataset: DetectionDataset, confirmed: Confirmed | None
     box_format, offset = confirmed.box_format or found.box_format, confirmed.category_offset
     sample = surest_on_labels(dataset, images, found.rows["score"].to_numpy())
     if confirmed.box_format is None:
+        check_images(sample, _other_samples(found, dataset), found.boxes(), box_format, found.source)
         check_boxes(sample, found.boxes()[sample.prediction], box_format, found.source)
     corners = to_corners(found.boxes(), box_format, sizes)
     if offset is None:
@@ -113,31 +117,44 @@ def _image_ids(dataset: DetectionDataset) -> list[int]:
 
 def _images(found: Found, dataset: DetectionDataset) -> np.ndarray:
     """(P,) the place in the data set of the image of each prediction."""
-    called = found.rows.select("image_id", "file_name")
-    unique = called.with_row_index("row").unique(("image_id", "file_name"), keep="first", maintain_order=True)
-    rows = unique["row"].to_list()
-    places = dataset.image_names.find(
-        list(zip(unique["image_id"], unique["file_name"], strict=True)), lambda place: found.where(rows[place])
-    )
-    known = unique.select("image_id", "file_name").with_columns(place=pl.Series(places, dtype=pl.Int64))
-    joined = called.join(known, on=("image_id", "file_name"), how="left", nulls_equal=True, maintain_order="left")
-    return joined["place"].to_numpy()
+    called = _first_of_each(found, IMAGE)
+    rows = called["row"].to_list()
+    places = dataset.image_names.find(list(called.select(IMAGE).iter_rows()), lambda place: found.where(rows[place]))
+    return _spread(found, called, places)
+
+
+def _other_samples(found: Found, dataset: DetectionDataset) -> Iterator[tuple[str, Sample]]:
+    """The surest predictions, if the ids of images meant something else; and what."""
+    called = _first_of_each(found, IMAGE)
+    names = dataset.image_names if dataset.folder is not None else None
+    for words, places in names.other_readings(list(called.select(IMAGE).iter_rows())) if names else ():
+        yield words, surest_on_labels(dataset, _spread(found, called, places), found.rows["score"].to_numpy())
 
 
 def _labels(found: Found, dataset: DetectionDataset, offset: int) -> tuple[np.ndarray, DataError | ConfigError | None]:
     """(P,) labels 0..C-1, -1 where a class is unknown; and then the error that says so of the first."""
-    called = found.rows.select("category_id", "category")
-    unique = called.with_row_index("row").unique(("category_id", "category"), keep="first", maintain_order=True)
+    called = _first_of_each(found, CATEGORY)
     classes, labels, error = ClassNames(dataset), [], None
-    for row, key, name in unique.iter_rows():
+    for row, key, name in called.iter_rows():
         try:
             labels.append(classes.find(key, name, offset))
         except (DataError, ConfigError) as fault:
             error = error or type(fault)(f"{found.where(row)}: {fault}")
             labels.append(-1)
-    known = unique.select("category_id", "category").with_columns(label=pl.Series(labels, dtype=pl.Int64))
-    joined = called.join(known, on=("category_id", "category"), how="left", nulls_equal=True, maintain_order="left")
-    return joined["label"].to_numpy(), error
+    return _spread(found, called, labels), error
+
+
+def _first_of_each(found: Found, keys: tuple[str, str]) -> pl.DataFrame:
+    """Of the rows with the same keys the first: its row, and the keys."""
+    return found.rows.select(keys).with_row_index("row").unique(keys, keep="first", maintain_order=True)
+
+
+def _spread(found: Found, called: pl.DataFrame, values: Sequence[int]) -> np.ndarray:
+    """(P,) for each row the value that its keys have; values: one for each of those of `_first_of_each`."""
+    keys = called.columns[1:]
+    known = called.select(keys).with_columns(value=pl.Series(values, dtype=pl.Int64))
+    joined = found.rows.select(keys).join(known, on=keys, how="left", nulls_equal=True, maintain_order="left")
+    return joined["value"].to_numpy()
 
 
 class ClassNames:

@@ -2,11 +2,12 @@
 
 The surest predictions of some images are laid over their labels: of the labels, how many are met at IoU .5 with the
 boxes as given, and how many if they were corners instead of sizes, centres, fractions, or pixels of a resized image?
-Where they are met, is the class that of the label, or that of its neighbour in the list, or always another? If another
-reading explains the labels far better than what was given, that reading is named, and nothing is mined.
+Or if ids of images were the numbers that files are called by, or places in a list? Where labels are met, is the class
+that of the label, or that of its neighbour in the list, or always another? If another reading explains the labels far
+better than what was given, that reading is named, and nothing is mined.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from hardmine.data import DetectionDataset, ImageRecord
 from hardmine.errors import DataError
 from hardmine.predictions.found import BOX_FORMATS, to_corners
 
-__all__ = ["check_boxes", "check_classes", "surest_on_labels"]
+__all__ = ["Sample", "check_boxes", "check_classes", "check_images", "surest_on_labels"]
 
 MOST_PAIRS = 100_000
 """Predictions with a label of their image that are looked at: more would not make the answer surer."""
@@ -105,6 +106,30 @@ class _Part:
 def _spread_out(places: np.ndarray) -> Iterator[int]:
     """All places, in an order whose every beginning is spread over the whole."""
     yield from np.random.default_rng(0).permutation(places).tolist()
+
+
+def check_images(
+    sample: Sample, others: Iterable[tuple[str, Sample]], boxes: np.ndarray, box_format: str, source: str
+) -> None:
+    """Are the predictions on the images that they are taken to be on?
+
+    Args: others: what else the ids of images may mean, and the sample then; made only if it is needed.
+        boxes: (P, 4) of all predictions.
+    Raises: DataError: with ids that mean something else the boxes explain the labels far better.
+    """
+    given = _share_of_all(sample, boxes, box_format)
+    for words, other in others if given * TIMES_BETTER < 1 else ():
+        share = _share_of_all(other, boxes, box_format)
+        if _is_far_better(share, given, len(other.boxes)):
+            raise DataError(
+                f"{source}: with image ids taken as {words} {share:.0%} of the labels are met, as given {given:.0%}; "
+                f"write file_name beside the ids, or confirm that all is as given with --box-format {box_format}"
+            )
+
+
+def _share_of_all(sample: Sample, boxes: np.ndarray, box_format: str) -> float:
+    share, _ = _share(sample, to_corners(boxes[sample.prediction], box_format, sample.size))
+    return share
 
 
 def check_boxes(sample: Sample, boxes: np.ndarray, box_format: str, source: str) -> None:
