@@ -46,7 +46,13 @@ def test_predictions_of_two_models_are_refused():
         label_studio.read([document], "x", None)
 
 
-@pytest.mark.parametrize("value", [{"x": None}, {"rectanglelabels": []}, {"rectanglelabels": None}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *({"x": None}, {"x": "25"}, {"x": True}, {"rectanglelabels": []}, {"rectanglelabels": None}),
+        *({"rotation": "x"}, {"rotation": [1]}, {"rotation": 10}),  # turned, in an image whose sides are not known
+    ],
+)
 def test_a_region_that_is_no_box_is_named(value):
     with pytest.raises(DataError, match="x, task 1, region 0: "):
         label_studio.read([task(), task(value=value)], "x", None)

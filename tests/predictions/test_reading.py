@@ -116,6 +116,16 @@ def test_lines_that_are_no_objects_are_no_json(tmp_path, content, message):
         read_json(tmp_path / "x.jsonl")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("between", ["\n", "\r\n", "\n\n"])
+def test_lines_are_read_in_the_encoding_that_they_name(tmp_path, encoding, between):
+    """A separator of lines in a text, which JSON allows, is no end of a line of the file."""
+    records = [{"é\u2028": 1}, {"b": 2}]
+    lines = [json.dumps(record, ensure_ascii=False) for record in records]
+    (tmp_path / "x.jsonl").write_bytes(between.join(lines).encode(encoding))
+    assert read_json(tmp_path / "x.jsonl") == records
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_a_mark_of_the_encoding_is_no_part_of_the_text(tmp_path, encoding):
     (tmp_path / "x.json").write_bytes('[{"é": 1}]'.encode(encoding))

@@ -26,7 +26,7 @@ def read(document: Any, source: str, box_format: str | None) -> Found:
     if isinstance(document, dict) and "annotations" not in document:
         document = [document]
     elif isinstance(document, dict):
-        names = _names(document, "images", "file_name"), _names(document, "categories", "name")
+        names = _names(document, "images", "file_name"), _told_apart(_names(document, "categories", "name"))
         document = [
             _with_names(record, *names, f"{source}, record {n}") for n, record in enumerate(document["annotations"])
         ]
@@ -37,6 +37,12 @@ def _names(document: dict[str, Any], items: str, field: str) -> dict[str | None,
     listed = document.get(items)
     parts = [part for part in listed if isinstance(part, dict)] if isinstance(listed, list) else []
     return {as_key(part.get("id")): part[field] for part in parts if isinstance(part.get(field), str)}
+
+
+def _told_apart(names: dict[str | None, str]) -> dict[str | None, str]:
+    """Of equal names the later with their ids, as data sets have them."""
+    first = {name: key for key, name in reversed(names.items())}
+    return {key: name if key == first[name] else f"{name} (id {key})" for key, name in names.items()}
 
 
 def _with_names(record: Any, images: dict[str | None, str], categories: dict[str | None, str], where: str) -> Any:

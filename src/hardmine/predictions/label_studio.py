@@ -6,9 +6,10 @@ file. A turned rectangle becomes the box around it.
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from hardmine.data.entries import as_number
 from hardmine.data.paths import path_in_link
 from hardmine.errors import DataError
 from hardmine.predictions.found import Found
@@ -77,15 +78,21 @@ def _record(name: str, region: Mapping[str, Any], score: Any) -> dict[str, Any]:
 
 
 def _box(value: Mapping[str, Any], region: Mapping[str, Any]) -> list[float] | None:
-    """Fractions; of a rectangle turned by degrees about its left upper corner, the box around it."""
-    sides = [value.get(name) for name in ("x", "y", "width", "height")]
-    if not all(isinstance(side, int | float) for side in sides):
+    """Fractions; of a rectangle turned by degrees about its left upper corner, the box around it. None: no box."""
+    x, y, width, height = (as_number(value.get(name)) for name in ("x", "y", "width", "height"))
+    angle = as_number(value.get("rotation") or 0)
+    if x is None or y is None or width is None or height is None or angle is None:
         return None
-    x, y, width, height = (float(side) / 100 for side in sides if side is not None)
-    angle = math.radians(float(value.get("rotation") or 0))
-    if not angle:
-        return [x, y, width, height]
-    across, down = float(region.get("original_width") or 1), float(region.get("original_height") or 1)
+    box = [side / 100 for side in (x, y, width, height)]
+    return _around_turned(box, math.radians(angle), region) if angle else box
+
+
+def _around_turned(box: Sequence[float], angle: float, region: Mapping[str, Any]) -> list[float] | None:
+    """The box around one that is turned; None: the sides of the image are not known."""
+    x, y, width, height = box
+    across, down = (as_number(region.get(f"original_{side}")) for side in ("width", "height"))
+    if not across or not down or not math.isfinite(angle):
+        return None
     corners = [(u * width * across, v * height * down) for u in (0, 1) for v in (0, 1)]
     xs = [x + (u * math.cos(angle) - v * math.sin(angle)) / across for u, v in corners]
     ys = [y + (u * math.sin(angle) + v * math.cos(angle)) / down for u, v in corners]

@@ -101,11 +101,9 @@ def _unpacked(path: Path) -> bytes:
 
 
 def _json_lines(content: bytes) -> list[Any] | None:
-    lines = content.splitlines()
-    if not all(line.lstrip()[:1] in (b"", b"{") for line in lines):
-        return None
     try:
+        lines = content.decode(json.detect_encoding(content)).split("\n")
         records = [json.loads(line) for line in lines if line.strip()]
     except (ValueError, RecursionError):
         return None
-    return records or None
+    return records if records and all(isinstance(record, dict) for record in records) else None
