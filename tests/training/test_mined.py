@@ -202,7 +202,7 @@ def test_weights_stay_with_their_images(tmp_path, gone, top):
 
 def test_an_image_that_came_since_is_named(tmp_path):
     mine_folder(folder_of(NAMES), tmp_path / "mined", EASY)
-    with pytest.raises(DataError, match=r"images.parquet: no image '0.jpg'; mine the split that is trained on"):
+    with pytest.raises(DataError, match=r"no image '0.jpg'; mine the split .*again if images were added"):
         image_weights(tmp_path / "mined", folder_of([*NAMES, "0.jpg"]))
     with pytest.raises(DataError, match=r"no image 'other/3.jpg'"):
         image_weights(tmp_path / "mined", folder_of([*NAMES, "other/3.jpg"]))
@@ -245,6 +245,18 @@ def test_of_labels_on_one_box_the_right_ones_are_doubted(tmp_path, labels):
         doubted = (treated.is_crowd | (weights < 1))[: len(labels)]
         is_suspect = [label[0] in ("cat", "eel") and label[1] == 5 for label in labels]
         assert doubted.tolist() == is_suspect
+
+
+@pytest.mark.parametrize("before", [[], [("cat", 0, 0, 9, 9)]])
+def test_a_crowd_on_the_box_of_a_suspect_is_not_doubted(tmp_path, before):
+    is_crowd = {"is_crowd": np.array([True, False, False])}
+    mined = folder_of(["a.jpg"], objects={"a.jpg": [SHARED[0], *SHARED[:2]]}, changes={"a.jpg": is_crowd})
+    mine_folder(mined, tmp_path / "mined", SURE[:1])
+    labels = [*before, SHARED[0], *SHARED[:2]]
+    is_crowd = {"is_crowd": np.array([False] * len(before) + [True, False, False])}
+    dataset = folder_of(["a.jpg"], objects={"a.jpg": labels}, changes={"a.jpg": is_crowd})
+    weights = treat_suspects(tmp_path / "mined", dataset, "down").records[0].weights
+    assert (weights < 1).tolist() == [*(False for _ in before), False, True, False]
 
 
 @pytest.mark.parametrize("changed", [("dog", 5, 6, 25, 21), ("cat", 6, 7, 26, 22)])

@@ -97,7 +97,8 @@ def _mined_images(
     for own, row, record in zip(keys, found, dataset.records, strict=True):
         if row is None and record.is_complete:
             raise DataError(
-                f"{file}: no {called} {own!r}; mine the split that is trained on, {dataset.name} {dataset.split!r}"
+                f"{file}: no {called} {own!r}; mine the split that is trained on, {dataset.name} {dataset.split!r}, "
+                "again if images were added"
             )
         _refuse_other_size(file, row, record)
     _tell_removed(file, len(by_key.keys() - set(keys)))
@@ -171,7 +172,7 @@ def _places(record: ImageRecord, classes: Sequence[str], suspects: pl.DataFrame,
     for suspect in suspects.iter_rows(named=True):
         box, category = [suspect[side] for side in SIDES], suspect["category"]
         same = (np.abs(record.boxes - box) < SAME_PX).all(axis=1)
-        same &= np.array([category in (None, classes[label]) for label in record.labels], dtype=bool)
+        same &= ~record.is_crowd & np.array([category in (None, classes[label]) for label in record.labels], dtype=bool)
         candidates = [place for place in np.flatnonzero(same).tolist() if place not in found]
         if suspect["place"] not in candidates and len(candidates) != 1:
             of_class = "" if category is None else f" of class {category!r}"
