@@ -77,8 +77,49 @@ def test_another_box_format_is_named(given, truth, a_data_set):
 )
 def test_another_size_of_the_images_is_named(change, words, a_data_set):
     dataset = a_data_set()
-    with pytest.raises(DataError, match=f"{words} meet 100%.*bring them to pixels of the images"):
+    with pytest.raises(DataError, match=f"{words} meet 100%.*bring them to x, y in pixels"):
         resolve(found_records(exact(dataset, "xywh", change), "mine.json"), dataset)
+
+
+@pytest.mark.parametrize(
+    ("change", "box_format", "words"),
+    [
+        (lambda box, size: box[[1, 0, 3, 2]], "xyxy", "xyxy with y before x"),  # TensorFlow, Matterport
+        (lambda box, size: (box / np.tile(size, 2))[[1, 0, 3, 2]], "xyxy", "xyxyn with y before x"),
+        (lambda box, size: box[[1, 0, 3, 2]], "cxcywh", "cxcywh with y before x"),
+        (lambda box, size: box * 100 / np.tile(size, 2), "xywh", "xywh in percent of the image"),
+        (lambda box, size: box * 100 / np.tile(size, 2), "xyxy", "xyxy in percent of the image"),
+        (lambda box, size: box / 2, "xywh", "pixels of images scaled by 0.5"),
+        (lambda box, size: box * 4, "xywh", "pixels of images scaled by 4"),
+    ],
+)
+def test_another_order_or_unit_is_named(change, box_format, words, a_data_set):
+    dataset = a_data_set()
+    with pytest.raises(DataError, match=f"taken as {words} meet 100% .*bring them to x, y in pixels"):
+        resolve(found_records(exact(dataset, box_format, change), "mine.json"), dataset)
+
+
+@pytest.mark.parametrize(("moved", "is_told"), [(0.0, False), (0.1, False), (1.3, True)])
+def test_predictions_that_meet_hardly_a_label_are_told(a_data_set, caplog, moved, is_told):
+    """Nothing says why: another data set, a turned picture, a bad model."""
+    dataset = a_data_set()
+    found = found_records(exact(dataset, "xywh", lambda box, size: box + moved * np.tile(box[2:] - box[:2], 2)), "mine")
+    assert len(resolve(found, dataset)) == 48
+    assert ("mine: of 48 labels 0% are met" in caplog.text) == is_told
+    caplog.clear()
+    resolve(found, dataset, Confirmed("xywh"))
+    assert caplog.text == ""
+
+
+def test_predictions_of_one_class_alone_are_not_moved_by_one(record, folder_of):
+    """Region proposals are all of one class, and which one says nothing of the others."""
+    boxes = [(0 if place == 0 else 1, 10 * place, 0, 10 * place + 8, 8) for place in range(6)]
+    dataset = folder_of([record(number, f"{number}.jpg", boxes) for number in range(4)])
+    found = exact(dataset, "xywh", category=lambda label: 0)
+    assert len(resolve(found_records(found, "mine"), dataset)) == 24
+    shifted = exact(dataset, "xywh", category=lambda label: label - 1)
+    with pytest.raises(DataError, match="--category-offset=1"):
+        resolve(found_records(shifted, "mine"), dataset)
 
 
 @pytest.mark.parametrize("offset", [-1, 1])

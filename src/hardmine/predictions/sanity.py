@@ -7,6 +7,7 @@ that of the label, or that of its neighbour in the list, or always another? If a
 better than what was given, that reading is named, and nothing is mined.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -16,7 +17,9 @@ from hardmine.data import DetectionDataset, ImageRecord
 from hardmine.errors import DataError
 from hardmine.predictions.found import BOX_FORMATS, to_corners
 
-__all__ = ["Sample", "check_boxes", "check_classes", "check_images", "surest_on_labels"]
+__all__ = ["OFFSETS", "Sample", "check_boxes", "check_classes", "check_images", "surest_on_labels"]
+
+logger = logging.getLogger("hardmine")
 
 MOST_PAIRS = 100_000
 """Predictions with a label of their image that are looked at: more would not make the answer surer."""
@@ -30,9 +33,13 @@ LEAST_SHARE, TIMES_BETTER = 0.3, 3.0
 SIDES_PX = (224, 256, 300, 320, 384, 416, 448, 480, 512, 544, 600, 608, 640, 672, 704, 736, 768, 800, 832, 896, 960,
             1024, 1280, 1333, 1536)  # fmt: skip
 """To what sizes images are usually brought for a detector."""
+SCALES = (0.25, 0.5, 2, 4)
+HARDLY, MANY_LABELS = 0.05, 20
+"""If fewer of so many labels are met as given, that is told."""
 CLEARLY = 0.1
 """By so much of the labels another order must explain more than ids moved by one, which is the simpler mistake."""
 OFFSETS = (-1, 1)
+"""By how much ids of classes are moved where a tool counts from 0 and another from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +142,7 @@ def _share_of_all(sample: Sample, boxes: np.ndarray, box_format: str) -> float:
 def check_boxes(sample: Sample, boxes: np.ndarray, box_format: str, source: str) -> None:
     """Are the boxes (P, 4) of the sample what they are taken for?
 
-    Raises: DataError: another format, or pixels of a resized image, explain the labels far better.
+    Raises: DataError: another format, order or unit, or pixels of a resized image, explain the labels far better.
     """
     given, _ = _share(sample, to_corners(boxes, box_format, sample.size))
     if given * TIMES_BETTER >= 1:
@@ -144,10 +151,15 @@ def check_boxes(sample: Sample, boxes: np.ndarray, box_format: str, source: str)
     best = max(shares, key=lambda name: shares[name])
     share, _ = shares[best]
     if _is_far_better(share, given, len(sample.boxes)):
-        remedy = f"give --box-format {best}" if best in BOX_FORMATS else "bring them to pixels of the images"
+        remedy = f"give --box-format {best}" if best in BOX_FORMATS else "bring them to x, y in pixels of the images"
         raise DataError(
             f"{source}: boxes taken as {best} meet {share:.0%} of the labels, as given ({box_format}) "
             f"{given:.0%}; {remedy}, or confirm what they are with --box-format {box_format}"
+        )
+    if given < HARDLY and len(sample.boxes) >= MANY_LABELS:
+        logger.warning(
+            "%s: of %d labels %.0f%% are met at IoU %g by the surest predictions; are these of this data set?",
+            *(source, len(sample.boxes), 100 * given, MET_IOU),
         )
 
 
@@ -163,7 +175,7 @@ def check_classes(sample: Sample, corners: np.ndarray, labels_with: Callable[[in
     if not len(truth):
         return
     given = float((labels_with(0)[rows] == truth).mean())
-    shares = {offset: float((labels_with(offset)[rows] == truth).mean()) for offset in OFFSETS}
+    shares = {offset: _share_moved(labels_with(offset)[rows], truth) for offset in OFFSETS}
     offset = max(shares, key=lambda moved: shares[moved])
     reordered = _share_reordered(labels_with(0)[rows], truth)
     if _is_far_better(reordered, given, len(truth)) and reordered > shares[offset] + CLEARLY:
@@ -180,6 +192,13 @@ def check_classes(sample: Sample, corners: np.ndarray, labels_with: Callable[[in
         )
 
 
+def _share_moved(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Share of the labels with the predicted class; none if these are of one class although several are frequent."""
+    same = predicted == truth
+    num_frequent = int((np.bincount(truth) >= FEWEST_LABELS).sum())
+    return float(same.mean()) if len(np.unique(truth[same])) >= min(num_frequent, 2) else 0.0
+
+
 def _share_reordered(predicted: np.ndarray, truth: np.ndarray) -> float:
     """Share of the labels that several predicted classes explain, each standing for another of the labels' classes."""
     num = int(max(predicted.max(), truth.max())) + 1
@@ -192,13 +211,18 @@ def _share_reordered(predicted: np.ndarray, truth: np.ndarray) -> float:
 
 
 def _other_readings(sample: Sample, boxes: np.ndarray, box_format: str) -> Iterator[tuple[str, np.ndarray]]:
-    """Corners (P, 4) in every other format, and where images were resized."""
+    """Corners (P, 4) in every other format, order and unit, and where images were resized."""
     for other in BOX_FORMATS:
         if other != box_format:
             yield other, to_corners(boxes, other, sample.size)
+        yield f"{other} with y before x", to_corners(boxes[:, [1, 0, 3, 2]], other, sample.size)
+        if other.endswith("n"):
+            yield f"{other[:-1]} in percent of the image", to_corners(boxes / 100, other, sample.size)
     if box_format.endswith("n"):
         return
     corners, longer = to_corners(boxes, box_format, sample.size), sample.size.max(axis=1, keepdims=True)
+    for scale in SCALES:
+        yield f"pixels of images scaled by {scale:g}", corners / scale
     for side in SIDES_PX:
         yield f"pixels of images stretched to {side}x{side}", corners * np.tile(sample.size / side, 2)
         yield f"pixels of images with a longer side of {side}", corners * (longer / side)
