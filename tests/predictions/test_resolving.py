@@ -97,6 +97,18 @@ def test_an_offset_is_for_numbers(pets):
         resolve(one(image_id="1", category_id="cow"), pets, Confirmed(category_offset=1))
 
 
+@pytest.mark.parametrize(
+    ("ids", "hint"),
+    [((1, 3), "; with -1 on .*--category-offset=-1"), ((-1, 1), "; with .1 on .*--category-offset=1"), ((0, 3), "")],
+)
+def test_ids_that_fit_once_they_are_moved_are_told(pets, ids, hint):
+    found = found_records(
+        [{"image_id": "1", "category_id": own, "bbox": [0, 0, 4, 4], "score": 0.5} for own in ids], "mine"
+    )
+    with pytest.raises(DataError, match=rf"is not in the ground truth \(it has .*\){hint}$"):
+        resolve(found, pets)
+
+
 @pytest.mark.parametrize("changes", [{"is_numbered": True}, {"own_id": "a-uuid"}, {"own_id": 2**70}, {}])
 def test_what_is_written_is_read_again(tmp_path, record, folder_of, changes):
     pets = folder_of([record(7, "sub/a.jpg", **changes), record(9, "b.jpg")], own_category_ids=("c", 1, 2.0))

@@ -13,7 +13,7 @@ from hardmine.data.identity import as_key
 from hardmine.errors import ConfigError, DataError
 from hardmine.predictions.found import Found, to_corners
 from hardmine.predictions.reading import read_found
-from hardmine.predictions.sanity import Sample, check_boxes, check_classes, check_images, surest_on_labels
+from hardmine.predictions.sanity import OFFSETS, Sample, check_boxes, check_classes, check_images, surest_on_labels
 
 __all__ = ["ClassNames", "Confirmed", "as_coco_results", "read_results", "resolve", "written_results", "written_table"]
 
@@ -53,7 +53,7 @@ def resolve(found: Found, dataset: DetectionDataset, confirmed: Confirmed | None
         check_classes(sample, in_sample, lambda moved: _labels(found, dataset, moved)[0], found.source)
     labels, misnamed = _labels(found, dataset, offset or 0)
     if misnamed is not None:
-        raise misnamed
+        raise type(misnamed)(f"{misnamed}{_would_fit(found, dataset) if offset is None else ''}")
     ids, category_ids = (np.array(own, dtype=np.int64) for own in (_image_ids(dataset), dataset.category_ids))
     return pl.DataFrame(
         {
@@ -142,6 +142,14 @@ def _labels(found: Found, dataset: DetectionDataset, offset: int) -> tuple[np.nd
             error = error or type(fault)(f"{found.where(row)}: {fault}")
             labels.append(-1)
     return _spread(found, called, labels), error
+
+
+def _would_fit(found: Found, dataset: DetectionDataset) -> str:
+    """A word on ids that are all known once they are moved by one: some tools count YOLO's classes from 1."""
+    fits = next((moved for moved in OFFSETS if _labels(found, dataset, moved)[1] is None), None)
+    return (
+        "" if fits is None else f"; with {fits:+d} on each id all are: if that is meant, give --category-offset={fits}"
+    )
 
 
 def _first_of_each(found: Found, keys: tuple[str, str]) -> pl.DataFrame:
