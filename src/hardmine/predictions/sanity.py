@@ -70,10 +70,11 @@ def surest_on_labels(dataset: DetectionDataset, images: np.ndarray, scores: np.n
     """The surest predictions of images that have labels. images: (P,) places in the data set.  scores: (P,)."""
     order = np.lexsort((-scores, images))
     starts = np.searchsorted(images[order], np.arange(len(dataset.records) + 1))
-    parts = [_Part.empty()]
+    parts, num_pairs = [_Part.empty()], 0
     for place in _spread_out(np.flatnonzero(np.diff(starts))):
         part = _Part.of(dataset.records[place], order[starts[place] : starts[place + 1]])
-        if sum(len(some.rows) * len(some.labels) for some in (*parts, part)) > MOST_PAIRS:
+        num_pairs += len(part.rows) * len(part.labels)
+        if num_pairs > MOST_PAIRS:
             break
         parts.append(part)
     num_rows, num_labels = (np.array([len(getattr(part, name)) for part in parts]) for name in ("rows", "labels"))
