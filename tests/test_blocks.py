@@ -8,13 +8,15 @@ from torch import Tensor
 from hardmine import blocks
 from hardmine.blocks import by_blocks
 from hardmine.samples import IGNORE
+from hardmine.scores import Sloped
 
 SHAPES = [(1, 1, 1), (2, 7, 3), (3, 20, 5), (2, 0, 4), (2, 4, 0)]
 
 
-def softened(logits: Tensor, labels: Tensor, quality: Tensor) -> Tensor:
-    own = labels.unsqueeze(-1) == torch.arange(logits.shape[-1])
-    return F.softplus(torch.where(own, -logits, logits)) ** 2 * (1 + quality.unsqueeze(-1))
+def softened(logits: Tensor, labels: Tensor, quality: Tensor) -> Sloped:
+    sign = torch.where(labels.unsqueeze(-1) == torch.arange(logits.shape[-1]), -1, 1)
+    x, scale = logits * sign, 1 + quality.unsqueeze(-1)
+    return F.softplus(x) ** 2 * scale, lambda: 2 * F.softplus(x) * x.sigmoid() * sign * scale
 
 
 def evidence(shape: tuple[int, int, int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -29,7 +31,7 @@ def test_value_and_slope_are_those_of_all_at_once(shape, size, monkeypatch):
     logits, labels, quality = evidence(shape)
     ours, plain = logits.clone().requires_grad_(), logits.clone().requires_grad_()
     outer = torch.randn(shape)
-    value, expected = by_blocks(softened, ours, labels, quality), softened(plain, labels, quality)
+    value, expected = by_blocks(softened, ours, labels, quality), softened(plain, labels, quality)[0]
     (value * outer).sum().backward()
     (expected * outer).sum().backward()
     torch.testing.assert_close(value, expected)
@@ -68,10 +70,15 @@ def test_nothing_but_the_slope_is_kept_for_the_backward_pass():
 
 def test_without_gradient_no_slope_is_sought(monkeypatch):
     logits, labels, quality = evidence((2, 7, 3))
-    monkeypatch.setattr(blocks, "_with_slope", lambda *_: pytest.fail("a slope was sought"))
-    by_blocks(softened, logits, labels, quality)
-    with torch.no_grad():
-        assert not by_blocks(softened, logits.requires_grad_(), labels, quality).requires_grad
+
+    def unsought(*rows: Tensor) -> Sloped:
+        return softened(*rows)[0], lambda: pytest.fail("a slope was sought")
+
+    for size in (8, 1 << 18):
+        monkeypatch.setitem(blocks.BLOCK, "cpu", size)
+        by_blocks(unsought, logits.detach(), labels, quality)
+        with torch.no_grad():
+            assert not by_blocks(unsought, logits.requires_grad_(), labels, quality).requires_grad
 
 
 def test_a_second_derivative_is_refused():

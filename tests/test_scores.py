@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from hardmine.samples import BACKGROUND, IGNORE
-from hardmine.scores import column_of_label, is_label, log_probability_of_label, of_each_class, softmax_power
+from hardmine.scores import (
+    column_of_label,
+    gradient_norm,
+    is_label,
+    log_probability_of_label,
+    of_each_class,
+    softmax_power,
+)
 
 LABELS = torch.tensor([[1, BACKGROUND, 0, IGNORE]])
 LOGITS = torch.tensor([[[0.5, -1.0, 2.0], [0.1, 0.2, 0.3], [-3.0, 1.0, 0.0], [9.0, 9.0, 9.0]]], dtype=torch.float64)
@@ -30,7 +37,7 @@ def test_the_label_is_put_right_and_balanced(alpha, of_label, of_others):
     """1 - p_t is 1 - p of the label and p of all other classes."""
     p = LOGITS.sigmoid()
     expected = torch.where(is_label(LABELS, 3), of_label * (1 - p), of_others * p)
-    torch.testing.assert_close(of_each_class(torch.sigmoid, LOGITS, LABELS, alpha), expected)
+    torch.testing.assert_close(of_each_class(gradient_norm, LOGITS, LABELS, alpha)[0], expected)
 
 
 def test_the_power_of_what_is_wrong():

@@ -8,47 +8,46 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from hardmine.samples import IGNORE
+from hardmine.scores import Sloped
 
 __all__ = ["by_blocks"]
 
-OfLogits = Callable[..., Tensor]
+OfLogits = Callable[..., Sloped]
 
 BLOCK = {"cpu": 1 << 18}
 """Logits in a block: some temporaries of so many fit into the cache of a CPU core or two."""
-LAUNCHES_PAY = 1 << 22
-"""On other devices a block has to be worth the launch of its kernels, and only saves memory."""
+SAVES_MEMORY = 1 << 26
+"""On other devices each block costs the launch of all its kernels, and only saves memory: 256 MiB a temporary."""
 
 
 def by_blocks(function: OfLogits, logits: Tensor, labels: Tensor, *evidence: Tensor) -> Tensor:
     """function(logits, labels, *evidence) of each logit (B, N, C) by itself: a loss, or a soft weight.
 
-    The logits of ignored samples are given to it as 0, and what it says of them is put at 0, because 0 · inf is NaN.
+    The logits of ignored samples are given to it as the least number there is, finite and as sure as can be that no
+    class is there: a loss and its slope are exactly 0 then.
 
-    Value and slope of a block are found together, so that the slope is all that is kept for the backward pass, once
-    the size of the logits. A compiler does as much by itself, and is left to it. The slope has no slope of its own:
-    second derivatives are refused.
+    The slope is all that is kept for the backward pass, once the size of the logits. A compiler is given the values
+    alone, and finds their slope by itself. The slope has no slope of its own: second derivatives are refused.
 
     labels, evidence: (B, N) each; has no gradient.
     """
     if torch.compiler.is_compiling():
-        return _of_valid(function, logits, labels, *evidence)
+        return _of_valid(function, logits, labels, *evidence)[0]
     return _ByBlocks.apply(function, logits if torch.is_grad_enabled() else logits.detach(), labels, *evidence)
 
 
-def _of_valid(function: OfLogits, logits: Tensor, labels: Tensor, *evidence: Tensor) -> Tensor:
-    valid = (labels != IGNORE).unsqueeze(-1)
-    return torch.where(valid, function(torch.where(valid, logits, 0), labels, *evidence), 0)
+def _of_valid(function: OfLogits, logits: Tensor, labels: Tensor, *evidence: Tensor) -> Sloped:
+    ignored = (labels == IGNORE).unsqueeze(-1)
+    return function(logits.masked_fill(ignored, torch.finfo(logits.dtype).min), labels, *evidence)
 
 
 class _ByBlocks(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, function: OfLogits, logits: Tensor, *evidence: Tensor) -> Tensor:
-        if not ctx.needs_input_grad[1]:
-            return _filled(logits, (_of_valid(function, *rows) for rows in _blocks(logits, *evidence)))
-        slope = _blank(logits)
-        ctx.save_for_backward(slope)
-        values = zip(_blocks(logits, *evidence), _blocks(slope), strict=True)
-        return _filled(logits, (_with_slope(function, rows, into) for rows, (into,) in values))
+        value, slope = _in_blocks(function, ctx.needs_input_grad[1], logits, *evidence)
+        if slope is not None:
+            ctx.save_for_backward(slope)
+        return value
 
     @staticmethod
     @once_differentiable
@@ -59,9 +58,27 @@ class _ByBlocks(torch.autograd.Function):
         return None, gradient * slope, *[None] * (len(ctx.needs_input_grad) - 2)
 
 
-def _blocks(logits: Tensor, *evidence: Tensor) -> Iterator[tuple[Tensor, ...]]:
+def _in_blocks(
+    function: OfLogits, wants_slope: bool, logits: Tensor, *evidence: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """Values, and their slopes where wanted; what is one block anyway is not taken apart and put together."""
+    size = BLOCK.get(logits.device.type, SAVES_MEMORY)
+    if logits.numel() <= size:
+        value, slope = _of_valid(function, logits, *evidence)
+        return value, slope() if wants_slope else None
+    value = _blank(logits)
+    slopes = _blank(logits) if wants_slope else None
+    places = zip(_blocks(size, value), _blocks(size, value if slopes is None else slopes), strict=True)
+    for rows, ((of_value,), (of_slope,)) in zip(_blocks(size, logits, *evidence), places, strict=True):
+        found, slope = _of_valid(function, *rows)
+        of_value.copy_(found)
+        if wants_slope:
+            of_slope.copy_(slope())
+    return value, slopes
+
+
+def _blocks(size: int, logits: Tensor, *evidence: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """The rows of all of them, some at a time."""
-    size = BLOCK.get(logits.device.type, LAUNCHES_PAY)
     rows = max(1, size // max(1, logits.shape[-1]))
     return zip(logits.flatten(0, 1).split(rows), *(each.flatten().split(rows) for each in evidence), strict=True)
 
@@ -69,18 +86,3 @@ def _blocks(logits: Tensor, *evidence: Tensor) -> Iterator[tuple[Tensor, ...]]:
 def _blank(logits: Tensor) -> Tensor:
     """Of the same shape, and in one stretch, so that its blocks are views of it."""
     return torch.empty_like(logits, memory_format=torch.contiguous_format)
-
-
-def _with_slope(function: OfLogits, rows: tuple[Tensor, ...], into: Tensor) -> Tensor:
-    logits = rows[0].detach().requires_grad_()
-    with torch.enable_grad():
-        value = _of_valid(function, logits, *rows[1:])
-    into.copy_(torch.autograd.grad(value, logits, torch.ones_like(value))[0])
-    return value.detach()
-
-
-def _filled(logits: Tensor, values: Iterator[Tensor]) -> Tensor:
-    result = _blank(logits)
-    for (into,), value in zip(_blocks(result), values, strict=True):
-        into.copy_(value)
-    return result

@@ -14,10 +14,13 @@ from hardmine.errors import ConfigError
 from hardmine.samples import Activation
 
 __all__ = [
+    "Sloped",
     "balanced",
     "check_alpha",
     "check_gamma",
     "column_of_label",
+    "gradient_norm",
+    "held_fixed",
     "is_label",
     "log_probability_of_label",
     "of_each_class",
@@ -25,24 +28,42 @@ __all__ = [
     "softmax_power",
 ]
 
+Sloped = tuple[Tensor, Callable[[], Tensor]]
+"""Values, and what gives the slope of each, of the same shape, by a formula of its own: it is asked only where a
+gradient is wanted, and may use what the values were made of."""
+
 
 def of_each_class(
-    function: Callable[[Tensor], Tensor], logits: Tensor, labels: Tensor, alpha: float | None = None
-) -> Tensor:
+    function: Callable[[Tensor], Sloped], logits: Tensor, labels: Tensor, alpha: float | None = None
+) -> Sloped:
     """α_t · function(x) of every class of sigmoid logits, (B, N, C), (B, N) -> (B, N, C); sigmoid(x) is 1 - p_t.
 
-    The labelled class has x = -z, every other class x = z.
+    The labelled class has x = -z, every other class x = z. With t = 1 for the label and 0 for the others the sign of x
+    is 1 - 2t and α_t is 1 - α - (1 - 2α) t, so that α_t · sign, by which the slope goes on to z, is 1 - α - t.
     """
-    is_own = is_label(labels, logits.shape[-1])
-    value = function(torch.where(is_own, -logits, logits))
-    return value if alpha is None else torch.where(is_own, alpha * value, (1 - alpha) * value)
+    own = is_label(labels, logits.shape[-1]).to(logits.dtype)
+    sign = torch.rsub(own, 1, alpha=2)
+    value, slope = function(logits * sign)
+    if alpha is None:
+        return value, lambda: slope() * sign
+    return value * torch.rsub(own, 1 - alpha, alpha=1 - 2 * alpha), lambda: slope() * (1 - alpha - own)
 
 
-def sigmoid_power(x: Tensor, softplus_x: Tensor, gamma: float | Tensor) -> Tensor:
-    """(1 - p_t)^γ where 1 - p_t = sigmoid(x) = exp(x - softplus(x)); whole powers are products, and so faster."""
-    if not isinstance(gamma, Tensor) and gamma >= 1 and float(gamma).is_integer():
-        return torch.sigmoid(x).pow(int(gamma))
-    return torch.exp(gamma * (x - softplus_x))
+def held_fixed(value: Tensor) -> Sloped:
+    """A value that no gradient goes through."""
+    return value.detach(), lambda: torch.zeros_like(value)
+
+
+def gradient_norm(x: Tensor) -> Sloped:
+    """1 - p_t = sigmoid(x): how hard the cross entropy pulls at a logit."""
+    return held_fixed(torch.sigmoid(x))
+
+
+def sigmoid_power(x: Tensor, wrong: Tensor, gamma: float | Tensor) -> Tensor:
+    """(1 - p_t)^γ where 1 - p_t = sigmoid(x), which is ``wrong``; whole powers are products, and so faster."""
+    if not isinstance(gamma, Tensor) and float(gamma).is_integer():
+        return wrong.pow(int(gamma))
+    return torch.exp(gamma * F.logsigmoid(x))
 
 
 def log_probability_of_label(logits: Tensor, labels: Tensor, activation: Activation) -> Tensor:

@@ -7,7 +7,7 @@ parameter at its neutral value (γ = 0; no α), so all three share one formula f
 
 Lin et al., Focal Loss for Dense Object Detection, ICCV 2017, arXiv:1708.02002, eqs. 1-5.
 
-Numerics: log p_t comes from softplus or log_softmax, never from log(p), and (1 - p)^γ from `sampling.focal_factor`, so
+Numerics: log p_t comes from softplus or log_softmax, never from log(p), and (1 - p)^γ from `scores`, so
 losses and gradients stay finite at any logit and any γ >= 0.
 """
 
@@ -23,6 +23,7 @@ from hardmine.blocks import by_blocks
 from hardmine.errors import ConfigError
 from hardmine.samples import IGNORE, Activation, Evidence
 from hardmine.scores import (
+    Sloped,
     balanced,
     check_alpha,
     check_gamma,
@@ -118,12 +119,20 @@ def _focal(logits: Tensor, labels: Tensor, activation: Activation, gamma: float,
     return torch.where(valid, _softmax_focal(logits, labels, gamma, alpha), 0)
 
 
-def _sigmoid_focal(logits: Tensor, labels: Tensor, gamma: float, alpha: float | None) -> Tensor:
-    def focal(x: Tensor) -> Tensor:
-        cross_entropy = F.softplus(x)
-        return cross_entropy if gamma == 0 else sigmoid_power(x, cross_entropy, gamma) * cross_entropy
+def _sigmoid_focal(logits: Tensor, labels: Tensor, gamma: float, alpha: float | None) -> Sloped:
+    return of_each_class(partial(_focused, gamma=gamma), logits, labels, alpha)
 
-    return of_each_class(focal, logits, labels, alpha)
+
+def _focused(x: Tensor, gamma: float) -> Sloped:
+    """u^γ ℓ with u = 1 - p_t = sigmoid(x) and the cross entropy ℓ = -log p_t = softplus(x).
+
+    Since u' = u (1 - u) and ℓ' = u, the slope is u^γ (u + γ (1 - u) ℓ); for γ = 0 it is u.
+    """
+    wrong, cross_entropy = torch.sigmoid(x), F.softplus(x)
+    if gamma == 0:
+        return cross_entropy, lambda: wrong
+    power = sigmoid_power(x, wrong, gamma)
+    return power * cross_entropy, lambda: power * torch.addcmul(wrong, 1 - wrong, cross_entropy, value=gamma)
 
 
 def _softmax_focal(logits: Tensor, labels: Tensor, gamma: float, alpha: float | None) -> Tensor:

@@ -6,8 +6,8 @@ All want the labelled class of a positive to score ``quality`` = q and every oth
     VFL  q · BCE(p, q)  if q > 0,   α p^γ · BCE(p, 0)  otherwise
     MAL  BCE(p, q^γ)  if labelled,  p^γ · BCE(p, 0)  otherwise, with p^γ held fixed
 
-Numerics: BCE(p, q) = softplus(-|z|) + (1 - q) max(z, 0) + q max(-z, 0) and q - p = q sigmoid(-z) - (1 - q) sigmoid(z),
-so that nothing cancels where p is close to 0 or 1.
+Numerics: with a = 1 for z > 0 and 0 otherwise, BCE(p, q) = softplus(-|z|) + z (a - q), and p - q, its slope, is
+(a - q) ± sigmoid(-|z|), so that nothing cancels where p is close to 0 or 1.
 """
 
 from abc import abstractmethod
@@ -20,7 +20,7 @@ from hardmine.blocks import by_blocks
 from hardmine.errors import ConfigError
 from hardmine.losses.classification import ClassificationLoss
 from hardmine.samples import Evidence
-from hardmine.scores import check_gamma, is_label, sigmoid_power
+from hardmine.scores import Sloped, check_gamma, is_label, sigmoid_power
 
 __all__ = ["MAL", "QFL", "VFL"]
 
@@ -38,13 +38,13 @@ class _QualityLoss(ClassificationLoss):
         return quality
 
     @abstractmethod
-    def of_each_class(self, logits: Tensor, target: Tensor, is_own: Tensor) -> Tensor:
+    def of_each_class(self, logits: Tensor, target: Tensor, is_own: Tensor) -> Sloped:
         """Loss of each class, three times (B, N, C) -> (B, N, C); the target is 0 where the class is not the label."""
 
     def forward(self, logits: Tensor, labels: Tensor, *, quality: Tensor) -> Tensor:
         return by_blocks(self._of_rows, logits, labels, self.target(quality.detach().to(logits.dtype)))
 
-    def _of_rows(self, logits: Tensor, labels: Tensor, target: Tensor) -> Tensor:
+    def _of_rows(self, logits: Tensor, labels: Tensor, target: Tensor) -> Sloped:
         is_own = is_label(labels, logits.shape[-1])
         return self.of_each_class(logits, torch.where(is_own, target.unsqueeze(-1), 0), is_own)
 
@@ -66,10 +66,18 @@ class QFL(_QualityLoss):
             raise ConfigError(f"QFL needs beta >= 0, got {beta}")
         self.beta = beta
 
-    def of_each_class(self, logits: Tensor, target: Tensor, is_own: Tensor) -> Tensor:
-        away = (target * torch.sigmoid(-logits) - (1 - target) * torch.sigmoid(logits)).abs()
+    def of_each_class(self, logits: Tensor, target: Tensor, is_own: Tensor) -> Sloped:
+        """With d = p - q, d' = p (1 - p) and BCE' = d the slope is |d|^β (d + β p (1 - p) BCE / d)."""
+        cross_entropy, gap, rest = _cross_entropy(logits, target)
         # below the smallest normal number the clamp stops the gradient: the slope of u^β may be infinite at u = 0
-        return away.clamp_min(torch.finfo(away.dtype).tiny).pow(self.beta) * _cross_entropy(logits, target)
+        away = gap.abs().clamp_min(torch.finfo(gap.dtype).tiny)
+        factor = away.pow(self.beta)
+
+        def slope() -> Tensor:
+            of_factor = cross_entropy * rest * (1 - rest) / away * gap.sign()
+            return factor * torch.add(gap, of_factor, alpha=self.beta)
+
+        return factor * cross_entropy, slope
 
 
 class VFL(_QualityLoss):
@@ -92,10 +100,18 @@ class VFL(_QualityLoss):
             raise ConfigError(f"VFL needs alpha >= 0, got {alpha}")
         self.alpha, self.gamma, self.iou_weighted = alpha, gamma, iou_weighted
 
-    def of_each_class(self, logits: Tensor, target: Tensor, is_own: Tensor) -> Tensor:
-        as_negative = self.alpha * sigmoid_power(logits, F.softplus(logits), self.gamma)
-        as_positive = target if self.iou_weighted else 1.0
-        return torch.where(target > 0, as_positive, as_negative) * _cross_entropy(logits, target)
+    def of_each_class(self, logits: Tensor, target: Tensor, is_own: Tensor) -> Sloped:
+        """BCE' = p - q; where q = 0 the factor has the slope α p^γ γ (1 - p)."""
+        cross_entropy, gap, _ = _cross_entropy(logits, target)
+        is_positive = target > 0
+        as_negative = self.alpha * sigmoid_power(logits, gap, self.gamma)  # where q = 0 the gap is p
+        factor = torch.where(is_positive, target if self.iou_weighted else 1.0, as_negative)
+
+        def slope() -> Tensor:
+            of_factor = ((1 - gap) * cross_entropy).masked_fill(is_positive, 0)
+            return factor * torch.add(gap, of_factor, alpha=self.gamma)
+
+        return factor * cross_entropy, slope
 
 
 class MAL(_QualityLoss):
@@ -119,11 +135,18 @@ class MAL(_QualityLoss):
     def target(self, quality: Tensor) -> Tensor:
         return quality.pow(self.gamma)
 
-    def of_each_class(self, logits: Tensor, target: Tensor, is_own: Tensor) -> Tensor:
-        as_negative = sigmoid_power(logits, F.softplus(logits), self.gamma).detach()
-        return torch.where(is_own, 1, as_negative) * _cross_entropy(logits, target)
+    def of_each_class(self, logits: Tensor, target: Tensor, is_own: Tensor) -> Sloped:
+        """BCE' = p - q, times the factor that is held fixed."""
+        cross_entropy, gap, _ = _cross_entropy(logits, target)
+        as_negative = sigmoid_power(logits.detach(), gap.detach(), self.gamma)  # where q = 0 the gap is p
+        factor = as_negative.masked_fill(is_own, 1)
+        return factor * cross_entropy, lambda: factor * gap
 
 
-def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    above = logits > 0  # not abs() and clamp(), whose slopes at 0 are not the cross entropy's
-    return F.softplus(torch.where(above, -logits, logits)) + logits * torch.where(above, 1 - target, -target)
+def _cross_entropy(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """BCE(p, q), its slope p - q, and the smaller of p and 1 - p."""
+    above = (logits > 0).to(logits.dtype)  # not abs() and clamp(), whose slopes at 0 are not the cross entropy's
+    flip, miss = torch.rsub(above, 1, alpha=2), above - target
+    folded = logits * flip  # -|z|
+    rest = folded.sigmoid()
+    return torch.addcmul(F.softplus(folded), logits, miss), torch.addcmul(miss, flip, rest), rest

@@ -1,12 +1,14 @@
 """Equalized focal loss: each class has its own focusing, the stronger, the rarer it is."""
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from hardmine.errors import ConfigError
 from hardmine.sampling.gradient_balanced import GradientBalanced
-from hardmine.scores import check_alpha, sigmoid_power
+from hardmine.scores import Sloped, check_alpha, held_fixed, of_each_class, sigmoid_power
 
 __all__ = ["EFL"]
 
@@ -41,15 +43,23 @@ class EFL(GradientBalanced):
         self.gamma, self.alpha, self.scale = gamma, alpha, scale
 
     @property
-    def focusing(self) -> Tensor:
+    def of_class(self) -> Tensor:
         """γ of each class, (C,)."""
         return self.gamma + self.scale * (1 - self.ratio.clamp_max(1))
 
-    def balance(self, wrong: Tensor, is_own: Tensor) -> Tensor:
-        focusing = self.focusing.to(wrong.dtype)
-        weights = focusing / self.gamma * sigmoid_power(wrong, F.softplus(wrong), focusing)
-        return weights if self.alpha is None else torch.where(is_own, self.alpha, 1 - self.alpha) * weights
+    def balance(self, of_class: Tensor, logits: Tensor, labels: Tensor) -> Sloped:
+        return of_each_class(partial(self._factor, of_class), logits, labels, self.alpha)
 
-    def pull(self, wrong: Tensor, is_own: Tensor) -> Tensor:
-        of_weights = self.focusing.to(wrong.dtype) * torch.sigmoid(-wrong) * F.softplus(wrong)
-        return self.balance(wrong, is_own) * (of_weights + wrong.sigmoid())
+    def pull(self, of_class: Tensor, logits: Tensor, labels: Tensor) -> Sloped:
+        return of_each_class(partial(self._slope_of_loss, of_class), logits, labels, self.alpha)
+
+    def _factor(self, focusing: Tensor, x: Tensor) -> Sloped:
+        """(γ_j / γ) u^γ_j with u = 1 - p_t = sigmoid(x), whose slope is γ_j (1 - u) times itself."""
+        wrong = torch.sigmoid(x)
+        factor = focusing / self.gamma * sigmoid_power(x, wrong, focusing)
+        return factor, lambda: factor * focusing * (1 - wrong)
+
+    def _slope_of_loss(self, focusing: Tensor, x: Tensor) -> Sloped:
+        """Of the factor w times the cross entropy ℓ = softplus(x), of which ℓ' = u: w' ℓ + w u."""
+        factor, slope = self._factor(focusing, x)
+        return held_fixed(slope() * F.softplus(x) + factor * torch.sigmoid(x))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from hardmine.errors import ConfigError
 from hardmine.sampling.gradient_balanced import GradientBalanced
+from hardmine.scores import Sloped, gradient_norm, held_fixed, is_label, of_each_class
 
 __all__ = ["EQLv2"]
 
@@ -35,6 +36,16 @@ class EQLv2(GradientBalanced):
             raise ConfigError(f"EQLv2 needs gamma >= 0, a finite mu and alpha >= 0, got {gamma}, {mu}, {alpha}")
         self.gamma, self.mu, self.alpha = gamma, mu, alpha
 
-    def balance(self, wrong: Tensor, is_own: Tensor) -> Tensor:
-        of_negative = torch.sigmoid(self.gamma * (self.ratio.to(wrong.dtype) - self.mu))
-        return torch.where(is_own, 1 + self.alpha * (1 - of_negative), of_negative)
+    @property
+    def of_class(self) -> Tensor:
+        """f(r) of each class, (C,)."""
+        return torch.sigmoid(self.gamma * (self.ratio - self.mu))
+
+    def balance(self, of_class: Tensor, logits: Tensor, labels: Tensor) -> Sloped:
+        own = is_label(labels, logits.shape[-1]).to(logits.dtype)
+        return held_fixed(torch.lerp(of_class, 1 + self.alpha * (1 - of_class), own))
+
+    def pull(self, of_class: Tensor, logits: Tensor, labels: Tensor) -> Sloped:
+        weights, _ = self.balance(of_class, logits, labels)
+        norm, _ = of_each_class(gradient_norm, logits, labels)
+        return held_fixed(weights * norm)

@@ -4,7 +4,6 @@ from functools import partial
 from typing import get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hardmine.blocks import by_blocks
@@ -12,6 +11,7 @@ from hardmine.errors import check_name
 from hardmine.samples import IGNORE, Activation, Evidence, Samples
 from hardmine.sampling.base import Sampling
 from hardmine.scores import (
+    Sloped,
     balanced,
     check_alpha,
     check_gamma,
@@ -58,5 +58,8 @@ class FocalFactor(Sampling):
         log_p = log_probability_of_label(logits, labels, "softmax")
         return balanced(softmax_power(log_p, self.gamma), labels, self.alpha)
 
-    def _of_wrong(self, x: Tensor) -> Tensor:
-        return sigmoid_power(x, F.softplus(x), self.gamma)
+    def _of_wrong(self, x: Tensor) -> Sloped:
+        """u^γ with u = 1 - p_t = sigmoid(x), whose slope is γ u^γ (1 - u)."""
+        wrong = torch.sigmoid(x)
+        power = sigmoid_power(x, wrong, self.gamma)
+        return power, lambda: self.gamma * power * (1 - wrong)

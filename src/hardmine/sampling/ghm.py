@@ -22,7 +22,7 @@ from hardmine.counting import count_over_ranks
 from hardmine.errors import ConfigError, check_name
 from hardmine.samples import Activation, Evidence, Samples
 from hardmine.sampling.base import Sampling
-from hardmine.scores import log_probability_of_label, of_each_class
+from hardmine.scores import gradient_norm, log_probability_of_label, of_each_class
 from hardmine.state import snapshot
 
 __all__ = ["GHMC", "GHMR"]
@@ -120,7 +120,7 @@ class GHMC(_Harmonized):
             raised = torch.where(valid.unsqueeze(-1), raised, 0)
             norm = -torch.expm1(log_probability_of_label(raised, labels, "softmax"))
         else:
-            norm, valid = by_blocks(partial(of_each_class, torch.sigmoid), raised, labels), valid.unsqueeze(-1)
+            norm, valid = by_blocks(partial(of_each_class, gradient_norm), raised, labels), valid.unsqueeze(-1)
         return self.harmonize(norm, valid.expand_as(norm), logits.dtype)
 
 

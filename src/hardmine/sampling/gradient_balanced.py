@@ -1,7 +1,6 @@
 """What samplings that balance the gradients of each class have in common: the sums of those they have seen."""
 
 from abc import abstractmethod
-from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -13,7 +12,7 @@ from hardmine.errors import ConfigError, ShapeError
 from hardmine.ranks import sum_over_ranks
 from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import Sampling
-from hardmine.scores import is_label
+from hardmine.scores import Sloped, is_label
 from hardmine.state import snapshot
 
 __all__ = ["GradientBalanced"]
@@ -45,22 +44,24 @@ class GradientBalanced(Sampling):
         self.register_buffer("positive", torch.zeros(num_classes))
         self.register_buffer("negative", torch.zeros(num_classes))
 
+    @property
     @abstractmethod
-    def balance(self, wrong: Tensor, is_own: Tensor) -> Tensor:
-        """Weights for `ratio` as it is, three times (B, N, C).
+    def of_class(self) -> Tensor:
+        """What the weights of each class are made of, given its `ratio` as it is, (C,)."""
 
-        wrong: the logit of being wrong: 1 - p_t = sigmoid(wrong).  is_own: whether the class is the sample's label.
-        """
+    @abstractmethod
+    def balance(self, of_class: Tensor, logits: Tensor, labels: Tensor) -> Sloped:
+        """Weights of each class, (C,), (B, N, C), (B, N) -> (B, N, C)."""
 
-    def pull(self, wrong: Tensor, is_own: Tensor) -> Tensor:
-        """Size of the gradient of weight times cross entropy, three times (B, N, C)."""
-        return self.balance(wrong, is_own) * wrong.sigmoid()
+    @abstractmethod
+    def pull(self, of_class: Tensor, logits: Tensor, labels: Tensor) -> Sloped:
+        """Size of the gradient of weight times cross entropy, held fixed; arguments as of `balance`."""
 
     @property
     def ratio(self) -> Tensor:
         """Positive over negative gradient of each class, (C,)."""
         positive, negative = snapshot(self.positive), snapshot(self.negative)
-        return torch.where(positive + negative > 0, positive / (negative + EPS), UNSEEN)
+        return (positive / (negative + EPS)).masked_fill(positive + negative <= 0, UNSEEN)
 
     def weigh(self, samples: Samples) -> Tensor:
         logits, labels = samples["logits"], samples["labels"]
@@ -69,22 +70,18 @@ class GradientBalanced(Sampling):
                 f"{type(self).__name__} was made for {len(self.positive)} classes, got logits {tuple(logits.shape)}"
             )
         raised = at_least_float32(logits)
-        weights = by_blocks(partial(self._of_rows, self.balance), raised, labels)
+        of_class = self.of_class.to(raised.dtype)
+        weights = by_blocks(partial(self.balance, of_class), raised, labels)
         if self.training:
-            self._collect(raised.detach(), labels)
+            self._collect(of_class, raised.detach(), labels)
         return weights.to(logits.dtype)
 
-    def _of_rows(self, function: Callable[[Tensor, Tensor], Tensor], logits: Tensor, labels: Tensor) -> Tensor:
-        is_own = is_label(labels, logits.shape[-1])
-        return function(torch.where(is_own, -logits, logits), is_own)
-
     @torch.no_grad()
-    def _collect(self, logits: Tensor, labels: Tensor) -> None:
-        gradient = by_blocks(partial(self._of_rows, self.pull), logits, labels)
+    def _collect(self, of_class: Tensor, logits: Tensor, labels: Tensor) -> None:
+        pull = by_blocks(partial(self.pull, of_class), logits, labels)
         # a diverged score, as mixed precision has them now and then, must not spoil the sums for good
-        gradient = torch.where(gradient.isfinite(), gradient, 0)
-        is_own = is_label(labels, logits.shape[-1])
-        of_each = [torch.where(side, gradient, 0).sum(dim=(0, 1)) for side in (is_own, ~is_own)]
-        sums = sum_over_ranks(torch.stack(of_each))
+        pull = pull.masked_fill(~pull.isfinite(), 0)
+        of_own = pull * is_label(labels, logits.shape[-1])
+        sums = sum_over_ranks(torch.stack([of_own, pull - of_own]).sum(dim=(1, 2)))
         self.positive += sums[0]
         self.negative += sums[1]
