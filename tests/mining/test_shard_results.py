@@ -51,6 +51,23 @@ def test_shifted_classes_are_named_before_anything_is_mined(tmp_path):
     assert set(pl.read_parquet(tmp_path / "mined/predictions.parquet")["error"]) == {"true"}
 
 
+def test_ids_of_other_images_are_named_before_anything_is_mined(tmp_path):
+    """Files are called from 0 on and ids count from 1 on: without the first, every number is one of another image."""
+    scenes = open_scenes("val", 12)
+    images = list(enumerate(scenes.records))
+    records = [replace(record, file=Path(f"/data/{n:03}.jpg"), image_id=n + 1) for n, record in images]
+    dataset = DetectionDataset("scenes", "val", scenes.classes, scenes.category_ids, records)
+    found = pl.DataFrame(predictions_on(dataset)).filter(pl.col("image_id") > 1)
+    found.with_columns(pl.col("image_id") - 1).write_parquet(tmp_path / "found.parquet")
+    files = LabelFiles.of(labels_of(dataset), dataset)
+    with pytest.raises(
+        DataError, match=r"found\.parquet: with image ids taken as the numbers that files are called by"
+    ):
+        mine_shards(files, tmp_path / "found.parquet", tmp_path / "mined")
+    found.write_parquet(tmp_path / "right.parquet")
+    mine_shards(files, tmp_path / "right.parquet", tmp_path / "mined")
+
+
 def folder_of_scenes():
     scenes = open_scenes("val", 12)
     records = [

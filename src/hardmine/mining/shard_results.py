@@ -21,6 +21,7 @@ __all__ = ["check_sample", "open_results"]
 
 SAMPLED = 300
 """Images of which all predictions are looked at before the first is mined, about."""
+SIZED = ("image_id", "width", "height")
 
 
 def open_results(labels: LabelFiles, source: Path, category_offset: int = 0) -> pl.LazyFrame:
@@ -52,12 +53,15 @@ def check_sample(labels: LabelFiles, source: Path, confirmed: Confirmed) -> None
     with reading(labels.source):
         step = max(1, labels.images.select(pl.len()).collect().item() // SAMPLED)
         chosen = pl.col("image_id").hash(0) % step == 0
-        images = labels.images.filter(chosen).select("image_id", "width", "height").drop_nulls()
+        images = labels.images.filter(chosen).select(*SIZED, "file_name").drop_nulls(SIZED)
         images = images.unique("image_id", maintain_order=True).collect()
         on_them = pl.col("image_id").is_in(images["image_id"].implode())
         objects = labels.objects.filter(on_them).drop_nulls().collect()
     with reading(source):
         found = _with_images(labels, source).filter(on_them).with_columns(file_name=pl.lit(None, pl.String)).collect()
+    # ids are in doubt where nothing else says the image; of some of the images, numbers and places would mislead
+    if step > 1 or not _has_own_numbers(labels) or "file_name" in schema_of(source):
+        images = images.with_columns(file_name=pl.lit(None, pl.String))
     dataset = _sample_dataset(labels, _records(images, objects, labels))
     resolve(found_in(found, source), dataset, confirmed)
 
@@ -127,12 +131,14 @@ def _records(images: pl.DataFrame, objects: pl.DataFrame, labels: LabelFiles) ->
     by_image = known.partition_by("image_id", as_dict=True)
     none = known.clear()
     return [
-        _record(number, width, height, rows.select(SIDES).to_numpy(), rows["label"].to_numpy())
-        for number, width, height in images.iter_rows()
+        _record(number, width, height, rows.select(SIDES).to_numpy(), rows["label"].to_numpy(), name)
+        for number, width, height, name in images.iter_rows()
         for rows in (by_image.get((number,), none),)
     ]
 
 
-def _record(number: int, width: int, height: int, boxes: np.ndarray, labels: np.ndarray) -> ImageRecord:
-    is_crowd = np.zeros(len(boxes), dtype=bool)
-    return ImageRecord(number, None, width, height, boxes.astype(np.float32), labels.astype(np.int64), is_crowd)
+def _record(
+    number: int, width: int, height: int, boxes: np.ndarray, labels: np.ndarray, name: str | None = None
+) -> ImageRecord:
+    file, is_crowd = Path(name) if name else None, np.zeros(len(boxes), dtype=bool)
+    return ImageRecord(number, file, width, height, boxes.astype(np.float32), labels.astype(np.int64), is_crowd)
