@@ -3,6 +3,7 @@
 import pytest
 
 from hardmine.data import open_dataset
+from hardmine.errors import DataError
 
 
 def annotation(**changes):
@@ -165,6 +166,29 @@ def test_images_lie_where_tools_put_them(tmp_path, write_coco, write_image, file
     write_coco(tmp_path / file, images=[{"id": 1, "file_name": "0.png"}])
     dataset = open_dataset(tmp_path)
     assert (len(dataset), dataset.problems) == (1, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        *(("/home/x/set/1.png", "home/x/set/1.png"), ("../set/1.png", "set/1.png"), ("C:\\set\\1.png", "set/1.png")),
+        *(("https://host.example/a%20b/1.png?size=big", "a b/1.png"), ("s3://bucket/1.png", "1.png")),
+    ],
+)
+def test_a_picture_that_is_not_needed_may_be_anywhere(tmp_path, write_coco, name, place):
+    file = write_coco(tmp_path / "train.json", images=[{"id": 1, "file_name": name, "width": 64, "height": 48}])
+    dataset = open_dataset(file, need_pictures=False)
+    assert [record.file for record in dataset.records] == [tmp_path / place]
+    assert dataset.image_names.find([(None, name)]) == [0]
+    with pytest.raises(DataError, match="refused: expected a path inside"):
+        open_dataset(file)
+
+
+@pytest.mark.parametrize("name", ["", "/", "..", "a\0b.png"])
+def test_a_picture_without_a_name_is_named(tmp_path, write_coco, name):
+    file = write_coco(tmp_path / "train.json", images=[{"id": 1, "file_name": name, "width": 64, "height": 48}])
+    with pytest.raises(DataError, match=r"image id 1: the image is left out: .* refused"):
+        open_dataset(file, need_pictures=False)
 
 
 def test_pictures_are_not_needed_where_sizes_are_stated(tmp_path, write_coco):

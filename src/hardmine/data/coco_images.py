@@ -11,7 +11,7 @@ from typing import Any
 
 from hardmine.data.entries import Id, ImageEntry, Reading, as_number
 from hardmine.data.identity import as_key
-from hardmine.data.paths import FilesBelow, absolute, is_file, join_inside, path_inside
+from hardmine.data.paths import FilesBelow, absolute, is_file, join_inside, parts_of, path_in_link, path_inside
 from hardmine.data.problems import ProblemLog, short
 from hardmine.data.splits import SPLIT_WORD, canonical_split
 from hardmine.errors import DataError
@@ -150,14 +150,23 @@ class _ImageFinder:
         file = self._below.find(name)
         if file is not None:
             return file, False
-        file = join_inside(self._roots[0], name)
         if self._may_be_absent and not is_needed:
-            return file, True
+            return _absent(self._roots[0], name), True
+        join_inside(self._roots[0], name)
         looked = ", ".join(f"'{root}'" for root in self._roots)
         raise DataError(
             f"{name!r} is missing, expected in one of {looked} or below; add it, or give the folder of the images "
             "(--images)"
         )
+
+
+def _absent(root: Path, name: str) -> Path:
+    """Where an image that is not needed would be, whatever machine or place its name is from.
+
+    Raises: DataError: nothing in the name is that of a file.
+    """
+    parts = [part for part in parts_of(path_in_link(name)) if part != ".." and not part.endswith(":")]
+    return join_inside(root, "/".join(parts))
 
 
 def _top(json_file: Path) -> Path:

@@ -4,7 +4,8 @@ COCO files give each image an id. Folders of files (YOLO, Pascal VOC) do not: th
 list, and moves when a file comes or goes. So an id counts where the data set has it; everywhere else, and wherever a
 record has one, the name of the file does. What tools write is understood:
 
-    file_name    "a.jpg", "cam1/a.jpg", "images/train/a.jpg", "/home/somebody/data/images/train/a.jpg"
+    file_name    "a.jpg", "cam1/a.jpg", "images/train/a.jpg", "/home/somebody/data/images/train/a.jpg",
+                 "https://somewhere/images/train/a.jpg"
     image_id     the id; the file's name or its stem ("a", as YOLO tools write it); the number that the stem is (139 for
                  "000000000139.jpg")
 
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from hardmine.data.paths import parts_of, stem_of
+from hardmine.data.paths import parts_of, path_in_link, stem_of
 from hardmine.data.splits import SPLIT_WORD, canonical_split
 from hardmine.errors import DataError
 
@@ -155,7 +156,7 @@ class ImageNames:
         return self._only(self._by_number.get(int(key), []), key) if is_number else place
 
     def _by_name(self, name: str) -> int | None:
-        parts = parts_of(name)
+        parts = parts_of(path_in_link(name))
         if not parts:
             return None
         listed = self._by_stem.get(stem_of(parts[-1]), []) or self._by_stem.get(parts[-1], [])
