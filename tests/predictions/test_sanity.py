@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hardmine.data import DetectionDataset
 from hardmine.errors import DataError
 from hardmine.predictions import BOX_FORMATS, Confirmed, found_records, resolve
 
@@ -132,13 +133,25 @@ def test_classes_that_are_shifted_by_one_are_named(offset, num_classes, a_data_s
     assert resolve(found, dataset, Confirmed(category_offset=-offset))["category_id"].max() == num_classes - 1
 
 
-@pytest.mark.parametrize("order", [(1, 0, 2), (2, 1, 0), (1, 2, 0)])
-def test_classes_in_another_order_are_named(a_data_set, order):
-    dataset = a_data_set()
+@pytest.mark.parametrize("order", [(1, 0, 2), (2, 1, 0), (1, 2, 0), (1, 0, 3, 2), (0, 2, 1, 4, 3)])
+@pytest.mark.parametrize("num", [12, 13, 14])
+def test_classes_in_another_order_are_named(record, order, num):
+    """Also where a third of the labels has the right class, for one class is at its place."""
+    made = make(record, lambda images, **_: images, len(order), num)
+    names = [f"class {label}" for label in range(len(order))]
+    dataset = DetectionDataset("set", "val", names, range(len(order)), made)
     found = found_records(exact(dataset, "xywh", category=lambda label: order[label]), "mine")
     with pytest.raises(DataError, match=r"100% would if the classes were in another order; write the names"):
         resolve(found, dataset)
-    assert len(resolve(found, dataset, Confirmed(category_offset=0))) == 48
+    assert len(resolve(found, dataset, Confirmed(category_offset=0))) == 4 * num
+
+
+def test_two_classes_that_are_often_confused_are_in_order(a_data_set):
+    """That is for mining to say: most labels have the predicted class."""
+    dataset = a_data_set()
+    confused = exact(dataset, "xywh", category=lambda label: label)
+    confused = [r | {"category_id": [1, 0, 2][r["category_id"]]} if n % 3 else r for n, r in enumerate(confused)]
+    assert len(resolve(found_records(confused, "mine"), dataset)) == 48
 
 
 def test_the_shift_is_seen_where_the_last_class_is_missing(a_data_set):

@@ -34,6 +34,8 @@ SIDES_PX = (224, 256, 300, 320, 384, 416, 448, 480, 512, 544, 600, 608, 640, 672
             1024, 1280, 1333, 1536)  # fmt: skip
 """To what sizes images are usually brought for a detector."""
 SCALES = (0.25, 0.5, 2, 4)
+PLAINLY, PLAINLY_BETTER = 0.8, 2.0
+"""Where an order of the classes explains so much of the labels, so many times is enough: one class may be at its place."""
 HARDLY, MANY_LABELS = 0.05, 20
 """If fewer of so many labels are met as given, that is told."""
 CLEARLY = 0.1
@@ -179,7 +181,10 @@ def check_classes(sample: Sample, corners: np.ndarray, labels_with: Callable[[in
     shares = {offset: _share_moved(labels_with(offset)[rows], truth) for offset in OFFSETS}
     offset = max(shares, key=lambda moved: shares[moved])
     reordered = _share_reordered(labels_with(0)[rows], truth)
-    if _is_far_better(reordered, given, len(truth)) and reordered > shares[offset] + CLEARLY:
+    is_reordered = _is_far_better(
+        reordered, given, len(truth), PLAINLY_BETTER if reordered >= PLAINLY else TIMES_BETTER
+    )
+    if is_reordered and reordered > shares[offset] + CLEARLY:
         raise DataError(
             f"{source}: {given:.0%} of the labels that are met have the predicted class, but {reordered:.0%} would if "
             "the classes were in another order; write the names of the classes (category) beside their ids, or confirm "
@@ -241,8 +246,8 @@ def _share(sample: Sample, corners: np.ndarray) -> tuple[float, float]:
     return (float((iou >= MET_IOU).mean()), float(iou.mean())) if len(iou) else (0.0, 0.0)
 
 
-def _is_far_better(share: float, given: float, num: int) -> bool:
-    return share * num >= FEWEST_LABELS and share >= max(LEAST_SHARE, TIMES_BETTER * given)
+def _is_far_better(share: float, given: float, num: int, times: float = TIMES_BETTER) -> bool:
+    return share * num >= FEWEST_LABELS and share >= max(LEAST_SHARE, times * given)
 
 
 def _iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
