@@ -8,7 +8,7 @@ from torch import Tensor
 from hardmine import blocks
 from hardmine.blocks import by_blocks
 from hardmine.samples import IGNORE
-from hardmine.scores import Sloped
+from hardmine.slopes import Sloped
 
 SHAPES = [(1, 1, 1), (2, 7, 3), (3, 20, 5), (2, 0, 4), (2, 4, 0)]
 

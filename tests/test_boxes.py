@@ -6,11 +6,15 @@ from hypothesis import given, settings, strategies as st
 from torchvision import ops
 from torchvision.models.detection._utils import BoxCoder as TorchvisionCoder
 
+from hardmine import boxes as overlaps
 from hardmine.boxes import (
     DeltaCoder,
     DistanceCoder,
     area,
+    complete_iou,
+    distance_iou,
     generalized_iou,
+    paired_iou,
     pairwise_intersection,
     pairwise_iou,
     pairwise_overlap_of_second,
@@ -70,6 +74,26 @@ def test_large_boxes_do_not_overflow_in_half_precision(overlap, dtype):
 def test_generalized_iou_agrees_with_torchvision():
     first, second = boxes(20), boxes(20)
     torch.testing.assert_close(1 - generalized_iou(first, second), ops.generalized_box_iou_loss(first, second))
+
+
+PAIRED = {
+    paired_iou: overlaps._iou,
+    generalized_iou: overlaps._generalized_iou,
+    distance_iou: overlaps._distance_iou,
+    complete_iou: overlaps._complete_iou,
+}
+
+
+@pytest.mark.parametrize("overlap", PAIRED, ids=lambda function: function.__name__)
+@pytest.mark.parametrize("step", [1e-9, 1.0], ids=["anywhere", "on a grid"])
+def test_gradients_of_paired_overlaps_are_those_of_autograd(overlap, step):
+    """On a grid corners meet, and boxes touch, have no extent or are inverted."""
+    predicted, target = (torch.rand(2, 500, 4, dtype=torch.float64) * 4).div(step).floor().mul(step)
+    weights = torch.rand(500, dtype=torch.float64)
+    ours, plain = predicted.clone().requires_grad_(), predicted.clone().requires_grad_()
+    (overlap(ours, target) * weights).sum().backward()
+    (PAIRED[overlap](plain, target)[0] * weights).sum().backward()
+    torch.testing.assert_close(ours.grad, plain.grad)
 
 
 CODERS = [DeltaCoder(), DeltaCoder((10.0, 10.0, 5.0, 5.0)), DistanceCoder(), DistanceCoder(normalize=False)]

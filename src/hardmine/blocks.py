@@ -1,14 +1,13 @@
 """What is said of each logit by itself, with its slope, block by block: what one block needs stays in the cache."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from hardmine.samples import IGNORE
-from hardmine.scores import Sloped
+from hardmine.slopes import Sloped, with_slope
 
 __all__ = ["by_blocks"]
 
@@ -26,14 +25,14 @@ def by_blocks(function: OfLogits, logits: Tensor, labels: Tensor, *evidence: Ten
     The logits of ignored samples are given to it as the least number there is, finite and as sure as can be that no
     class is there: a loss and its slope are exactly 0 then.
 
-    The slope is all that is kept for the backward pass, once the size of the logits. A compiler is given the values
-    alone, and finds their slope by itself. The slope has no slope of its own: second derivatives are refused.
+    The slope is all that is kept for the backward pass, and has no slope of its own; see `slopes.with_slope`.
 
     labels, evidence: (B, N) each; has no gradient.
     """
     if torch.compiler.is_compiling():
         return _of_valid(function, logits, labels, *evidence)[0]
-    return _ByBlocks.apply(function, logits if torch.is_grad_enabled() else logits.detach(), labels, *evidence)
+    wants_slope = logits.requires_grad and torch.is_grad_enabled()
+    return with_slope(partial(_in_blocks, function, wants_slope), logits, labels, *evidence)
 
 
 def _of_valid(function: OfLogits, logits: Tensor, labels: Tensor, *evidence: Tensor) -> Sloped:
@@ -41,40 +40,20 @@ def _of_valid(function: OfLogits, logits: Tensor, labels: Tensor, *evidence: Ten
     return function(logits.masked_fill(ignored, torch.finfo(logits.dtype).min), labels, *evidence)
 
 
-class _ByBlocks(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, function: OfLogits, logits: Tensor, *evidence: Tensor) -> Tensor:
-        value, slope = _in_blocks(function, ctx.needs_input_grad[1], logits, *evidence)
-        if slope is not None:
-            ctx.save_for_backward(slope)
-        return value
-
-    @staticmethod
-    @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides the names)
-        ctx: Any, *grad_outputs: Tensor
-    ) -> tuple[Tensor | None, ...]:
-        (slope,), (gradient,) = ctx.saved_tensors, grad_outputs
-        return None, gradient * slope, *[None] * (len(ctx.needs_input_grad) - 2)
-
-
-def _in_blocks(
-    function: OfLogits, wants_slope: bool, logits: Tensor, *evidence: Tensor
-) -> tuple[Tensor, Tensor | None]:
+def _in_blocks(function: OfLogits, wants_slope: bool, logits: Tensor, *evidence: Tensor) -> Sloped:
     """Values, and their slopes where wanted; what is one block anyway is not taken apart and put together."""
     size = BLOCK.get(logits.device.type, SAVES_MEMORY)
     if logits.numel() <= size:
-        value, slope = _of_valid(function, logits, *evidence)
-        return value, slope() if wants_slope else None
+        return _of_valid(function, logits, *evidence)
     value = _blank(logits)
-    slopes = _blank(logits) if wants_slope else None
-    places = zip(_blocks(size, value), _blocks(size, value if slopes is None else slopes), strict=True)
+    slopes = _blank(logits) if wants_slope else value
+    places = zip(_blocks(size, value), _blocks(size, slopes), strict=True)
     for rows, ((of_value,), (of_slope,)) in zip(_blocks(size, logits, *evidence), places, strict=True):
         found, slope = _of_valid(function, *rows)
-        of_value.copy_(found)
         if wants_slope:
             of_slope.copy_(slope())
-    return value, slopes
+        of_value.copy_(found)
+    return value, lambda: slopes
 
 
 def _blocks(size: int, logits: Tensor, *evidence: Tensor) -> Iterator[tuple[Tensor, ...]]:

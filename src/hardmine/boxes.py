@@ -11,12 +11,15 @@ lie from its point (`DistanceCoder`). Both are plain value objects: ``encode`` (
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torchvision.ops import nms
+
+from hardmine.slopes import Sloped, with_slope
 
 __all__ = [
     "SIDES",
@@ -44,7 +47,9 @@ EMPTY = 1e-12  # what is smaller, in pixels or their squares, has no extent: the
 
 def area(boxes: Tensor) -> Tensor:
     """Area in square pixels, (..., 4) -> (...). Inverted boxes have none."""
-    return (boxes[..., 2] - boxes[..., 0]).clamp_min(0) * (boxes[..., 3] - boxes[..., 1]).clamp_min(0)
+    lower, upper = boxes.chunk(2, dim=-1)
+    width, height = (upper - lower).clamp_min(0).unbind(-1)
+    return width * height
 
 
 def side_by_side(boxes: Tensor) -> Tensor:
@@ -54,10 +59,10 @@ def side_by_side(boxes: Tensor) -> Tensor:
 
 def pairwise_intersection(first: Tensor, second: Tensor) -> Tensor:
     """Area that each of the first boxes shares with each of the second, (..., G, 4), (..., N, 4) -> (..., G, N)."""
-    ax1, ay1, ax2, ay2 = first.unsqueeze(-2).unbind(-1)
-    bx1, by1, bx2, by2 = second.unsqueeze(-3).unbind(-1)
-    width = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp_min(0)
-    height = (torch.minimum(ay2, by2) - torch.maximum(ay1, by1)).clamp_min(0)
+    first_lower, first_upper = first.mT.unsqueeze(-1).chunk(2, dim=-3)  # (..., 2, G, 1), x and y
+    second_lower, second_upper = second.mT.unsqueeze(-2).chunk(2, dim=-3)  # (..., 2, 1, N)
+    sides = torch.minimum(first_upper, second_upper).sub_(torch.maximum(first_lower, second_lower))  # memory used again
+    width, height = sides.clamp_min_(0).unbind(-3)
     return width * height
 
 
@@ -69,8 +74,8 @@ def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
     dtype = second.dtype
     first, second = at_least_float32(first), at_least_float32(second)
     intersection = pairwise_intersection(first, second)
-    union = area(first).unsqueeze(-1) + area(second).unsqueeze(-2) - intersection
-    return (intersection / union.clamp_min(torch.finfo(union.dtype).tiny)).to(dtype)
+    union = (area(first).unsqueeze(-1) + area(second).unsqueeze(-2)).sub_(intersection)
+    return (intersection / union.clamp_min_(torch.finfo(union.dtype).tiny)).to(dtype)
 
 
 def pairwise_overlap_of_second(first: Tensor, second: Tensor) -> Tensor:
@@ -107,13 +112,12 @@ def _apart(boxes: Tensor, labels: Tensor) -> Tensor:
 
 def at_least_float32(values: Tensor) -> Tensor:
     """The same numbers where no area or sum overflows and little is rounded away."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
+    return values if values.dtype in (torch.float32, torch.float64) else values.float()
 
 
 def paired_iou(first: Tensor, second: Tensor) -> Tensor:
     """Intersection over union of each first box with its second, (..., 4), (..., 4) -> (...); as `pairwise_iou`."""
-    a, b = at_least_float32(first), at_least_float32(second)
-    return _overlap(a, b)[0].to(second.dtype)
+    return with_slope(_iou, at_least_float32(first), at_least_float32(second)).to(second.dtype)
 
 
 def generalized_iou(predicted: Tensor, target: Tensor) -> Tensor:
@@ -125,10 +129,7 @@ def generalized_iou(predicted: Tensor, target: Tensor) -> Tensor:
     Areas are not clamped, so an inverted prediction still gets a gradient, and may leave [-1, 1]; one inverted in both
     directions has the area of an upright one (so it is in torchvision).
     """
-    a, b = at_least_float32(predicted), at_least_float32(target)
-    iou, union = _overlap(a, b)
-    hull = _hull(a, b).prod(-1)
-    return (iou - (hull - union) / _not_zero(hull)).to(predicted.dtype)
+    return with_slope(_generalized_iou, at_least_float32(predicted), at_least_float32(target)).to(predicted.dtype)
 
 
 def distance_iou(predicted: Tensor, target: Tensor) -> Tensor:
@@ -138,8 +139,7 @@ def distance_iou(predicted: Tensor, target: Tensor) -> Tensor:
 
     Zheng et al., Distance-IoU Loss, AAAI 2020, arXiv:1911.08287.
     """
-    a, b = at_least_float32(predicted), at_least_float32(target)
-    return (_overlap(a, b)[0] - _distance(a, b)).to(predicted.dtype)
+    return with_slope(_distance_iou, at_least_float32(predicted), at_least_float32(target)).to(predicted.dtype)
 
 
 def complete_iou(predicted: Tensor, target: Tensor) -> Tensor:
@@ -148,50 +148,143 @@ def complete_iou(predicted: Tensor, target: Tensor) -> Tensor:
         CIoU = DIoU - α v,   v = (4 / π²) (atan(w'/h') - atan(w/h))²,   α = v / (1 - IoU + v)
 
     Zheng et al., Distance-IoU Loss, AAAI 2020, arXiv:1911.08287. α is held fixed: no gradient goes through it.
-    The two angles are those of the diagonals, with sides below 0 taken as 0; a point has the angle 0.
+    The two angles are those of the diagonals, with sides below 0 taken as 0; a point has the angle 0, without a slope.
     """
-    a, b = at_least_float32(predicted), at_least_float32(target)
-    iou = _overlap(a, b)[0]
-    v = (4 / math.pi**2) * (_angle(a) - _angle(b)).square()
-    balance = (v / _not_zero((1 - iou).clamp_min(0) + v)).detach()
-    return (iou - _distance(a, b) - balance * v).to(predicted.dtype)
+    return with_slope(_complete_iou, at_least_float32(predicted), at_least_float32(target)).to(predicted.dtype)
 
 
-def _overlap(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU, and area of the union, of paired boxes."""
-    lower = torch.maximum(first[..., :2], second[..., :2])
-    upper = torch.minimum(first[..., 2:], second[..., 2:])
-    intersection = (upper - lower).clamp_min(0).prod(-1)
-    union = _signed_area(first) + _signed_area(second) - intersection
-    return intersection / _not_zero(union), union
+def _iou(predicted: Tensor, target: Tensor) -> Sloped:
+    pair = _Pair(predicted, target)
+    return pair.iou, lambda: pair.slope(*pair.of_iou())
 
 
-def _distance(first: Tensor, second: Tensor) -> Tensor:
-    """Squared distance of the centres of paired boxes, as a share of the squared diagonal of their hull."""
-    apart = (first[..., :2] + first[..., 2:] - second[..., :2] - second[..., 2:]) / 2
-    return apart.square().sum(-1) / _not_zero(_hull(first, second).square().sum(-1))
+def _generalized_iou(predicted: Tensor, target: Tensor) -> Sloped:
+    """With r = (|hull| - |union|) / |hull| the slope of GIoU is that of IoU - ((1 - r) |hull|' - |union|') / |hull|."""
+    pair = _Pair(predicted, target)
+    hull = pair.hull.prod(0)
+    below = _not_zero(hull)
+    rest = (hull - pair.union) / below
+
+    def slope() -> Tensor:
+        of_overlap, of_size = pair.of_iou(1 / below)
+        of_hull = (rest * (hull > EMPTY) - 1) / below * pair.hull.flip(0)
+        return pair.slope(of_overlap, of_size, of_hull)
+
+    return pair.iou - rest, slope
 
 
-def _angle(boxes: Tensor) -> Tensor:
-    """atan(width / height), finite with its gradient for boxes that have no height or are a point."""
-    width, height = (boxes[..., 2:] - boxes[..., :2]).clamp_min(0).unbind(-1)
-    is_high = width <= height
-    long = torch.where(is_high, height, width)
-    angle = torch.atan(torch.where(is_high, width, height) / torch.where(long > EMPTY, long, 1))  # faster than atan2
-    return torch.where(is_high, angle, math.pi / 2 - angle)
+def _distance_iou(predicted: Tensor, target: Tensor) -> Sloped:
+    pair = _Pair(predicted, target)
+    distance, of_distance = pair.distance()
+    return pair.iou - distance, lambda: pair.slope(*pair.of_iou(), *of_distance())
 
 
-def _hull(first: Tensor, second: Tensor) -> Tensor:
-    """Width and height of the smallest box around each pair."""
-    return torch.maximum(first[..., 2:], second[..., 2:]) - torch.minimum(first[..., :2], second[..., :2])
+def _complete_iou(predicted: Tensor, target: Tensor) -> Sloped:
+    pair = _Pair(predicted, target)
+    distance, of_distance = pair.distance()
+    turned = _angle(pair.size) - _angle(pair.target_size)
+    v = (4 / math.pi**2) * turned.square()
+    balance = (v / _not_zero((1 - pair.iou).clamp_min(0) + v)).detach()
+
+    def slope() -> Tensor:
+        of_overlap, less_of_size = pair.of_iou()
+        of_angle = balance * turned * _slope_of_angle(pair.size)
+        return pair.slope(of_overlap, torch.add(less_of_size, of_angle, alpha=8 / math.pi**2), *of_distance())
+
+    return pair.iou - distance - balance * v, slope
+
+
+class _Pair:
+    """Lengths of paired boxes, (2, ...) for x and y, and what they have to do with the corners of the first.
+
+    With s the sign of (first - second) at each corner, and c = -1 for the lower and 1 for the upper one, the slopes in
+    the corners of the first box are
+
+        of a side of the overlap  (c - s) / 2,     of the hull  (c + s) / 2,     of the box itself  c
+
+    because where the first box's corner is the inner one it moves the overlap, otherwise the hull; of equal corners
+    each moves by half, as autograd has it of a maximum.
+    """
+
+    def __init__(self, first: Tensor, second: Tensor):
+        self.first, self.second = _corners(first), _corners(second)
+        low, high = torch.minimum(self.first, self.second), torch.maximum(self.first, self.second)
+        self.overlap, self.hull = (low[1] - high[0]).clamp_min(0), high[1] - low[0]
+        self.size, self.target_size = self.first[1] - self.first[0], self.second[1] - self.second[0]
+        intersection = self.overlap.prod(0)
+        self.union = self.size.prod(0) + self.target_size.prod(0) - intersection
+        self.below = _not_zero(self.union)
+        self.iou = intersection / self.below
+
+    def of_iou(self, of_union: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Slopes of the IoU in the sides of the overlap, and minus those in the sides of the first box.
+
+            IoU' = (|overlap|' (1 + IoU) - |first|' IoU) / |union|
+
+        of_union: slope in the area of the union of what is added to the IoU.
+        """
+        of_area = self.iou / self.below
+        if of_union is not None:
+            of_area = of_area - of_union
+        moves = self.overlap.flip(0) * (self.overlap > 0)
+        return (1 / self.below + of_area) * moves, of_area * self.size.flip(0)
+
+    def distance(self) -> tuple[Tensor, Callable[[], tuple[Tensor, Tensor]]]:
+        """Squared distance of the centres as a share of the squared diagonal of the hull.
+
+        And what gives minus its slopes: in the sides of the hull, and in both of the first box's corners.
+        """
+        apart, diagonal = (self.first - self.second).mean(0), self.hull.square().sum(0)
+        below = _not_zero(diagonal)
+        share = apart.square().sum(0) / below
+
+        def slopes() -> tuple[Tensor, Tensor]:
+            of_diagonal = 2 * share * (diagonal > EMPTY) / below
+            return of_diagonal * self.hull, apart / -below
+
+        return share, slopes
+
+    def slope(
+        self, of_overlap: Tensor, less_of_size: Tensor, of_hull: Tensor | None = None, of_corners: Tensor | None = None
+    ) -> Tensor:
+        """In the four numbers of the first box, given the slopes in the sides: (2, ...) each -> (..., 4).
+
+        less_of_size: minus the slope in the sides of the first box.  of_corners: slope in both corners alike.
+        """
+        sides, differ = of_overlap, of_overlap
+        if of_hull is not None:
+            sides, differ = of_overlap + of_hull, of_overlap - of_hull
+        inward, corner = torch.add(less_of_size, sides, alpha=-0.5), _plus_minus(self.first)  # corner is -c
+        start = corner * inward if of_corners is None else torch.addcmul(of_corners, corner, inward)
+        sign = (self.first - self.second).sign()
+        return torch.addcmul(start, sign, differ, value=-0.5).flatten(0, 1).movedim(0, -1)
+
+
+def _corners(boxes: Tensor) -> Tensor:
+    """Lower and upper corner, x and y: (..., 4) -> (2, 2, ...), each number of all boxes in one stretch of memory."""
+    return boxes.movedim(-1, 0).contiguous().unflatten(0, (2, 2))
+
+
+def _plus_minus(like: Tensor) -> Tensor:
+    """1 and -1 for the two of the first axis."""
+    return torch.arange(1, -2, -2, dtype=like.dtype, device=like.device).view(2, *[1] * (like.ndim - 1))
+
+
+def _angle(sides: Tensor) -> Tensor:
+    """atan(width / height), with sides below 0 taken as 0; finite, with its gradient, for boxes without extent."""
+    width, height = sides.clamp_min(0).unbind(0)
+    return torch.atan(width / height.clamp_min(EMPTY))  # faster than atan2
+
+
+def _slope_of_angle(sides: Tensor) -> Tensor:
+    """Of `_angle` in width and height: h / (w² + h²) and -w / (w² + h²)."""
+    clamped = sides.clamp_min(0)
+    across = clamped.flip(0) * _plus_minus(sides)
+    return across / _not_zero(clamped.square().sum(0)) * (sides > 0)
 
 
 def _not_zero(denominator: Tensor) -> Tensor:
-    return torch.where(denominator > EMPTY, denominator, 1)
-
-
-def _signed_area(boxes: Tensor) -> Tensor:
-    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+    return denominator.masked_fill(denominator <= EMPTY, 1)
 
 
 class BoxCoder(Protocol):

@@ -12,25 +12,20 @@ from torch import Tensor
 
 from hardmine.errors import ConfigError
 from hardmine.samples import Activation
+from hardmine.slopes import Sloped, held_fixed
 
 __all__ = [
-    "Sloped",
     "balanced",
     "check_alpha",
     "check_gamma",
     "column_of_label",
     "gradient_norm",
-    "held_fixed",
     "is_label",
     "log_probability_of_label",
     "of_each_class",
     "sigmoid_power",
     "softmax_power",
 ]
-
-Sloped = tuple[Tensor, Callable[[], Tensor]]
-"""Values, and what gives the slope of each, of the same shape, by a formula of its own: it is asked only where a
-gradient is wanted, and may use what the values were made of."""
 
 
 def of_each_class(
@@ -47,11 +42,6 @@ def of_each_class(
     if alpha is None:
         return value, lambda: slope() * sign
     return value * torch.rsub(own, 1 - alpha, alpha=1 - 2 * alpha), lambda: slope() * (1 - alpha - own)
-
-
-def held_fixed(value: Tensor) -> Sloped:
-    """A value that no gradient goes through."""
-    return value.detach(), lambda: torch.zeros_like(value)
 
 
 def gradient_norm(x: Tensor) -> Sloped:

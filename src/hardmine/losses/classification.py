@@ -23,7 +23,6 @@ from hardmine.blocks import by_blocks
 from hardmine.errors import ConfigError
 from hardmine.samples import IGNORE, Activation, Evidence
 from hardmine.scores import (
-    Sloped,
     balanced,
     check_alpha,
     check_gamma,
@@ -32,6 +31,7 @@ from hardmine.scores import (
     sigmoid_power,
     softmax_power,
 )
+from hardmine.slopes import Sloped
 
 __all__ = ["BalancedCE", "ClassificationLoss", "CrossEntropy", "Focal"]
 

@@ -20,7 +20,8 @@ from hardmine.blocks import by_blocks
 from hardmine.errors import ConfigError
 from hardmine.losses.classification import ClassificationLoss
 from hardmine.samples import Evidence
-from hardmine.scores import Sloped, check_gamma, is_label, sigmoid_power
+from hardmine.scores import check_gamma, is_label, sigmoid_power
+from hardmine.slopes import Sloped
 
 __all__ = ["MAL", "QFL", "VFL"]
 

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from hardmine.errors import ConfigError
 from hardmine.sampling.gradient_balanced import GradientBalanced
-from hardmine.scores import Sloped, check_alpha, held_fixed, of_each_class, sigmoid_power
+from hardmine.scores import check_alpha, of_each_class, sigmoid_power
+from hardmine.slopes import Sloped, held_fixed
 
 __all__ = ["EFL"]
 

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from hardmine.errors import ConfigError
 from hardmine.sampling.gradient_balanced import GradientBalanced
-from hardmine.scores import Sloped, gradient_norm, held_fixed, is_label, of_each_class
+from hardmine.scores import gradient_norm, is_label, of_each_class
+from hardmine.slopes import Sloped, held_fixed
 
 __all__ = ["EQLv2"]
 

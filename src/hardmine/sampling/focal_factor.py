@@ -11,7 +11,6 @@ from hardmine.errors import check_name
 from hardmine.samples import IGNORE, Activation, Evidence, Samples
 from hardmine.sampling.base import Sampling
 from hardmine.scores import (
-    Sloped,
     balanced,
     check_alpha,
     check_gamma,
@@ -20,6 +19,7 @@ from hardmine.scores import (
     sigmoid_power,
     softmax_power,
 )
+from hardmine.slopes import Sloped
 
 __all__ = ["FocalFactor"]
 

@@ -12,7 +12,8 @@ from hardmine.errors import ConfigError, ShapeError
 from hardmine.ranks import sum_over_ranks
 from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import Sampling
-from hardmine.scores import Sloped, is_label
+from hardmine.scores import is_label
+from hardmine.slopes import Sloped
 from hardmine.state import snapshot
 
 __all__ = ["GradientBalanced"]
