@@ -29,6 +29,7 @@ __all__ = [
     "top_balanced",
     "top_indices",
     "top_preferred",
+    "top_set",
 ]
 
 
@@ -113,14 +114,23 @@ def top_preferred(
 def top_indices(key: Tensor, num: int) -> Tensor:
     """Places of the ``num`` > 0 largest keys, largest first, or of all if there are fewer: (..., N) -> (..., K) int64.
 
-    Ties keep their order. `torch.topk` leaves open which of equal keys it takes, and devices differ in it; so it finds
-    the least key that gets in, and then all above it and the first that equal it. No sort of all N.
+    Ties keep their order. No sort of all N.
     """
-    num, place = min(num, key.shape[-1]), torch.arange(key.shape[-1], dtype=torch.int32, device=key.device)
-    least = key.topk(num, dim=-1).values[..., -1:]
-    turn = torch.where(key > least, place - key.shape[-1], torch.where(key == least, place, key.shape[-1]))
-    index = turn.topk(num, dim=-1, largest=False).indices.sort(dim=-1).values
+    index = top_set(key, num)
     return index.gather(-1, key.gather(-1, index).argsort(dim=-1, descending=True, stable=True))
+
+
+def top_set(key: Tensor, num: int) -> Tensor:
+    """As `top_indices`, but in the order of their places, those that equal the least of them last.
+
+    `torch.topk` leaves open which of equal keys it takes, and devices differ in it; so it finds the least key that gets
+    in, and then all above it and the first that equal it.
+    """
+    N, device = key.shape[-1], key.device
+    least = key.topk(min(num, N), dim=-1).values[..., -1:]
+    early, place = torch.arange(-N, N, dtype=torch.int32, device=device).tensor_split(2)
+    turn = torch.where(key > least, early, place).masked_fill(key < least, N)
+    return turn.topk(min(num, N), dim=-1, largest=False).indices
 
 
 def top_balanced(key: Tensor, assignment: Assignment, num: int, positive_fraction: float) -> Tensor:

@@ -84,3 +84,11 @@ def test_a_prediction_that_is_not_a_number_is_the_last_choice():
     poisoned[:, 0] = torch.nan
     assert assigned([[0.0, 0, 10, 10]], boxes=poisoned).matched_gt[0].tolist() == [-1, 0, -1]
     assert assigned([[0.0, 0, 10, 10]] * 3, boxes=poisoned).is_positive.all()
+
+
+def test_another_default_device_changes_nothing():
+    ground_truth = GroundTruth.from_lists([QUERIES[0, :2]], [torch.zeros(2, dtype=torch.int64)])
+    predictions = Predictions(QUERIES, torch.full((1, 3, 1), 0.5))
+    with torch.device("meta"):  # a training on a GPU may have set that one
+        assignment = Hungarian()(QUERIES, ground_truth, predictions=predictions)
+    assert assignment.matched_gt[0].tolist() == [0, 1, BACKGROUND]

@@ -13,11 +13,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from hardmine import ATSS, FCOSPoints, GroundTruth, MaxIoU, SimOTA, TaskAligned
+from hardmine.assign import base
 from hardmine.samples import Levels, Predictions
 
 CELLS, ANCHORS, STRIDES = (10240, 2560, 640, 160, 40), 9, (8.0, 16.0, 32.0, 64.0, 128.0)
 LEVELS = Levels(tuple(cells * ANCHORS for cells in CELLS), STRIDES, (ANCHORS,) * len(CELLS))
 N, C, MEGABYTE = 122_760, 80, 10**6
+ASSIGNERS = [MaxIoU(), FCOSPoints(), ATSS(), TaskAligned(), SimOTA()]
 
 
 class LiveBytes(TorchDispatchMode):
@@ -62,6 +64,11 @@ def peak_of():
     return measure
 
 
+@pytest.fixture
+def as_on_a_cpu(monkeypatch):
+    monkeypatch.setitem(base.PAIRS_AT_A_TIME, "meta", base.PAIRS_AT_A_TIME["cpu"])
+
+
 def test_the_count_sees_what_comes_and_goes():
     with LiveBytes() as live:
         kept = torch.zeros(10**6, dtype=torch.uint8)
@@ -72,15 +79,18 @@ def test_the_count_sees_what_comes_and_goes():
     assert (live.now, live.peak) == (10**6, 4 * 10**6)
 
 
-@pytest.mark.parametrize(
-    "assigner", [MaxIoU(), FCOSPoints(), ATSS(), TaskAligned(), SimOTA()], ids=lambda a: type(a).__name__
-)
+@pytest.mark.usefixtures("as_on_a_cpu")
+@pytest.mark.parametrize("assigner", ASSIGNERS, ids=lambda a: type(a).__name__)
 def test_three_hundred_objects_among_all_anchors_of_an_image(assigner, peak_of):
     assert peak_of(assigner, 1, 300) < 150 * MEGABYTE
 
 
-@pytest.mark.parametrize(
-    "assigner", [MaxIoU(), FCOSPoints(), ATSS(), TaskAligned(), SimOTA()], ids=lambda a: type(a).__name__
-)
+@pytest.mark.usefixtures("as_on_a_cpu")
+@pytest.mark.parametrize("assigner", ASSIGNERS, ids=lambda a: type(a).__name__)
 def test_memory_hardly_grows_with_the_objects(assigner, peak_of):
     assert peak_of(assigner, 2, 200) < peak_of(assigner, 2, 50) + 50 * MEGABYTE
+
+
+@pytest.mark.parametrize("assigner", ASSIGNERS, ids=lambda a: type(a).__name__)
+def test_on_other_devices_more_is_compared_at_a_time_and_no_more_than_that(assigner, peak_of):
+    assert peak_of(assigner, 4, 300) < 1000 * MEGABYTE

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from hardmine.assign.base import Assigner, AssignerEvidence, Pairing, centre_of, first_claim, largest, margin
-from hardmine.boxes import paired_iou
+from hardmine.assign.base import Assigner, AssignerEvidence, Pairing, centre_of, first_claim, is_inside, largest
+from hardmine.boxes import pairwise_iou
 from hardmine.errors import ConfigError
-from hardmine.ranking import top_indices
-from hardmine.samples import Assignment
+from hardmine.ranking import top_set
+from hardmine.samples import Assignment, Levels
 
 __all__ = ["ATSS"]
 
@@ -45,53 +45,48 @@ class ATSS(Assigner):
         self.k, self.box_strides = k, box_strides
 
     def match(self, pairing: Pairing) -> Assignment:
-        candidates = self._candidates(pairing)  # (B, G, K)
+        centres = centre_of(pairing.boxes.mT).masked_fill(pairing.is_padding.unsqueeze(1), torch.inf)  # (B, 2, N)
+        candidates = self._candidates(pairing, centres)  # (B, G, K)
         shape, flat = candidates.shape, candidates.flatten(1)
-        objects = pairing.objects.unsqueeze(2)
         near = self._compared(pairing).gather(1, flat.unsqueeze(-1).expand(-1, -1, 4)).view(*shape, 4)
-        iou = paired_iou(objects.expand_as(near), near)
-        is_sample = ~pairing.is_padding.gather(1, flat).view(shape)
-        positive = is_sample & pairing.is_object.unsqueeze(-1)
-        positive &= (iou >= _threshold(iou, is_sample)) & (margin(*centre_of(near), objects) > 0)
+        is_padding = pairing.is_padding.gather(1, flat).view(shape)
+        iou = pairwise_iou(pairing.objects.unsqueeze(2), near).squeeze(2).masked_fill(is_padding, -torch.inf)
+        points = centres.gather(2, flat.unsqueeze(1).expand(-1, 2, -1)).unflatten(2, shape[1:])
+        inside = is_inside(points, pairing.objects.mT.unsqueeze(-1))
+        positive = inside & (iou >= _threshold(iou, is_padding))
         return self.settle(pairing, first_claim(candidates, positive, iou, pairing.boxes.shape[1]))
 
     def _compared(self, pairing: Pairing) -> Tensor:
         """The boxes that stand for the samples, (B, N, 4)."""
         if self.box_strides is None:
             return pairing.boxes
-        centre = torch.stack(centre_of(pairing.boxes), dim=-1)
-        half = (pairing.stride * (self.box_strides / 2)).unsqueeze(-1)
-        return torch.cat([centre - half, centre + half], dim=-1)
+        centre, half = centre_of(pairing.boxes.mT), pairing.stride * (self.box_strides / 2)
+        return torch.cat([centre - half, centre + half], dim=1).mT
 
-    def _candidates(self, pairing: Pairing) -> Tensor:
-        """The nearest samples of every level to each object, (B, G, K)."""
-        levels, nearest, start = pairing.levels, [], 0
-        centres = torch.stack(centre_of(pairing.boxes), dim=1).unsqueeze(2)  # (B, 2, 1, N)
-        centres = centres.masked_fill(pairing.is_padding[:, None, None], torch.inf)
+    def _candidates(self, pairing: Pairing, centres: Tensor) -> Tensor:
+        """The samples of every level, with centres (B, 2, N), that are nearest to each object, (B, G, K)."""
+        centres, middles = centres.unsqueeze(2), centre_of(pairing.objects.mT).unsqueeze(-1)
+        parts = self.chunks(middles.shape[2], pairing.is_padding)
+        return torch.cat([self._nearest(centres, middles[:, :, part], pairing.levels) for part in parts], dim=1)
+
+    def _nearest(self, centres: Tensor, middles: Tensor, levels: Levels) -> Tensor:
+        """The samples, with centres (B, 2, 1, N), nearest to the middles (B, 2, G, 1) of some objects, (B, G, K)."""
+        along_x, along_y = (centres - middles).square_().unbind(1)
+        nearness = -(along_x + along_y)  # (B, G, N)
+        nearest, start = [], 0
         for num, per_location in zip(levels.num_samples, levels.per_location, strict=True):
-            own = centres[..., start : start + num]
-            parts = self.chunks(pairing.objects.shape[1], own.numel() // 2)
-            of_level = [_nearest(own, pairing.objects[:, part], self.k * per_location) for part in parts]
-            nearest.append(torch.cat(of_level, dim=1) + start)
+            nearest.append(top_set(nearness[..., start : start + num], self.k * per_location) + start)
             start += num
         return torch.cat(nearest, dim=-1)
 
 
-def _nearest(centres: Tensor, objects: Tensor, num: int) -> Tensor:
-    """Places of the samples, with centres (B, 2, 1, N), nearest to the middle of each object (B, G, 4), (B, G, K)."""
-    x, y = (middle.unsqueeze(-1) for middle in centre_of(objects))
-    squared_distance = (centres[:, 0] - x).square() + (centres[:, 1] - y).square()  # (B, G, N)
-    return top_indices(-squared_distance, num)
-
-
-def _threshold(iou: Tensor, is_sample: Tensor) -> Tensor:
-    """Mean plus deviation of each object's candidates, (B, G, K) -> (B, G, 1).
+def _threshold(iou: Tensor, is_padding: Tensor) -> Tensor:
+    """Mean plus deviation of each object's candidates, (B, G, K) -> (B, G, 1); not a number where all are padding.
 
     Counted down from the largest, so that the mean of equal overlaps is exactly that overlap.
     """
-    num = is_sample.sum(dim=-1, keepdim=True)
-    most = largest(torch.where(is_sample, iou, 0))
-    below = torch.where(is_sample, iou - most, 0)
-    mean = below.sum(dim=-1, keepdim=True) / num.clamp_min(1)
-    squares = torch.where(is_sample, below - mean, 0).square().sum(dim=-1, keepdim=True)
+    num, most = (~is_padding).sum(dim=-1, keepdim=True), largest(iou)
+    below = (iou - most).masked_fill(is_padding, 0)
+    mean = below.sum(dim=-1, keepdim=True) / num
+    squares = (below - mean).masked_fill(is_padding, 0).square().sum(dim=-1, keepdim=True)
     return most + mean + (squares / (num - 1).clamp_min(1)).sqrt()

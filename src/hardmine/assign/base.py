@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import ClassVar, Literal
 
 import torch
@@ -17,8 +18,11 @@ __all__ = ["Assigner", "AssignerEvidence"]
 AssignerEvidence = Literal["levels", "predictions"]
 """What an assigner may need to know beside the boxes and the ground truth."""
 NO_LEVELS = Levels((), (), ())
-CHUNK_PAIRS = 1 << 20
-"""Pairs of an object and a sample, over the batch, that are compared at a time where no ``chunk`` is given."""
+PAIRS_AT_A_TIME = {"cpu": 1 << 20}
+"""Pairs of an object and a sample, over the batch, that are compared at a time on a kind of device: what its cache
+holds."""
+LAUNCHES_PAY = 1 << 24
+"""The same on all other devices: a kernel over so many pairs takes longer than its launch, and needs 64 MB a result."""
 
 
 class Assigner(nn.Module, ABC):
@@ -69,31 +73,34 @@ class Assigner(nn.Module, ABC):
         )
         return self.match(Pairing.of(boxes, ground_truth, is_padding, levels, said))
 
-    def chunks(self, num_objects: int, num_samples: int) -> Iterator[slice]:
-        """Parts of the ground truths, or classes, to take at a time with so many samples of the whole batch."""
-        step = self.chunk or max(1, CHUNK_PAIRS // max(1, num_samples))
-        return (slice(start, min(start + step, num_objects)) for start in range(0, num_objects, step))
+    def chunks(self, num: int, samples: Tensor) -> Iterator[slice]:
+        """Parts of so many ground truths, or classes, to compare at a time with the samples (B, N)."""
+        pairs = PAIRS_AT_A_TIME.get(samples.device.type, LAUNCHES_PAY)
+        step = self.chunk or max(1, pairs // max(1, samples.numel()))
+        return (slice(start, min(start + step, num)) for start in range(0, num, step))
 
     def settle(self, pairing: "Pairing", matched_gt: Tensor, iou: Tensor | None = None) -> Assignment:
         """Ignores padding, and negatives with more than ``ignore_overlap`` of their area in one ignore region.
 
-        A positive inside an ignore region stays positive: somebody annotated that object.
+        Padding is an empty box, which overlaps nothing. A positive inside an ignore region stays positive: somebody
+        annotated that object.
         iou: of each sample with the object it overlaps most, where it is known already.
         """
         if iou is None:
             iou = self._largest_iou(pairing)
         drop = pairing.is_padding
-        for part in self.chunks(pairing.ignore_regions.shape[1], matched_gt.numel()):
+        for part in self.chunks(pairing.ignore_regions.shape[1], matched_gt):
             share = pairwise_overlap_of_second(pairing.ignore_regions[:, part], pairing.boxes)
             drop = drop | ((share.amax(dim=1) > self.ignore_overlap) & (matched_gt < 0))
-        iou = iou.masked_fill(pairing.is_padding, 0).to(pairing.dtype)
-        return Assignment(matched_gt.masked_fill(drop, IGNORE), iou)
+        return Assignment(matched_gt.masked_fill(drop, IGNORE), iou.to(pairing.dtype))
 
     def _largest_iou(self, pairing: "Pairing") -> Tensor:
-        iou = torch.zeros_like(pairing.boxes[..., 0])
-        for part in self.chunks(pairing.objects.shape[1], iou.numel()):
-            iou = torch.maximum(iou, pairwise_iou(pairing.objects[:, part], pairing.boxes).amax(dim=1))
-        return iou
+        if pairing.objects.shape[1] == 0:
+            return torch.zeros_like(pairing.boxes[..., 0])
+        parts = self.chunks(pairing.objects.shape[1], pairing.is_padding)
+        return reduce(
+            torch.maximum, (pairwise_iou(pairing.objects[:, part], pairing.boxes).amax(dim=1) for part in parts)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +126,20 @@ class Pairing:
     def of(
         cls, boxes: Tensor, ground_truth: GroundTruth, is_padding: Tensor | None, levels: Levels, said: Predictions
     ) -> "Pairing":
+        safe = at_least_float32(boxes)
         if is_padding is None:
             is_padding = torch.zeros(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
-        safe = side_by_side(at_least_float32(boxes).masked_fill(is_padding.unsqueeze(-1), 0))
+        else:
+            safe = safe.masked_fill(is_padding.unsqueeze(-1), 0)
         objects = ground_truth.boxes.to(safe.dtype).masked_fill(~ground_truth.is_object.unsqueeze(-1), 0)
         regions = ground_truth.ignore_regions.to(safe.dtype)
         labels, is_object = ground_truth.labels, ground_truth.is_object
-        return cls(safe, objects, labels, is_object, is_padding, regions, levels, said, boxes.dtype)
+        return cls(side_by_side(safe), objects, labels, is_object, is_padding, regions, levels, said, boxes.dtype)
+
+    @property
+    def points(self) -> Tensor:
+        """x and y of the samples' centres, (B, 2, 1, N). Those of padding are not numbers: they lie in no object."""
+        return centre_of(self.boxes.mT).masked_fill(self.is_padding.unsqueeze(1), torch.nan).unsqueeze(2)
 
     @property
     def stride(self) -> Tensor:
@@ -150,23 +164,29 @@ def _predicted(predictions: Predictions | None, boxes: Tensor) -> Predictions:
     return Predictions(side_by_side(at_least_float32(predictions.boxes)), at_least_float32(predictions.scores))
 
 
-def centre_of(boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """x and y of the middle of boxes (..., 4), (...) each."""
-    x1, y1, x2, y2 = boxes.unbind(-1)
-    return (x1 + x2) / 2, (y1 + y2) / 2
+def centre_of(boxes: Tensor) -> Tensor:
+    """x and y of the middle of boxes with their coordinates first, (B, 4, ...) -> (B, 2, ...)."""
+    lower, upper = boxes.chunk(2, dim=1)
+    return (lower + upper) / 2
 
 
-def margin(x: Tensor, y: Tensor, boxes: Tensor) -> Tensor:
-    """How far inside the boxes (..., 4) the points lie, in pixels to the nearest side; negative outside."""
-    x1, y1, x2, y2 = boxes.unbind(-1)
-    across = torch.minimum(x - x1, x2 - x)
-    return torch.minimum(across, torch.minimum(y - y1, y2 - y))
+def insets(points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """How far inside the left and top, and the right and bottom sides the points lie, in pixels; negative outside.
+
+    x and y (B, 2, ...) of points, boxes (B, 4, ...) with their coordinates first, that broadcast -> two of (B, 2, ...).
+    """
+    lower, upper = boxes.chunk(2, dim=1)
+    return points - lower, upper - points
 
 
-def off_centre(x: Tensor, y: Tensor, boxes: Tensor) -> Tensor:
-    """How far from the middle of the boxes (..., 4) the points lie, in pixels along the axis where it is more."""
-    middle_x, middle_y = centre_of(boxes)
-    return torch.maximum((x - middle_x).abs(), (y - middle_y).abs())
+def is_inside(points: Tensor, boxes: Tensor) -> Tensor:
+    """Whether the points (B, 2, ...) lie inside all sides of the boxes (B, 4, ...), (B, ...); in empty ones never."""
+    return torch.minimum(*insets(points, boxes)).amin(dim=1) > 0
+
+
+def off_centre(points: Tensor, boxes: Tensor) -> Tensor:
+    """How far from the middle of the boxes the points lie, in pixels along the farther axis; shapes as `is_inside`."""
+    return (points - centre_of(boxes)).abs_().amax(dim=1)
 
 
 def scores_of(labels: Tensor, scores: Tensor) -> Tensor:
@@ -185,10 +205,11 @@ def first_claim(index: Tensor, chosen: Tensor, key: Tensor, num_samples: int) ->
     index: the samples among which each object chooses.  Of several objects the one with the largest key gets the
     sample; of several such, the first.
     """
-    B, G, K = index.shape
-    place, key = index.flatten(1), key.masked_fill(~chosen, -torch.inf).flatten(1)
-    best = key.new_full((B, num_samples), -torch.inf).scatter_reduce(1, place, key, "amax")
-    wins = chosen.flatten(1) & (key == best.gather(1, place))
-    gt = torch.arange(G, device=index.device).repeat_interleave(K).expand(B, -1)
-    first = gt.new_full((B, num_samples), G).scatter_reduce(1, place, torch.where(wins, gt, G), "amin")
-    return torch.where(first < G, first, BACKGROUND)
+    B, G, _ = index.shape
+    place, is_out = index.flatten(1), ~chosen
+    key = key.masked_fill(is_out, -torch.inf)
+    best = key.new_full((B, num_samples), -torch.inf).scatter_reduce(1, place, key.flatten(1), "amax")
+    loses = is_out | (key != best.gather(1, place).view_as(key))
+    gt = torch.arange(G, device=index.device)[:, None].masked_fill(loses, G)
+    first = gt.new_full((B, num_samples), G).scatter_reduce(1, place, gt.flatten(1), "amin")
+    return first.masked_fill(first == G, BACKGROUND)

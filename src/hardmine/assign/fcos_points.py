@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from hardmine.assign.base import Assigner, AssignerEvidence, Pairing, centre_of, margin, off_centre
+from hardmine.assign.base import Assigner, AssignerEvidence, Pairing, insets, off_centre
 from hardmine.boxes import area
 from hardmine.errors import ConfigError
 from hardmine.samples import BACKGROUND, Assignment, Levels
@@ -35,32 +35,26 @@ class FCOSPoints(Assigner):
 
     def match(self, pairing: Pairing) -> Assignment:
         stride = pairing.stride  # (N,)
-        points, size_range = centre_of(pairing.boxes), _size_range(stride, pairing.levels)
-        smallest = torch.full_like(points[0], torch.inf)
+        reach, size_range = self.radius * stride, _size_range(stride, pairing.levels)
+        points, smallest = pairing.points, torch.full_like(pairing.boxes[..., 0], torch.inf)
         matched = torch.full(smallest.shape, BACKGROUND, device=smallest.device)
-        for part in self.chunks(pairing.objects.shape[1], smallest.numel()):
+        for part in self.chunks(pairing.objects.shape[1], smallest):
             gt = pairing.objects[:, part]
-            fits = self._fits(points, gt, stride, size_range) & pairing.is_object[:, part, None]  # (B, chunk, N)
+            fits = _fits(points, gt, reach, size_range)  # (B, chunk, N)
             gt_area, index = torch.where(fits, area(gt).unsqueeze(-1), torch.inf).min(dim=1)
             matched = torch.where(gt_area < smallest, index + part.start, matched)
             smallest = torch.minimum(smallest, gt_area)
         return self.settle(pairing, matched)
 
-    def _fits(
-        self, points: tuple[Tensor, Tensor], gt: Tensor, stride: Tensor, size_range: tuple[Tensor, Tensor]
-    ) -> Tensor:
-        """Whether each object (B, G, 4) may have each point, x and y (B, N) each; (B, G, N) bool."""
-        (x, y), gt = (axis.unsqueeze(1) for axis in points), gt.unsqueeze(2)
-        farthest = _farthest_side(x, y, gt)
-        of_size = (farthest > size_range[0]) & (farthest < size_range[1])
-        return of_size & (margin(x, y, gt) > 0) & (off_centre(x, y, gt) < self.radius * stride)
 
-
-def _farthest_side(x: Tensor, y: Tensor, boxes: Tensor) -> Tensor:
-    """How far from the points the farthest side of the boxes (..., 4) lies, in pixels."""
-    x1, y1, x2, y2 = boxes.unbind(-1)
-    across = torch.maximum(x - x1, x2 - x)
-    return torch.maximum(across, torch.maximum(y - y1, y2 - y))
+def _fits(points: Tensor, gt: Tensor, reach: Tensor, size_range: tuple[Tensor, Tensor]) -> Tensor:
+    """Whether each object (B, G, 4) may have each point (B, 2, 1, N), (B, G, N) bool."""
+    gt = gt.mT.unsqueeze(-1)
+    lower, upper = insets(points, gt)
+    farthest = torch.maximum(lower, upper).amax(dim=1)
+    of_size = (farthest > size_range[0]) & (farthest < size_range[1])
+    inside = torch.minimum(lower, upper).amin(dim=1) > 0
+    return of_size & inside & (off_centre(points, gt) < reach)
 
 
 def _size_range(stride: Tensor, levels: Levels) -> tuple[Tensor, Tensor]:

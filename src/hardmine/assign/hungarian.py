@@ -70,7 +70,7 @@ class Hungarian(Assigner):
         self.class_cost, self.alpha, self.gamma, self.unit_px = class_cost, alpha, gamma, unit_px
 
     def match(self, pairing: Pairing) -> Assignment:
-        parts = self.chunks(pairing.objects.shape[1], pairing.is_padding.numel())
+        parts = self.chunks(pairing.objects.shape[1], pairing.is_padding)
         cost = torch.cat([self._cost(pairing, part) for part in parts], dim=1)
         matched = _match_on_host(cost, pairing.is_object, ~pairing.is_padding)  # pyright: ignore[reportCallIssue]
         return self.settle(pairing, matched.to(pairing.boxes.device))
@@ -97,7 +97,7 @@ class Hungarian(Assigner):
 @torch.compiler.disable
 def _match_on_host(cost: Tensor, is_object: Tensor, is_sample: Tensor) -> Tensor:
     """The object of each sample in the cheapest matching, (B, N), given cost (B, G, N)."""
-    matched = torch.full(is_sample.shape, BACKGROUND)
+    matched = torch.full(is_sample.shape, BACKGROUND, device="cpu")
     # scipy solves one image at a time, on the host: the device is waited for here, once a batch, and nowhere else.
     # `on_device` says so.
     on_host = is_object.cpu(), is_sample.cpu(), cost.cpu()

@@ -60,7 +60,7 @@ class MaxIoU(Assigner):
 
     def match(self, pairing: Pairing) -> Assignment:
         iou, best_gt, forced_gt = self._best_matches(pairing)
-        matched = torch.where(iou < self.negative_iou, BACKGROUND, IGNORE)
+        matched = torch.full_like(best_gt, IGNORE).masked_fill(iou < self.negative_iou, BACKGROUND)
         matched = torch.where((iou >= self.positive_iou) & (best_gt >= 0), best_gt, matched)
         matched = torch.where(forced_gt >= 0, best_gt if self.force_match == "keep" else forced_gt, matched)
         return self.settle(pairing, matched, iou)
@@ -70,7 +70,7 @@ class MaxIoU(Assigner):
         best_iou = torch.zeros_like(pairing.boxes[..., 0])
         best_gt = torch.full(best_iou.shape, BACKGROUND, device=best_iou.device)
         forced_gt = best_gt
-        for part in self.chunks(pairing.objects.shape[1], best_iou.numel()):
+        for part in self.chunks(pairing.objects.shape[1], best_iou):
             iou = pairwise_iou(pairing.objects[:, part], pairing.boxes)  # (B, chunk, N)
             chunk_iou, chunk_gt = iou.max(dim=1)
             best_gt = torch.where(chunk_iou > best_iou, chunk_gt + part.start, best_gt)
@@ -88,4 +88,4 @@ class MaxIoU(Assigner):
         else:
             claimed = (iou == best) & may_force
         gt_index = torch.arange(start, start + iou.shape[1], device=iou.device)[:, None]
-        return torch.where(claimed, gt_index, BACKGROUND).amax(dim=1)
+        return gt_index.masked_fill(~claimed, BACKGROUND).amax(dim=1)

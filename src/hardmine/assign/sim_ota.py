@@ -9,9 +9,8 @@ from hardmine.assign.base import (
     Assigner,
     AssignerEvidence,
     Pairing,
-    centre_of,
     first_claim,
-    margin,
+    is_inside,
     off_centre,
     scores_of,
 )
@@ -71,15 +70,15 @@ class SimOTA(Assigner):
         self.iou_weight, self.cls_weight = iou_weight, cls_weight
 
     def match(self, pairing: Pairing) -> Assignment:
-        said, reach = pairing.predictions, pairing.stride * self.center_radius  # (N,)
-        is_candidate = self._is_candidate(pairing, reach)
+        said, points, reach = pairing.predictions, pairing.points, pairing.stride * self.center_radius
+        is_far = ~self._is_candidate(pairing, points, reach)
         nothing = self._cost_of_nothing(said.scores)  # (B, N)
         highest = torch.full_like(nothing, -torch.inf)
-        favourite, taken = torch.full_like(is_candidate, BACKGROUND, dtype=torch.int64), []
+        favourite, taken = torch.full_like(is_far, BACKGROUND, dtype=torch.int64), []
         for part in self._parts(pairing):
             iou = pairwise_iou(pairing.objects[:, part], said.boxes)  # (B, chunk, N)
-            preference = self._preference(pairing, nothing, reach, iou, part)
-            taken.append(self._take(preference, torch.where(is_candidate.unsqueeze(1), iou, 0)))
+            preference = self._preference(pairing, nothing, _places(pairing, points, reach, part), iou, part)
+            taken.append(self._take(preference, iou.masked_fill(is_far.unsqueeze(1), 0)))
             most, gt = preference.max(dim=1)
             favourite = torch.where(most > highest, gt + part.start, favourite)
             highest = torch.maximum(highest, most)
@@ -87,24 +86,26 @@ class SimOTA(Assigner):
         return self.settle(pairing, _one_object_each(index, chosen, favourite))
 
     def _parts(self, pairing: Pairing) -> Iterator[slice]:
-        return self.chunks(pairing.objects.shape[1], pairing.is_padding.numel())
+        return self.chunks(pairing.objects.shape[1], pairing.is_padding)
 
     def _cost_of_nothing(self, scores: Tensor) -> Tensor:
         """What it costs each sample to name no class, (B, N, C) -> (B, N); so each pair only costs what it adds."""
         cost = torch.zeros_like(scores[..., 0])
-        for part in self.chunks(scores.shape[-1], cost.numel()):
+        for part in self.chunks(scores.shape[-1], cost):
             cost = cost + _minus_log(1 - scores[..., part]).sum(dim=-1)
         return cost
 
-    def _is_candidate(self, pairing: Pairing, reach: Tensor) -> Tensor:
+    def _is_candidate(self, pairing: Pairing, points: Tensor, reach: Tensor) -> Tensor:
         """Samples inside or near any object, (B, N)."""
         found = torch.zeros_like(pairing.is_padding)
         for part in self._parts(pairing):
-            inside, near = _places(pairing, reach, part)
+            inside, near = _places(pairing, points, reach, part)
             found = found | (inside | near).any(dim=1)
         return found
 
-    def _preference(self, pairing: Pairing, nothing: Tensor, reach: Tensor, iou: Tensor, part: slice) -> Tensor:
+    def _preference(
+        self, pairing: Pairing, nothing: Tensor, places: tuple[Tensor, Tensor], iou: Tensor, part: slice
+    ) -> Tensor:
         """The larger, the rather an object takes a sample, (B, chunk, N); it falls with the cost.
 
         In (0, 1] where the sample is inside and near, not above 0 where it is one of them, -inf where it is neither.
@@ -112,8 +113,8 @@ class SimOTA(Assigner):
         score = scores_of(pairing.labels[:, part], pairing.predictions.scores)
         named = nothing.unsqueeze(1) + _minus_log(score) - _minus_log(1 - score)
         cost = (self.cls_weight * named - self.iou_weight * (iou + 1e-7).log()).clamp_min(0)
-        inside, near = _places(pairing, reach, part)
-        return torch.where(inside & near, 1 / (1 + cost), torch.where(inside | near, -cost, -torch.inf))
+        inside, near = places
+        return torch.where(inside & near, 1 / (1 + cost), (-cost).masked_fill(~(inside | near), -torch.inf))
 
     def _take(self, preference: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:
         """The samples that each object prefers, (B, chunk, K), and which of them it takes."""
@@ -123,12 +124,11 @@ class SimOTA(Assigner):
         return index, (place < num.floor().clamp_min(1)) & (preference.gather(-1, index) > -torch.inf)
 
 
-def _places(pairing: Pairing, reach: Tensor, part: slice) -> tuple[Tensor, Tensor]:
+def _places(pairing: Pairing, points: Tensor, reach: Tensor, part: slice) -> tuple[Tensor, Tensor]:
     """Whether each sample is inside some of the objects, and whether it is near their middle, (B, chunk, N) each."""
-    x, y = (axis.unsqueeze(1) for axis in centre_of(pairing.boxes))
-    objects = pairing.objects[:, part].unsqueeze(2)
-    counts = pairing.is_object[:, part, None] & ~pairing.is_padding.unsqueeze(1)
-    return (margin(x, y, objects) > 0) & counts, (off_centre(x, y, objects) < reach) & counts
+    objects = pairing.objects[:, part].mT.unsqueeze(-1)
+    near = (off_centre(points, objects) < reach) & pairing.is_object[:, part, None]
+    return is_inside(points, objects), near
 
 
 def _minus_log(probability: Tensor) -> Tensor:

@@ -6,10 +6,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from hardmine.assign.base import Assigner, AssignerEvidence, Pairing, centre_of, first_claim, largest, margin, scores_of
+from hardmine.assign.base import Assigner, AssignerEvidence, Pairing, first_claim, is_inside, largest, scores_of
 from hardmine.boxes import pairwise_iou
 from hardmine.errors import ConfigError
-from hardmine.ranking import top_indices
+from hardmine.ranking import top_set
 from hardmine.samples import Assignment
 
 __all__ = ["TaskAligned"]
@@ -57,32 +57,30 @@ class TaskAligned(Assigner):
         self.k, self.alpha, self.beta, self.rank_over = k, alpha, beta, rank_over
 
     def match(self, pairing: Pairing) -> Assignment:
-        parts = self.chunks(pairing.objects.shape[1], pairing.is_padding.numel())
-        best = [self._best(pairing, part) for part in parts]
+        points, parts = pairing.points, self.chunks(pairing.objects.shape[1], pairing.is_padding)
+        best = [self._best(pairing, points, part) for part in parts]
         index, fit, iou = (torch.cat(pieces, dim=1) for pieces in zip(*best, strict=True))  # (B, G, K)
         matched = first_claim(index, fit > 0, iou, pairing.boxes.shape[1])
         quality = _quality(index, fit, iou, matched)
         return replace(self.settle(pairing, matched), quality=quality.to(pairing.dtype))
 
-    def _best(self, pairing: Pairing, part: slice) -> tuple[Tensor, Tensor, Tensor]:
+    def _best(self, pairing: Pairing, points: Tensor, part: slice) -> tuple[Tensor, Tensor, Tensor]:
         """The best samples of some objects, how well each fits, 0 for none, and IoU of the prediction, (B, G, K)."""
         objects, said = pairing.objects[:, part], pairing.predictions
         iou = pairwise_iou(objects, said.boxes)  # (B, chunk, N)
         fit = iou.pow(self.beta) * scores_of(pairing.labels[:, part], said.scores).pow(self.alpha)
-        fit = fit.masked_fill(pairing.is_padding.unsqueeze(1), 0)
-        x, y = (axis.unsqueeze(1) for axis in centre_of(pairing.boxes))
-        may = (margin(x, y, objects.unsqueeze(2)) > 0) & pairing.is_object[:, part, None]
-        allowed = torch.where(may, fit, 0)
-        index = top_indices(allowed if self.rank_over == "inside" else fit, self.k)
+        allowed = fit.masked_fill(~is_inside(points, objects.mT.unsqueeze(-1)), 0)
+        ranked = allowed if self.rank_over == "inside" else fit.masked_fill(pairing.is_padding.unsqueeze(1), 0)
+        index = top_set(ranked, self.k)
         return index, allowed.gather(2, index), iou.gather(2, index)
 
 
 def _quality(index: Tensor, fit: Tensor, iou: Tensor, matched: Tensor) -> Tensor:
     """The fit of each positive, rescaled so that an object's largest is its largest IoU; (B, G, K) -> (B, N)."""
     owner = matched.gather(1, index.flatten(1)).view_as(index)
-    own = owner == torch.arange(index.shape[1], device=index.device)[:, None]
-    fit, iou = torch.where(own, fit, 0), torch.where(own, iou, 0)
+    foreign = owner != torch.arange(index.shape[1], device=index.device)[:, None]
+    fit, iou = fit.masked_fill(foreign, 0), iou.masked_fill(foreign, 0)
     best = largest(fit)
-    scaled = fit / torch.where(best > 0, best, 1) * largest(iou)
+    scaled = fit / best.masked_fill(best <= 0, 1) * largest(iou)
     nothing = fit.new_zeros(matched.shape)
     return nothing.scatter_reduce(1, index.flatten(1), scaled.flatten(1), "amax")
