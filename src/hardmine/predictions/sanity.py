@@ -35,7 +35,7 @@ SIDES_PX = (224, 256, 300, 320, 384, 416, 448, 480, 512, 544, 600, 608, 640, 672
 """To what sizes images are usually brought for a detector."""
 SCALES = (0.25, 0.5, 2, 4)
 PLAINLY, PLAINLY_BETTER = 0.8, 2.0
-"""Where an order of the classes explains so much of the labels, so many times is enough: one class may be at its place."""
+"""Where an order of classes explains so much of the labels, so many times is enough: one may be at its place."""
 HARDLY, MANY_LABELS = 0.05, 20
 """If fewer of so many labels are met as given, that is told."""
 CLEARLY = 0.1
