@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from hardmine import score_order
 from hardmine.samples import BACKGROUND, IGNORE
-from hardmine.score_order import ScorePool, SoftOrder, step_at_zero, sum_above_of_smaller_key
+from hardmine.score_order import ScorePool, SoftOrder, Windows, step_at_zero, sum_above_of_smaller_key
 
 
 def step(difference: torch.Tensor, delta: float) -> torch.Tensor:
@@ -22,7 +23,7 @@ def test_soft_order_is_that_of_all_pairs(num_centres, num_scores, scale, delta):
     scores = torch.cat([scores, torch.full((3,), -torch.inf)])
     pairs = step(scores - centres[:, None], delta)
     weights, shares = torch.rand(len(scores)).double(), torch.rand(len(centres)).double() * (centres < torch.inf)
-    order = SoftOrder(centres, scores, delta)
+    order = SoftOrder(Windows(centres, delta), scores)
     torch.testing.assert_close(order.above(), pairs.sum(dim=1), rtol=1e-11, atol=1e-11)
     torch.testing.assert_close(order.above(weights), pairs @ weights, rtol=1e-11, atol=1e-11)
     torch.testing.assert_close(order.spread(shares), shares @ pairs, rtol=1e-11, atol=1e-11)
@@ -40,10 +41,18 @@ def test_sums_above_of_smaller_key_are_those_of_all_pairs(num, num_keys, scale, 
     torch.testing.assert_close(sums, pairs @ weights, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("numbers", [1, 100, score_order.LAUNCHES_PAY])
+def test_how_much_is_dealt_with_at_once_changes_nothing(numbers, monkeypatch):
+    centres, key, weights = torch.randn(64).double().sort().values, torch.rand(64), torch.rand(64, 2).double()
+    sums = sum_above_of_smaller_key(centres, key, weights, 0.3)
+    monkeypatch.setitem(score_order.NUMBERS_AT_A_TIME, "cpu", numbers)
+    torch.testing.assert_close(sum_above_of_smaller_key(centres, key, weights, 0.3), sums, rtol=1e-13, atol=1e-13)
+
+
 @pytest.mark.parametrize("delta", [0, 0.3])
 def test_a_score_is_above_an_equal_one_by_so_much(delta):
     here = torch.zeros(1).double()
-    assert SoftOrder(here, here, delta).above() == step_at_zero(delta)
+    assert SoftOrder(Windows(here, delta), here).above() == step_at_zero(delta)
 
 
 @pytest.mark.parametrize("is_compiling", [False, True], ids=["what matters", "all in their places"])

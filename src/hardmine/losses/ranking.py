@@ -24,7 +24,7 @@ from torch import Tensor
 from hardmine.errors import ConfigError
 from hardmine.losses.classification import ClassificationLoss
 from hardmine.samples import Evidence
-from hardmine.score_order import ScorePool, SoftOrder, step_at_zero, sum_above_of_smaller_key
+from hardmine.score_order import ScorePool, SoftOrder, Windows, step_at_zero, sum_above_of_smaller_key
 
 __all__ = ["ALRP", "APLoss", "RankSort"]
 
@@ -82,7 +82,7 @@ class APLoss(_RankingLoss):
             error = false_positives / (positives_above.above() + 1 - step_at_zero(self.delta) + false_positives)
             if self.interpolated:
                 error = error.cummin(0).values
-            error = torch.where(pool.is_positive, error, 0) / pool.num_positives
+            error = pool.mean_share(error)
             blame = order.spread(_ratio(error, false_positives))
         return _error_driven(logits, error.sum(), pool.to_scores(-error, blame))
 
@@ -124,10 +124,10 @@ class ALRP(_RankingLoss):
             false_positives = order.above()
             rank = positives_above.above() + 1 - step_at_zero(self.delta) + false_positives
             of_boxes = positives_above.above(box_error) - step_at_zero(self.delta) * box_error
-            counts = pool.is_positive & (false_positives > NOBODY)
-            error = torch.where(counts, (false_positives + of_boxes) / rank, 0) / pool.num_positives
+            error = ((false_positives + of_boxes) / rank).masked_fill(false_positives <= NOBODY, 0)
+            error = pool.mean_share(error)
             blame = order.spread(_ratio(error, false_positives))
-            value = torch.where(pool.is_positive, false_positives / rank, 0).sum() / pool.num_positives
+            value = pool.mean_share(false_positives / rank).sum()
         return _error_driven(logits, value, pool.to_scores(-error, blame))
 
 
@@ -165,7 +165,7 @@ class RankSort(_RankingLoss):
             order, positives_above = _orders(pool, self.delta)
             false_positives, quality = order.above(), pool.of_positives(predicted_iou)
             rank = positives_above.above()
-            ranking = torch.where(pool.is_positive, false_positives / (rank + false_positives), 0) / pool.num_positives
+            ranking = pool.mean_share(false_positives / (rank + false_positives))
             sorting, blame = _sort(pool, quality, rank, positives_above.above(1 - quality), self.delta)
             of_negatives = order.spread(_ratio(ranking, false_positives))
         gradient = pool.to_scores(blame - ranking - sorting, of_negatives)
@@ -174,7 +174,8 @@ class RankSort(_RankingLoss):
 
 def _orders(pool: ScorePool, delta: float) -> tuple[SoftOrder, SoftOrder]:
     """The negatives and the positives themselves, as seen from the positives."""
-    return SoftOrder(pool.positives, pool.negatives, delta), SoftOrder(pool.positives, pool.as_scores, delta)
+    windows = Windows(pool.positives, delta)
+    return SoftOrder(windows, pool.negatives), SoftOrder(windows, pool.as_scores)
 
 
 def _sort(
@@ -185,10 +186,10 @@ def _sort(
     With (n, q) the sums of H and H (1 - y) over all positives, and (n', q') over those of smaller y, the error is
     q/n - (q - q')/(n - n') = (q' - n' (q - q')/(n - n')) / n, which keeps its digits where n' is small.
     """
-    values = torch.stack([torch.ones_like(quality), 1 - quality], dim=-1) * pool.is_positive.unsqueeze(-1)
+    values = torch.stack([pool.is_positive, (1 - quality) * pool.is_positive], dim=-1)
     worse, not_quality_worse = sum_above_of_smaller_key(pool.positives, quality, values, delta).unbind(-1)
     error = (not_quality_worse - worse * (not_quality_above - not_quality_worse) / (rank - worse)) / rank
-    error = torch.where(pool.is_positive, error.clamp_min(0), 0) / pool.num_positives  # below 0 only by rounding
+    error = pool.mean_share(error.clamp_min(0))  # below 0 only by rounding
     # seen from the other side, who is scored above becomes who is scored below, and a smaller y a larger one
     mirrored = (-pool.positives.flip(0), -quality.flip(0), _ratio(error, worse).flip(0).unsqueeze(-1))
     return error, sum_above_of_smaller_key(*mirrored, delta).squeeze(-1).flip(0)
@@ -196,7 +197,7 @@ def _sort(
 
 def _ratio(error: Tensor, number: Tensor) -> Tensor:
     """What each of so many is given of an error; nothing where there is nobody."""
-    return torch.where(number > 0, error / number, 0)
+    return (error / number).masked_fill(number <= 0, 0)
 
 
 def _error_driven(logits: Tensor, value: Tensor, gradient: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor
 from hardmine.errors import ConfigError
 from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import Sampling
-from hardmine.score_order import ScorePool, SoftOrder, step_at_zero
+from hardmine.score_order import ScorePool, SoftOrder, Windows, step_at_zero
 
 __all__ = ["ALRPWeight"]
 
@@ -46,8 +46,9 @@ class ALRPWeight(Sampling):
         if logits.numel() == 0:
             return torch.zeros_like(samples.assignment.iou)
         pool = ScorePool(logits, labels, self.delta)
-        above = [SoftOrder(pool.positives, scores, self.delta).above() for scores in (pool.negatives, pool.as_scores)]
-        rank = above[0] + above[1] + 1 - step_at_zero(self.delta)
-        down_to = torch.where(pool.is_positive, 1 / rank, 0).cumsum(0)
+        windows = Windows(pool.positives, self.delta)
+        of_negatives, of_positives = (SoftOrder(windows, scores).above() for scores in (pool.negatives, pool.as_scores))
+        rank = of_negatives + of_positives + (1 - step_at_zero(self.delta))
+        down_to = (pool.is_positive / rank).cumsum(0)
         last_equal = torch.searchsorted(pool.positives, pool.positives, right=True) - 1
         return pool.to_samples(down_to[last_equal] / (2 * (1 - self.tau))).to(logits.dtype)
