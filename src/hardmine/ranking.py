@@ -95,12 +95,15 @@ def top_among(key: Tensor, candidates: Tensor, quota: int | Tensor, most: int | 
 
 
 def _above_the_rest(key: Tensor, quota: Tensor, most: int) -> Tensor:
-    """Mask of the ``quota`` largest of each row, (B, N): all above the last of them, and the first that equal it."""
-    quota = quota.ceil().long()
-    least = key.topk(max(most, 1), dim=-1).values.gather(-1, (quota - 1).clamp_min(0))
-    above, equal = key > least, key == least
-    first = equal.cumsum(dim=-1) <= quota - above.sum(dim=-1, keepdim=True)
-    return (quota > 0) & (above | (equal & first))
+    """Mask of the ``quota`` largest of each row, (B, N): all above the next one, and the first of those that equal it.
+
+    most: below N; no quota is above it.
+    """
+    quota = quota.ceil().long() if quota.is_floating_point() else quota
+    left_out = key.topk(most + 1, dim=-1).values.gather(-1, quota)
+    above, equal = key > left_out, key == left_out
+    fits = equal.cumsum(dim=-1) <= quota - above.sum(dim=-1, keepdim=True)
+    return torch.where(equal, fits, above)
 
 
 def top_preferred(

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hardmine.errors import ConfigError
-from hardmine.samples import Activation
+from hardmine.samples import BACKGROUND, Activation
 from hardmine.slopes import Sloped, held_fixed
 
 __all__ = [
@@ -69,15 +69,17 @@ def log_probability_of_label(logits: Tensor, labels: Tensor, activation: Activat
 
 def column_of_label(labels: Tensor, num_columns: int) -> Tensor:
     """Where softmax logits have the label: the background, and what is ignored, in the last column; (B, N)."""
-    return torch.where(labels >= 0, labels, num_columns - 1)
+    return labels.clamp_min(BACKGROUND).remainder(num_columns)  # -1 counts from the end
 
 
 def is_label(labels: Tensor, num_classes: int) -> Tensor:
     """Whether each class is the sample's label, (B, N) -> (B, N, C) bool.
 
-    Compared on the fly where it is compiled: no one-hot copy. In int32, of which a vector register holds twice as many.
+    Where it is compiled it is compared on the fly, no one-hot copy, and in int32, of which a vector register holds
+    twice as many.
     """
-    return labels.int().unsqueeze(-1) == torch.arange(num_classes, dtype=torch.int32, device=labels.device)
+    labels = labels.int() if torch.compiler.is_compiling() else labels
+    return labels.unsqueeze(-1) == torch.arange(num_classes, dtype=labels.dtype, device=labels.device)
 
 
 def softmax_power(log_p: Tensor, gamma: float) -> Tensor:
@@ -89,7 +91,7 @@ def softmax_power(log_p: Tensor, gamma: float) -> Tensor:
 
 def balanced(value: Tensor, labels: Tensor, alpha: float | None) -> Tensor:
     """α_t · value, one a sample."""
-    return value if alpha is None else torch.where(labels >= 0, alpha * value, (1 - alpha) * value)
+    return value if alpha is None else value * torch.rsub((labels >= 0).to(value.dtype), 1 - alpha, alpha=1 - 2 * alpha)
 
 
 def check_gamma(method: str, gamma: float) -> None:

@@ -114,9 +114,9 @@ def _focal(logits: Tensor, labels: Tensor, activation: Activation, gamma: float,
     """The shared formula; ignored rows get safe logits first."""
     if activation == "sigmoid":
         return by_blocks(partial(_sigmoid_focal, gamma=gamma, alpha=alpha), logits, labels)
-    valid = labels != IGNORE
-    logits = torch.where(valid.unsqueeze(-1), logits, 0)
-    return torch.where(valid, _softmax_focal(logits, labels, gamma, alpha), 0)
+    ignored = labels == IGNORE
+    logits = logits.masked_fill(ignored.unsqueeze(-1), 0)
+    return _softmax_focal(logits, labels, gamma, alpha).masked_fill(ignored, 0)
 
 
 def _sigmoid_focal(logits: Tensor, labels: Tensor, gamma: float, alpha: float | None) -> Sloped:

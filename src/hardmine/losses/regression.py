@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hardmine.boxes import at_least_float32, complete_iou, distance_iou, generalized_iou, paired_iou
 from hardmine.errors import ConfigError, check_name
+from hardmine.slopes import Sloped, with_slope
 
 __all__ = ["ASL1", "BalancedL1", "CIoU", "DIoU", "GIoU", "IoU", "RegressionLoss", "SmoothL1"]
 
@@ -74,8 +75,12 @@ class ASL1(RegressionLoss):
         self.mu = mu
 
     def forward(self, predicted: Tensor, target: Tensor) -> Tensor:
+        return with_slope(self._of_code, predicted, target)
+
+    def _of_code(self, predicted: Tensor, target: Tensor) -> Sloped:
         d = predicted - target
-        return d * (d / (torch.hypot(d, torch.full_like(d, self.mu)) + self.mu))  # the same, without cancellation
+        root = torch.hypot(d, torch.full_like(d, self.mu))
+        return d * (d / (root + self.mu)), lambda: d / root  # the same, without cancellation
 
 
 class BalancedL1(RegressionLoss):
@@ -102,11 +107,17 @@ class BalancedL1(RegressionLoss):
         self.alpha, self.gamma, self.beta, self.b = alpha, gamma, beta, math.expm1(gamma / alpha)
 
     def forward(self, predicted: Tensor, target: Tensor) -> Tensor:
-        distance = at_least_float32(predicted - target).abs()
-        inner = torch.where(distance < self.beta, distance, self.beta)
+        raised = at_least_float32(predicted)
+        return with_slope(self._of_code, raised, target.to(raised.dtype)).to(predicted.dtype)
+
+    def _of_code(self, predicted: Tensor, target: Tensor) -> Sloped:
+        error = predicted - target
+        distance = error.abs()
+        inner = distance.clamp_max(self.beta)
         u = inner * (self.b / self.beta)
-        near = (self.alpha * self.beta / self.b) * (u + 1) * torch.log1p(u) - self.alpha * inner
-        return (near + self.gamma * (distance - inner)).to(predicted.dtype)
+        log = torch.log1p(u)
+        near = torch.add((u + 1) * log * (self.alpha * self.beta / self.b), inner, alpha=-self.alpha)
+        return torch.add(near, distance - inner, alpha=self.gamma), lambda: self.alpha * log * error.sign()
 
 
 class IoU(RegressionLoss):

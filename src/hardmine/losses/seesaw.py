@@ -55,15 +55,15 @@ class Seesaw(ClassificationLoss):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         if logits.shape[-1] != len(self.counts):
             raise ShapeError(f"Seesaw of {len(self.counts) - 1} classes got logits {tuple(logits.shape)}")
-        valid = labels != IGNORE
+        ignored = labels == IGNORE
         target = column_of_label(labels, len(self.counts))
         if self.training and torch.is_grad_enabled():
-            self.counts += count_labels(target.masked_fill(~valid, IGNORE), len(self.counts))
-        safe, target = torch.where(valid.unsqueeze(-1), at_least_float32(logits), 0), target.unsqueeze(-1)
+            self.counts += count_labels(target.masked_fill(ignored, IGNORE), len(self.counts))
+        safe, target = at_least_float32(logits).masked_fill(ignored.unsqueeze(-1), 0), target.unsqueeze(-1)
         # both logarithms are 0 for the label itself
         pushed = safe + self._log_mitigation(target, safe.dtype) + self._log_compensation(safe.detach(), target)
         loss = -F.log_softmax(pushed, dim=-1).gather(-1, target).squeeze(-1)
-        return torch.where(valid, loss, 0).to(logits.dtype)
+        return loss.masked_fill(ignored, 0).to(logits.dtype)
 
     def _log_mitigation(self, target: Tensor, dtype: torch.dtype) -> Tensor:
         """ln M, (B, N, C + 1)."""
@@ -72,7 +72,7 @@ class Seesaw(ClassificationLoss):
         if self.background_is_class:
             return log_m
         column = torch.arange(len(self.counts), device=target.device)
-        return torch.where((column == background) | (target == background), 0, log_m)
+        return log_m.masked_fill((column == background) | (target == background), 0)
 
     def _log_compensation(self, logits: Tensor, target: Tensor) -> Tensor:
         """ln C, (B, N, C + 1)."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hardmine.errors import ConfigError, EvidenceError
-from hardmine.samples import Activation, Evidence, Samples
+from hardmine.samples import IGNORE, Activation, Evidence, Samples
 
 __all__ = ["All", "Chain", "QuotaSampling", "Sampling"]
 
@@ -59,8 +59,8 @@ class Sampling(nn.Module, ABC):
             raise EvidenceError(f"{type(self).__name__} needs {', '.join(sorted(self.needs))}, but {error}") from None
         with torch.set_grad_enabled(self.through_grad and torch.is_grad_enabled()):
             weights = self.weigh(evidence)
-        valid = samples.assignment.is_valid
-        return torch.where(valid if weights.ndim == valid.ndim else valid.unsqueeze(-1), weights, 0)
+        ignored = samples.assignment.matched_gt == IGNORE
+        return weights.masked_fill(ignored if weights.ndim == ignored.ndim else ignored.unsqueeze(-1), 0)
 
 
 class QuotaSampling(Sampling):

@@ -4,6 +4,7 @@ import math
 from typing import cast, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from hardmine.boxes import at_least_float32
@@ -48,11 +49,11 @@ class CARL(Sampling):
 
     def weigh(self, samples: Samples) -> Tensor:
         logits, positive = samples["logits"], samples.assignment.is_positive
-        safe = torch.where(positive.unsqueeze(-1), at_least_float32(logits), 0)
-        log_v = self._log_v(safe, samples["labels"])
-        among = torch.where(positive, log_v, torch.finfo(log_v.dtype).min)
+        rest = ~positive
+        log_v = self._log_v(at_least_float32(logits).masked_fill(rest.unsqueeze(-1), 0), samples["labels"])
+        among = log_v.masked_fill(rest, torch.finfo(log_v.dtype).min)
         relative = positive.sum() * among.flatten().softmax(dim=0).view_as(among)
-        return torch.where(positive, self.base + relative, 0).to(logits.dtype)
+        return (self.base + relative).masked_fill(rest, 0).to(logits.dtype)
 
     def _log_v(self, logits: Tensor, labels: Tensor) -> Tensor:
         log_p = log_probability_of_label(logits, labels, cast(Activation, self.activation))
@@ -60,4 +61,5 @@ class CARL(Sampling):
             return self.k * log_p
         if self.bias == 1:
             return 0 * log_p
-        return self.k * torch.logaddexp(log_p + math.log(1 - self.bias), log_p.new_tensor(math.log(self.bias)))
+        log_bias = math.log(self.bias)  # log((1 - b) p + b) with b taken out of the sum
+        return self.k * (F.softplus(log_p + (math.log(1 - self.bias) - log_bias)) + log_bias)

@@ -17,7 +17,7 @@ __all__ = ["ClassBalanced", "count_labels"]
 
 def count_labels(labels: Tensor, num_classes: int) -> Tensor:
     """Number of samples, over all ranks, with each of the labels 0..num_classes-1: (num_classes,) int64."""
-    return count_over_ranks(torch.where(labels >= 0, labels, num_classes), num_classes)
+    return count_over_ranks(labels.masked_fill(labels < 0, num_classes), num_classes)
 
 
 class ClassBalanced(Sampling):
@@ -63,4 +63,4 @@ class ClassBalanced(Sampling):
         of_class = self.class_weights.to(samples.assignment.iou.dtype)[labels.clamp_min(0)]
         if self.training and self.is_counting:
             self.counts += count_labels(labels, len(self.counts))
-        return torch.where(labels >= 0, of_class, 1)
+        return of_class.masked_fill(labels < 0, 1)

@@ -54,7 +54,7 @@ class FocalFactor(Sampling):
         logits, labels = samples["logits"], samples["labels"]
         if self.activation == "sigmoid":
             return by_blocks(partial(of_each_class, self._of_wrong, alpha=self.alpha), logits, labels)
-        logits = torch.where((labels != IGNORE).unsqueeze(-1), logits, 0)
+        logits = logits.masked_fill((labels == IGNORE).unsqueeze(-1), 0)
         log_p = log_probability_of_label(logits, labels, "softmax")
         return balanced(softmax_power(log_p, self.gamma), labels, self.alpha)
 

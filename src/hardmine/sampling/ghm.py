@@ -20,7 +20,7 @@ from hardmine.blocks import by_blocks
 from hardmine.boxes import at_least_float32
 from hardmine.counting import count_over_ranks
 from hardmine.errors import ConfigError, check_name
-from hardmine.samples import Activation, Evidence, Samples
+from hardmine.samples import IGNORE, Activation, Evidence, Samples
 from hardmine.sampling.base import Sampling
 from hardmine.scores import gradient_norm, log_probability_of_label, of_each_class
 from hardmine.state import snapshot
@@ -45,27 +45,26 @@ class _Harmonized(Sampling):
         self.register_buffer("histogram", torch.zeros(bins))
         self.register_buffer("seen", torch.zeros(()))
 
-    def harmonize(self, norm: Tensor, counted: Tensor, dtype: torch.dtype) -> Tensor:
-        """β where counted, 0 elsewhere, in the dtype, given norms of the same shape."""
+    def harmonize(self, norm: Tensor, left_out: Tensor, dtype: torch.dtype) -> Tensor:
+        """β, 0 where left out, in the dtype, given norms of the same shape."""
         if self.density == "exact":
-            beta = torch.where(counted, _by_neighbours(norm, counted, self.bins), 0)
+            beta = _by_neighbours(norm, ~left_out, self.bins).masked_fill(left_out, 0)
             return beta.clamp_max(torch.finfo(dtype).max).to(dtype)
-        smallest = torch.uint8 if self.bins < torch.iinfo(torch.uint8).max else torch.int32
         place = (norm * self.bins).int().clamp(0, self.bins - 1)  # the last bin includes g = 1; some bin has NaN
-        place = torch.where(counted, place, self.bins).to(smallest)
+        place = place.masked_fill(left_out, self.bins)
         beta = self._of_regions(count_over_ranks(place, self.bins), norm.dtype)
-        return F.pad(beta.clamp_max(torch.finfo(dtype).max).to(dtype), (0, 1))[place.int()]
+        return F.pad(beta.clamp_max(torch.finfo(dtype).max).to(dtype), (0, 1))[place]
 
     def _of_regions(self, counts: Tensor, dtype: torch.dtype) -> Tensor:
         """β of each bin, (M,)."""
-        regions = self.bins if self.over == "all" else (counts > 0).sum()
-        return counts.sum().to(dtype) / (regions * self._running(counts.to(dtype)))
+        regions, total = self.bins if self.over == "all" else (counts > 0).sum(), counts.sum()
+        return total / (regions * self._running(counts.to(dtype), total))
 
-    def _running(self, counts: Tensor) -> Tensor:
+    def _running(self, counts: Tensor, total: Tensor) -> Tensor:
         """R with what is remembered of earlier batches; a batch where nothing counts is not remembered."""
         if self.momentum == 0:
             return counts
-        share = torch.where(counts.sum() > 0, 1 - self.momentum, 0.0).to(counts.dtype)
+        share = (total > 0).to(counts.dtype) * (1 - self.momentum)
         histogram = torch.lerp(snapshot(self.histogram).to(counts.dtype), counts, share)
         seen = torch.lerp(snapshot(self.seen).to(counts.dtype), torch.ones_like(share), share)
         if self.training:
@@ -114,14 +113,14 @@ class GHMC(_Harmonized):
         self.activation = activation
 
     def weigh(self, samples: Samples) -> Tensor:
-        logits, labels, valid = samples["logits"], samples["labels"], samples.assignment.is_valid
+        logits, labels, ignored = samples["logits"], samples["labels"], samples.assignment.matched_gt == IGNORE
         raised = at_least_float32(logits)
         if self.activation == "softmax":
-            raised = torch.where(valid.unsqueeze(-1), raised, 0)
+            raised = raised.masked_fill(ignored.unsqueeze(-1), 0)
             norm = -torch.expm1(log_probability_of_label(raised, labels, "softmax"))
         else:
-            norm, valid = by_blocks(partial(of_each_class, gradient_norm), raised, labels), valid.unsqueeze(-1)
-        return self.harmonize(norm, valid.expand_as(norm), logits.dtype)
+            norm, ignored = by_blocks(partial(of_each_class, gradient_norm), raised, labels), ignored.unsqueeze(-1)
+        return self.harmonize(norm, ignored.expand_as(norm), logits.dtype)
 
 
 class GHMR(_Harmonized):
@@ -155,10 +154,10 @@ class GHMR(_Harmonized):
         self.mu = mu
 
     def weigh(self, samples: Samples) -> Tensor:
-        error, positive = samples["code_error"], samples.assignment.is_positive.unsqueeze(-1)
-        distance = torch.where(positive, at_least_float32(error), 0).abs()
-        norm = distance / torch.hypot(distance, torch.full_like(distance, self.mu))
-        return self.harmonize(norm, positive.expand_as(norm), error.dtype)
+        error, rest = samples["code_error"], (samples.assignment.matched_gt < 0).unsqueeze(-1)
+        distance = at_least_float32(error).masked_fill(rest, 0).abs()
+        norm = distance / torch.hypot(distance, torch.full_like(distance[:1, :1, :1], self.mu))
+        return self.harmonize(norm, rest.expand_as(norm), error.dtype)
 
 
 def _by_neighbours(norm: Tensor, counted: Tensor, bins: int) -> Tensor:

@@ -1,6 +1,5 @@
 """Weights of boxes by how good they are."""
 
-import torch
 from torch import Tensor
 
 from hardmine.samples import Evidence, Samples
@@ -21,4 +20,4 @@ class QualityWeight(Sampling):
     needs: frozenset[Evidence] = frozenset({"quality"})
 
     def weigh(self, samples: Samples) -> Tensor:
-        return torch.where(samples.assignment.is_positive, samples["quality"], 0)
+        return samples["quality"].masked_fill(~samples.assignment.is_positive, 0)
