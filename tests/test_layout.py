@@ -17,7 +17,6 @@ ORDER = (
 RECIPES = [path for path in (SOURCE / "recipes").glob("*.py") if path.name not in ("__init__.py", "recipe.py")]
 TABLES = {  # modules whose tests are a table's, each line of it one of them
     **{f"recipes/{path.name}": "recipes/test_recipes.py" for path in RECIPES},
-    "assign/base.py": "contract/test_assigners.py",
     "cli/tables.py": "cli/test_app.py",
     "mining/binary.py": "mining/test_working_set.py",
 }
