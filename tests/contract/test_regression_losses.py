@@ -81,7 +81,12 @@ def test_gradcheck(differentiable_regression_loss):
 
 
 def test_is_captured_as_one_graph_once(regression_loss, capture):
+    """A compiler is given the values alone and differentiates them; the slopes by formula must be the same."""
     compiled = capture(regression_loss)
     for _ in range(2):
         predicted, target = prediction(regression_loss, 2, 5), boxes(2, 5)
-        torch.testing.assert_close(compiled(predicted, target), regression_loss(predicted, target))
+        captured, eager = predicted.clone().requires_grad_(), predicted.clone().requires_grad_()
+        loss, expected = compiled(captured, target), regression_loss(eager, target)
+        torch.testing.assert_close(loss, expected)
+        (gradient,) = torch.autograd.grad(loss.sum(), captured)
+        torch.testing.assert_close(gradient, torch.autograd.grad(expected.sum(), eager)[0])
