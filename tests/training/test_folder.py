@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from hardmine.data import DetectionDataset, open_scenes
 from hardmine.errors import RunError
 from hardmine.training import RunFolder, TrainingConfig
-from hardmine.training.folder import refuse_other_config
+from hardmine.training.folder import IMAGES, refuse_other_config
 
 
 def test_a_new_folder_holds_configuration_and_environment(tmp_path):
@@ -95,3 +96,26 @@ def test_rows_are_written_whole(tmp_path):
 
 def test_no_split_leads_out_of_the_folder(tmp_path):
     assert RunFolder(tmp_path).predictions("../../x").parent == tmp_path
+
+
+def test_options_that_came_since_had_their_defaults(tmp_path):
+    stored = json.loads(TrainingConfig().to_json())
+    del stored["allow_unlabelled"]
+    refuse_other_config(stored, TrainingConfig(), tmp_path)
+    with pytest.raises(RunError, match="allow_unlabelled is False there and True here"):
+        refuse_other_config(stored, TrainingConfig(allow_unlabelled=True), tmp_path)
+
+
+def test_a_run_is_continued_on_the_images_that_it_was_begun_with(tmp_path):
+    folder, config, scenes = RunFolder(tmp_path / "run"), TrainingConfig(), open_scenes("val", 6)
+    some = DetectionDataset("scenes", "val", scenes.classes, scenes.category_ids, scenes.records[:5])
+    of_all, of_some = ({IMAGES: {"validation": {"hash": data.hash_of_images()}}} for data in (scenes, some))
+    folder.start(config, of_all)
+    folder.start_or_continue(config, of_all)
+    with pytest.raises(RunError, match="the images of the validation data are not those that the run was begun with"):
+        folder.start_or_continue(config, of_some)
+    folder.env.write_text("{}")
+    folder.start_or_continue(config, of_some)  # it was begun before they were noted
+    folder.env.write_text("{")
+    with pytest.raises(RunError, match=r"env\.json is damaged"):
+        folder.start_or_continue(config, of_some)

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 
 import pytest
 import torch
@@ -168,3 +169,16 @@ def test_recipes_are_found_by_name_and_take_their_options():
         make_recipe("ohem", {"bugdet": 1})
     with pytest.raises(ConfigError, match="option budget of recipe ohem must be int, got 'x'"):
         make_recipe("ohem", {"budget": "x"})
+
+
+def test_images_without_labels_are_predicted_with_the_classes_ids_of_the_run(small, small_data, tmp_path):
+    """Whatever the ids of the training data are: what is found is of these, and images are called by name."""
+    train(small(epochs=1), tmp_path / "run", progress=False)
+    images = tmp_path / "images"
+    images.mkdir()
+    dataset = open_dataset(small_data, "train")
+    shutil.copy(dataset.records[0].file, images / "a.png")
+    results = json.loads(predict_run(tmp_path / "run", images, None, tmp_path / "found.json").read_text())
+    assert {result["file_name"] for result in results} == {"images/a.png"}
+    assert {result["category_id"] for result in results} <= set(dataset.category_ids)
+    assert load_run(tmp_path / "run").classes_by_id == dict(zip(dataset.category_ids, dataset.classes, strict=True))

@@ -17,12 +17,12 @@ in the same folder, give one of its files, or the folder that only it uses (`bcc
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from hardmine.data.coco import find_coco
-from hardmine.data.entries import Reading, Source, build_dataset
+from hardmine.data.entries import Id, Reading, Source, build_dataset
 from hardmine.data.image_folder import find_images
 from hardmine.data.paths import IMAGE_SUFFIXES
 from hardmine.data.records import DetectionDataset
@@ -41,7 +41,7 @@ def open_dataset(
     data: str | Path,
     split: str | None = None,
     *,
-    classes: Sequence[str] | None = None,
+    classes: Sequence[str] | Mapping[Id, str] | None = None,
     images: Path | None = None,
     need_pictures: bool = True,
     allow_unlabelled: bool = False,
@@ -52,18 +52,21 @@ def open_dataset(
 
     Args: split: may be left out where there is only one, or where the path names it.
         classes: the order of the labels, by name, as a trained detector has it; objects of other classes are left out.
+            As a mapping also their category ids, which images without labels then have.
         images: the folder of the images, for annotations that do not lie beside them.
         need_pictures: False: images whose size the annotations state are not opened, and need not be there.
         allow_unlabelled: a split without any label is meant to be all background; with `classes`, so is a folder of
             images alone.
     Raises: DataError: nothing usable there, no such split, or none of the classes; the message says what there is.
     """
+    by_id = classes if isinstance(classes, Mapping) else _numbered(classes or ())
+    names = None if classes is None else tuple(by_id.values())
     if data == SCENES:
-        return _open_scenes(choose_split(split, None, SCENE_SPLITS, SCENES), classes)
+        return _open_scenes(choose_split(split, None, SCENE_SPLITS, SCENES), names)
     reading = Reading(images, need_pictures, allow_unlabelled)
-    source = find_source(data, images, classes if allow_unlabelled else None)
+    source = find_source(data, images, by_id if allow_unlabelled and classes is not None else None)
     chosen = choose_split(split, source.default_split, source.splits, str(data))
-    dataset = build_dataset(source, chosen, classes, reading)
+    dataset = build_dataset(source, chosen, names, reading)
     _tell_problems(dataset, data)
     return dataset
 
@@ -85,6 +88,10 @@ def _warn_once(message: str) -> None:
     logger.warning(message)
 
 
+def _numbered(classes: Sequence[str]) -> dict[Id, str]:
+    return dict(enumerate(classes, start=1))
+
+
 def _open_scenes(split: str, classes: Sequence[str] | None) -> DetectionDataset:
     if classes is not None and tuple(classes) != SCENE_CLASSES:
         raise DataError(f"the scenes' classes are {', '.join(SCENE_CLASSES)}, asked for were {', '.join(classes)}")
@@ -99,8 +106,8 @@ def available_splits(data: str | Path) -> tuple[str, ...]:
     return SCENE_SPLITS if data == SCENES else find_source(data).splits
 
 
-def find_source(data: str | Path, images: Path | None = None, unlabelled_as: Sequence[str] | None = None) -> Source:
-    """The data set at a path, recognised but not read. unlabelled_as: the classes of images that have no labels.
+def find_source(data: str | Path, images: Path | None = None, unlabelled_as: Mapping[Id, str] | None = None) -> Source:
+    """The data set at a path, recognised but not read. unlabelled_as: classes, by id, of images that have no labels.
 
     Raises: DataError: there is none of a known format, or one that has its own place for images although one was given.
     """
@@ -111,7 +118,7 @@ def find_source(data: str | Path, images: Path | None = None, unlabelled_as: Seq
     return source
 
 
-def _source_of_folder(path: Path, unlabelled_as: Sequence[str] | None) -> Source:
+def _source_of_folder(path: Path, unlabelled_as: Mapping[Id, str] | None) -> Source:
     if not path.is_dir():
         raise DataError(f"there is no file or folder '{path}'; give the path of a data set, or {SCENES!r}")
     for find in (find_yolo, find_coco, find_voc, find_yolo_folders, find_voc_folders):

@@ -7,10 +7,12 @@ file's numbering. Crowd regions (COCO) and difficult objects (VOC) are kept and 
 background. Nor is the place of an object that could not be read: something is there, and nobody knows what.
 """
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +143,11 @@ class DetectionDataset(torch.utils.data.Dataset):
             return {"image_id": record.ids[0] if record.ids else record.image_id}
         # the folder of the images goes before the name, to tell it from the same name in a folder below
         return {"image_id": record.image_id, "file_name": f"{self.folder.name}/{self.file_names[place]}"}
+
+    def hash_of_images(self) -> str:
+        """Tells these images from others by number and name, in this order."""
+        named = zip((record.image_id for record in self.records), self.file_names, strict=True)
+        return sha256(json.dumps(list(named)).encode()).hexdigest()
 
     @cached_property
     def image_names(self) -> ImageNames:

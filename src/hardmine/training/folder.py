@@ -1,7 +1,7 @@
 """The run folder: where each file of a run lies, and when a folder may be written to.
 
 config.json               the training, as `TrainingConfig`; rules already applied
-env.json                  versions and hardware
+env.json                  versions and hardware; how many images the run is of, and a hash of which
 metrics.jsonl             one line per finished epoch
 predictions_<split>.json  COCO results of the final detector
 weights.safetensors       the final weights under torchvision's own names; the classes are in its header
@@ -20,7 +20,10 @@ from hardmine.reading import read_text
 from hardmine.training.config import TrainingConfig
 from hardmine.training.files import is_taken, write_atomically, write_json
 
-__all__ = ["RunFolder", "refuse_other_config"]
+__all__ = ["IMAGES", "RunFolder", "refuse_other_config"]
+
+IMAGES = "images"
+"""Under this name the environment of a run says which images it is of, by data set."""
 
 _FREE_TO_CHANGE = {"workers"}  # the only option that changes no result
 
@@ -78,6 +81,24 @@ class RunFolder:
         refuse_other_config(json.loads(self.read_config().to_json()), config, self.config)
         if not self.env.exists():  # stopped between the two
             write_json(self.env, dict(environment))
+        images = environment.get(IMAGES)
+        self._refuse_other_images(images if isinstance(images, Mapping) else {})
+
+    def _refuse_other_images(self, images: Mapping[str, object]) -> None:
+        """Raises RunError: images came, went or were renamed; half a run on each would be a run on neither."""
+        try:
+            facts = json.loads(read_text(self.env))
+        except (DataError, ValueError, RecursionError) as error:
+            raise RunError(f"{self.env} is damaged ({error}); delete it, if the images are still the same") from error
+        before = facts.get(IMAGES) if isinstance(facts, dict) else None
+        if not isinstance(before, dict):  # runs did not always note them
+            return
+        for name, now in images.items():
+            if before.get(name, now) != now:
+                raise RunError(
+                    f"{self.path}: the images of the {name} data are not those that the run was begun with; put them "
+                    "back, or choose another folder"
+                )
 
     def read_config(self) -> TrainingConfig:
         """The configuration of the run. Raises RunError where the folder is none of ours."""
@@ -94,7 +115,8 @@ class RunFolder:
 def refuse_other_config(stored: Mapping[str, Any], config: TrainingConfig, source: Path) -> None:
     """Raises RunError, naming each difference, unless `stored` is this configuration in all that changes a result."""
     asked = json.loads(config.to_json())  # as stored: tuples have become lists
-    names = [name for name in asked if name not in _FREE_TO_CHANGE and stored.get(name) != asked[name]]
+    there = json.loads(TrainingConfig().to_json()) | dict(stored)  # options that came since had their defaults
+    names = [name for name in asked if name not in _FREE_TO_CHANGE and there[name] != asked[name]]
     if names:
-        differences = ", ".join(f"{name} is {stored.get(name)!r} there and {asked[name]!r} here" for name in names)
+        differences = ", ".join(f"{name} is {there[name]!r} there and {asked[name]!r} here" for name in names)
         raise RunError(f"{source} belongs to another training: {differences}. Give the same options, or another folder")

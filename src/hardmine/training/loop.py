@@ -2,7 +2,7 @@
 
 import logging
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from hardmine.predictions import written_results
 from hardmine.training.config import TrainingConfig
 from hardmine.training.data import open_training_data
 from hardmine.training.files import write_json
-from hardmine.training.folder import RunFolder
+from hardmine.training.folder import IMAGES, RunFolder
 from hardmine.training.measure import environment
 from hardmine.training.predict import predict
 from hardmine.training.processes import start_accelerator
@@ -70,17 +70,18 @@ def train(config: TrainingConfig, out: Path | str, *, resume: bool = False, prog
     trainer = Trainer(config, accelerator, train_data)
     folder = RunFolder(Path(out))
     try:
-        _open(folder, trainer, resume)
+        _open(folder, trainer, {"training": train_data, "validation": val_data}, resume)
         return _run(folder, trainer, val_data, progress)
     finally:
         accelerator.free_memory()
 
 
-def _open(folder: RunFolder, trainer: Trainer, resume: bool) -> None:
+def _open(folder: RunFolder, trainer: Trainer, data: Mapping[str, DetectionDataset], resume: bool) -> None:
     accelerator = trainer.accelerator
     if accelerator.is_main_process:
         start = folder.start_or_continue if resume else folder.start
-        start(trainer.config, environment(accelerator.device, accelerator.num_processes))
+        images = {name: {"number": len(of), "hash": of.hash_of_images()} for name, of in data.items()}
+        start(trainer.config, environment(accelerator.device, accelerator.num_processes) | {IMAGES: images})
     accelerator.wait_for_everyone()
     if folder.checkpoint.exists():
         trainer.restore(folder.checkpoint)

@@ -85,7 +85,7 @@ def predict_shards(
         "data": dataset.name,
         "split": dataset.split,
         "images": len(dataset),
-        "names": _hash_of_images(dataset),
+        "names": dataset.hash_of_images(),
         "processes": num,
         "shards": [name for of in range(num) for name in _shards(len(dataset), of, num, images_per_shard)],
     }
@@ -160,11 +160,6 @@ def _hash_of_weights(detector: nn.Module) -> str:
         content.update(name.encode())
         content.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return content.hexdigest()
-
-
-def _hash_of_images(dataset: DetectionDataset) -> str:
-    images = [[record.image_id, record.file and record.file.name] for record in dataset.records]
-    return sha256(json.dumps(images).encode()).hexdigest()
 
 
 def _share(dataset: DetectionDataset, accelerator: Accelerator) -> range:

@@ -47,7 +47,12 @@ class LoadedRun:
     detector: Detector
     config: TrainingConfig
     classes: tuple[str, ...]
-    category_ids: tuple[int, ...]
+    category_ids: tuple[int | str, ...]
+
+    @property
+    def classes_by_id(self) -> dict[int | str, str]:
+        """The names of the labels 0..C-1, in this order, by the ids that the training data called them by."""
+        return dict(zip(self.category_ids, self.classes, strict=True))
 
 
 def make_detector(config: TrainingConfig, num_classes: int, *, load: bool = True) -> Detector:
@@ -87,7 +92,8 @@ def make_recipe(name: str, options: Mapping[str, Any]) -> Recipe:
 
 def save_weights(folder: RunFolder, detector: Detector, dataset: DetectionDataset) -> None:
     """Writes the model's weights under torchvision's own names, with the classes they were trained for."""
-    facts = {"classes": dataset.classes, "category_ids": dataset.category_ids}
+    ids = {"category_ids": dataset.category_ids, "own_category_ids": dataset.own_category_ids}
+    facts = {"classes": dataset.classes, **ids}
     checkpoint.save_tensors(folder.weights, detector.model.state_dict(), facts)
 
 
@@ -171,15 +177,16 @@ def predict_dataset(run: Path | str, dataset: DetectionDataset) -> list[dict[str
     return written_results(dataset, _predict(load_run(run), dataset, start_accelerator()))
 
 
-def _classes(facts: Mapping[str, Any], source: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def _classes(facts: Mapping[str, Any], source: Path) -> tuple[tuple[str, ...], tuple[int | str, ...]]:
     """Names and category ids of the labels 0..C-1. Raises RunError where the file does not have them."""
     names, ids = facts.get("classes", []), facts.get("category_ids", [])
     if _are(str, names) and _are(int, ids) and len(names) == len(ids):
-        return tuple(names), tuple(ids)
+        own = facts.get("own_category_ids", ids)  # runs did not always note them
+        return tuple(names), tuple(own if _are((int, str), own) and len(own) == len(ids) else ids)
     raise RunError(f"{source}: its header names no classes; restore it from a copy, or train again")
 
 
-def _are(kind: type, values: Any) -> bool:
+def _are(kind: type | tuple[type, ...], values: Any) -> bool:
     return isinstance(values, list) and bool(values) and all(isinstance(value, kind) for value in values)
 
 
@@ -199,7 +206,8 @@ def _open_data(
     config = replace(loaded.config, allow_unlabelled=allow_unlabelled or loaded.config.allow_unlabelled)
     config = config if images is None else replace(config, images=str(images))
     if data is not None:
-        return open_dataset(data, split, classes=loaded.classes, images=images, allow_unlabelled=allow_unlabelled)
+        classes = loaded.classes_by_id
+        return open_dataset(data, split, classes=classes, images=images, allow_unlabelled=allow_unlabelled)
     if split in (None, config.measured_split):
         return open_training_data(config)[1]
     return open_split(config, split, loaded.classes)
