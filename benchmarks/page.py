@@ -54,6 +54,10 @@ MINING = """Matching, naming, suspicion and ranking of every label and predictio
 GROWTH = """`mine_shards` with `memory={memory:g}`: {objects} objects and {predictions} predictions an image, from
 Parquet to the mined folder, in a process of its own that does everything.
 """
+DEVICE = """What is launched, counted on torch's meta device ({torch}) and not timed: one image, one class, {samples:,}
+samples, {positives} objects or positives; losses forward + backward. Copies: what is written, in times of the logits. A
+test holds each method to its figure.
+"""
 
 
 def main() -> None:
@@ -139,6 +143,18 @@ def mining(result: Row) -> str:
     )
 
 
+def device_cost(result: Row) -> str:
+    def cells(cost: Row | None) -> list[str]:
+        if cost is None:
+            return ["waits for the host", "", ""]
+        copies = cost["written"] / (4 * result["size"]["samples"])
+        return [str(cost["kernels"]), str(cost["dispatched"]), f"{copies:.0f}"]
+
+    rows = [[f"`{name}`", *cells(cost)] for name, cost in result["costs"].items()]
+    counted = DEVICE.format(torch=result["torch"].split("+")[0], **result["size"])
+    return "\n".join(["## On a device\n", counted, table(("method", "kernels", "with views", "copies"), rows), ""])
+
+
 def section(title: str, result: Row, *parts: str) -> str:
     machine = result["machine"]
     ran_on = f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, {machine['date']}."
@@ -150,7 +166,8 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in (columns, ["---"] * len(columns), *rows))
 
 
-PARTS = {"peers": peers, "ohem_cost": ohem, "step_overhead": steps, "scaling": scaling, "mining": mining}
+PARTS = {"peers": peers, "ohem_cost": ohem, "step_overhead": steps, "scaling": scaling, "mining": mining,
+         "device_cost": device_cost}  # fmt: skip
 
 if __name__ == "__main__":
     main()
