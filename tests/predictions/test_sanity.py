@@ -203,3 +203,11 @@ def test_a_few_labels_are_no_evidence(record, folder_of):
     dataset = folder_of([record(1, "a.jpg", [(0, 8, 8, 24, 16), (1, 30, 2, 40, 12)])])
     found = found_records(exact(dataset, "xyxy"), "mine", "xywh")
     assert len(resolve(found, dataset)) == 2
+
+
+def test_an_offset_that_leaves_a_class_unknown_is_not_recommended(a_data_set):
+    """Places in the list of classes, on ids with a gap: moved by one most fit, and the last does not exist."""
+    dataset = a_data_set()
+    gaps = type(dataset)("pets", "val", dataset.classes, (1, 2, 90), dataset.records)
+    with pytest.raises(DataError, match=r"category_id 0 is not in the ground truth|another order"):
+        resolve(found_records(exact(dataset, "xywh"), "mine"), gaps)

@@ -178,7 +178,7 @@ def check_classes(sample: Sample, corners: np.ndarray, labels_with: Callable[[in
     if not len(truth):
         return
     given = float((labels_with(0)[rows] == truth).mean())
-    shares = {offset: _share_moved(labels_with(offset)[rows], truth) for offset in OFFSETS}
+    shares = {offset: _share_moved(labels_with(offset), rows, truth) for offset in OFFSETS}
     offset = max(shares, key=lambda moved: shares[moved])
     reordered = _share_reordered(labels_with(0)[rows], truth)
     is_reordered = _is_far_better(
@@ -198,9 +198,13 @@ def check_classes(sample: Sample, corners: np.ndarray, labels_with: Callable[[in
         )
 
 
-def _share_moved(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Share of the labels with the predicted class; none if these are of one class although several are frequent."""
-    same = predicted == truth
+def _share_moved(predicted: np.ndarray, rows: np.ndarray, truth: np.ndarray) -> float:
+    """Share of the labels with the class of their rows; none if a class is unknown, of whatever prediction, or if these
+    labels are of one class although several are frequent.
+    """
+    same = predicted[rows] == truth
+    if (predicted < 0).any():
+        return 0.0
     num_frequent = int((np.bincount(truth) >= FEWEST_LABELS).sum())
     return float(same.mean()) if len(np.unique(truth[same])) >= min(num_frequent, 2) else 0.0
 
