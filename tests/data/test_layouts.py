@@ -146,25 +146,24 @@ def coco_of_cvat(folder: Folder, data: Data) -> Path:
     return folder.root
 
 
-def coco_of_2017(folder: Folder, data: Data) -> Path:
-    for split, part in data.splits("train2017", "val2017").items():
-        folder.images(split, part)
-        folder.text(f"annotations/instances_{split}.json", coco(part, names_in(part)))
+def coco_by_split(folder: Folder, data: Data, names: tuple[str, str], images: str, labels: str) -> Path:
+    """names: the splits. images, labels: where the images and the labels of a split are, with {split} in it."""
+    for split, part in data.splits(*names).items():
+        folder.images(images.format(split=split), part)
+        folder.text(labels.format(split=split), coco(part, names_in(part)))
     return folder.root
+
+
+def coco_of_2017(folder: Folder, data: Data) -> Path:
+    return coco_by_split(folder, data, ("train2017", "val2017"), "{split}", "annotations/instances_{split}.json")
 
 
 def coco_of_datumaro(folder: Folder, data: Data) -> Path:
-    for split, part in data.splits("train", "val").items():
-        folder.images(f"images/{split}", part)
-        folder.text(f"annotations/instances_{split}.json", coco(part, names_in(part)))
-    return folder.root
+    return coco_by_split(folder, data, ("train", "val"), "images/{split}", "annotations/instances_{split}.json")
 
 
 def coco_of_roboflow(folder: Folder, data: Data) -> Path:
-    for split, part in data.splits("train", "valid").items():
-        folder.images(split, part)
-        folder.text(f"{split}/_annotations.coco.json", coco(part, names_in(part)))
-    return folder.root
+    return coco_by_split(folder, data, ("train", "valid"), "{split}", "{split}/_annotations.coco.json")
 
 
 def coco_of_another_machine(folder: Folder, data: Data) -> Path:
