@@ -68,9 +68,9 @@ class HeadLosses:
 
 def weighted_sum(loss: Tensor, weights: Tensor, z: Tensor) -> Tensor:
     """(1/Z) · Σ w ℓ, a scalar, of losses and weights (B, N) or (B, N, K) and Z (B, 1) or (1, 1)."""
+    if weights.ndim < loss.ndim:  # one pass over all numbers, and the rest on their sums
+        loss = loss.sum(dim=-1)
     weights = weights / (z if weights.ndim == 2 else z.unsqueeze(-1))
-    if weights.ndim < loss.ndim:
-        weights = weights.unsqueeze(-1)
     of_rows = torch.where(weights > 0, loss, 0).mul(weights).sum(dim=-1)
     return of_rows.sum()  # in two steps: what a compiler makes of one loses digits over millions of numbers
 
