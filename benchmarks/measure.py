@@ -3,7 +3,7 @@
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler tells of its every start, once torch has been imported
@@ -11,7 +11,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler tells of its eve
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-__all__ = ["Timing", "alternate", "milliseconds", "peak_bytes", "written_bytes"]
+__all__ = ["Timing", "alternate", "in_turn", "milliseconds", "peak_bytes", "quartiles", "written_bytes"]
 
 Call = Callable[[], object]
 
@@ -30,19 +30,28 @@ class Timing:
 
 def alternate(ours: Call, peer: Call, rounds: int = 9) -> Timing:
     """Both once to warm up, then in turn, whoever is first changing every round."""
-    elapsed(ours), elapsed(peer)
-    times = [_round(ours, peer, swapped=bool(number % 2)) for number in range(rounds)]
-    ratios = [peer_ms / ours_ms for ours_ms, peer_ms in times]
-    low, middle, high = statistics.quantiles(ratios, n=4) if rounds > 1 else ratios * 3
+    times = in_turn([ours, peer], rounds)
+    low, middle, high = quartiles([peer_ms / ours_ms for ours_ms, peer_ms in times])
     ours_ms, peer_ms = (statistics.median(column) for column in zip(*times, strict=True))
     return Timing(ours_ms, peer_ms, middle, low, high, rounds)
 
 
-def _round(ours: Call, peer: Call, *, swapped: bool) -> tuple[float, float]:
-    if swapped:
-        peer_ms = elapsed(peer)
-        return elapsed(ours), peer_ms
-    return elapsed(ours), elapsed(peer)
+def in_turn(calls: Sequence[Call], rounds: int) -> list[list[float]]:
+    """Milliseconds of each call in each round, after a call of each; every other round goes the other way round."""
+    for call in calls:
+        elapsed(call)
+    return [_round(calls, backwards=bool(number % 2)) for number in range(rounds)]
+
+
+def _round(calls: Sequence[Call], *, backwards: bool) -> list[float]:
+    if backwards:
+        return _round(calls[::-1], backwards=False)[::-1]
+    return [elapsed(call) for call in calls]
+
+
+def quartiles(values: list[float]) -> tuple[float, float, float]:
+    low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
+    return low, middle, high
 
 
 def milliseconds(function: Call, rounds: int = 9) -> float:

@@ -1,10 +1,12 @@
 """What the benchmarks measure with, and that the page says what their results say."""
 
+from argparse import Namespace
+
 import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import page
+from benchmarks import ohem_cost, page
 from benchmarks.case import Case, measure, with_gradient
 from benchmarks.measure import alternate, peak_bytes, written_bytes
 
@@ -31,6 +33,15 @@ def test_calls_take_turns_after_a_call_of_each():
     assert calls == ["ours", "peer", "ours", "peer", "peer", "ours", "ours", "peer"]
     assert timing.rounds == 3
     assert timing.low <= timing.ratio <= timing.high
+
+
+def test_the_cost_of_ohem_is_that_of_all_plans_in_the_same_rounds():
+    options = Namespace(images=1, height=64, width=64, rois=300, budget=4, device="cpu")
+    detectors = ohem_cost.plans(ohem_cost.build(options), options.budget)
+    for scope in ohem_cost.scopes(detectors["random"], options):
+        random, two_passes, naive = ohem_cost.measure(scope, detectors, rounds=1)
+        assert random["time to random"] == 1
+        assert random["saved MB"] <= two_passes["saved MB"] < naive["saved MB"]
 
 
 def test_a_peer_that_answers_something_else_is_found_out():

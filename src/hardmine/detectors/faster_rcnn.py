@@ -74,17 +74,24 @@ class FasterRCNNDetector(Detector):
         self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth, targets: Targets
     ) -> dict[str, Tensor]:
         proposals, rpn = self._rpn_losses(images, features, ground_truth)
+        of_proposals = self.roi_losses(images, features, ground_truth, targets, proposals)
+        return {"loss_objectness": rpn.classify, "loss_rpn_box_reg": rpn.regress, **of_proposals}
+
+    def roi_losses(
+        self,
+        images: ImageList,
+        features: dict[str, Tensor],
+        ground_truth: GroundTruth,
+        targets: Targets,
+        proposals: list[Tensor],
+    ) -> dict[str, Tensor]:
+        """The losses of the second stage, given the proposals: one (K, 4) an image."""
         boxes, is_padding = _with_objects(proposals, ground_truth)
         assignment = self.roi_head.assigner(boxes, ground_truth, is_padding=is_padding)
         before = self.roi_head.before(assignment, ground_truth, boxes)
         roi = self._roi_losses(images, features, ground_truth, boxes, before)
-        return {
-            "loss_objectness": rpn.classify,
-            "loss_rpn_box_reg": rpn.regress,
-            "loss_classifier": roi.classify,
-            "loss_box_reg": roi.regress,
-            **self._branch_losses(images, features, targets, boxes, before),
-        }
+        branches = self._branch_losses(images, features, targets, boxes, before)
+        return {"loss_classifier": roi.classify, "loss_box_reg": roi.regress, **branches}
 
     def _branch_losses(
         self, images: ImageList, features: dict[str, Tensor], targets: Targets, boxes: Tensor, before: Samples
