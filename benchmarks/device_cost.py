@@ -16,6 +16,7 @@ written, in times of the logits.
 
 import argparse
 import json
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -38,6 +39,35 @@ NO_KERNEL = frozenset(
 )
 """Operations that are no views and launch nothing."""
 HOST = "waits for the host"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The most that a method should cost."""
+
+    kernels: int
+    copies: float = math.inf
+
+    def __str__(self) -> str:
+        return f"{self.kernels}" if self.copies == math.inf else f"{self.kernels}, {self.copies} copies"
+
+
+TARGETS = {
+    name: target
+    for target, names in (
+        (Target(10), "CrossEntropy BalancedCE Focal QFL VFL MAL SmoothL1 BalancedL1 ASL1"),
+        (Target(10), "FocalFactor QualityWeight ClassBalanced"),
+        (Target(40), "IoU GIoU DIoU CIoU"),
+        (Target(30), "GHMC GHMR"),
+        (Target(40), "Random RandomBalanced HardNegative HardPool IoUBalanced InstanceBalanced SOHEM PixelOHEM"),
+        (Target(120, 40), "APLoss ALRP"),
+        (Target(250, 60), "RankSort"),
+        (Target(60), "MaxIoU"),
+        (Target(120), "ATSS FCOSPoints TaskAligned"),
+        (Target(200), "SimOTA"),
+    )
+    for name in names.split()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,22 +124,32 @@ def count(function: Callable[[], object]) -> Cost:
     return counted.cost
 
 
-def cost_of(method: nn.Module) -> Cost:
-    """Of a method on `SIZE`, with its own state on the device. Raises: as `count`."""
+def count_or_none(function: Callable[[], object]) -> Cost | None:
+    """As `count`; None of what waits for the host."""
+    try:
+        return count(function)
+    except (RuntimeError, NotImplementedError):
+        return None
+
+
+def cost_of(method: nn.Module) -> Cost | None:
+    """Of a method on `SIZE`, with its own state on the device; None if it waits for the host."""
     make = next(maker for base, (_, maker) in MAKERS.items() if isinstance(method, base))
     with torch.device("meta"):
-        return count(make(method.to("meta"), SIZE))
+        return count_or_none(make(method.to("meta"), SIZE))
 
 
 def costs() -> dict[str, Cost | None]:
-    """Of every public method by name; None of those that wait for the host."""
-    found: dict[str, Cost | None] = {}
-    for name, method in methods():
-        try:
-            found[name] = cost_of(method)
-        except (RuntimeError, NotImplementedError):
-            found[name] = None
-    return found
+    """Of every public method by name."""
+    return {name: cost_of(method) for name, method in methods()}
+
+
+def as_kept(cost: Cost | None) -> dict[str, int] | None:
+    return None if cost is None else asdict(cost)
+
+
+def write(path: Path, **facts: Any) -> None:
+    path.write_text(json.dumps({"torch": torch.__version__, **facts}, indent=1) + "\n")
 
 
 def table(found: dict[str, Cost | None]) -> Table:
@@ -138,10 +178,7 @@ def main() -> None:
     found = costs()
     Console(width=100).print(table(found))
     if options.write:
-        kept = {name: None if cost is None else asdict(cost) for name, cost in found.items()}
-        RESULT.write_text(
-            json.dumps({"torch": torch.__version__, "size": asdict(SIZE), "costs": kept}, indent=1) + "\n"
-        )
+        write(RESULT, size=asdict(SIZE), costs={name: as_kept(cost) for name, cost in found.items()})
 
 
 if __name__ == "__main__":

@@ -5,21 +5,20 @@ import json
 import pytest
 import torch
 
-from benchmarks import device_cost
+import hardmine as hm
+from benchmarks import device_cost, head_cost
+from benchmarks.scaling import methods
+from hardmine.errors import EvidenceError
 
 KEPT = json.loads(device_cost.RESULT.read_text())["costs"]
+HEADS = json.loads(head_cost.RESULT.read_text())["heads"]
+OF_HEADS = [(detector, recipe) for detector, costs in HEADS.items() for recipe in costs]
+METHODS = dict(methods())
 SLACK = 1.03
 """Another version of torch may split an operation otherwise."""
 
 
-@pytest.fixture(scope="module")
-def found():
-    return device_cost.costs()
-
-
-@pytest.mark.parametrize("name", KEPT)
-def test_no_method_became_dearer(found, name):
-    kept, now = KEPT[name], found[name]
+def check_no_dearer(kept, now):
     if kept is None:  # it waits for the host; that it no longer does is welcome
         return
     assert now is not None, "it waits for the host"
@@ -27,8 +26,25 @@ def test_no_method_became_dearer(found, name):
         assert getattr(now, field) <= kept[field] * SLACK, f"{field}: {getattr(now, field)}, was {kept[field]}"
 
 
-def test_every_method_is_counted(found):
-    assert set(found) == set(KEPT)
+@pytest.mark.parametrize("name", KEPT)
+def test_no_method_became_dearer(name):
+    check_no_dearer(KEPT[name], device_cost.cost_of(METHODS[name]))
+
+
+@pytest.mark.parametrize(("detector", "recipe"), OF_HEADS, ids="-".join)
+def test_no_recipe_became_dearer(detector, recipe):
+    check_no_dearer(HEADS[detector][recipe], head_cost.cost_of_recipe(detector, recipe))
+
+
+def test_every_method_is_counted():
+    assert set(METHODS) == set(KEPT)
+
+
+def test_every_recipe_is_counted_on_each_detector_that_takes_it():
+    for detector, costs in HEADS.items():
+        for recipe in set(hm.RECIPES) - set(costs):
+            with pytest.raises(EvidenceError):
+                head_cost.cost_of_recipe(detector, recipe)
 
 
 def test_views_and_what_is_broadcast_are_counted_as_what_they_are():
