@@ -3,7 +3,8 @@
 Methods run on torch's meta device, where tensors have shapes and no values: every operation that reaches the dispatcher
 and is no view is one kernel, which reads its arguments and writes its results. "dispatched" counts the views too: they
 launch nothing, and cost the host as much as a launch. What waits for the host (`.item()`, a boolean mask as an index)
-cannot run there, so a run that ends is the proof that there is no host synchronisation.
+cannot run there, so a run that ends is the proof that there is no host synchronisation. A test holds that what cannot
+run is what says so of itself (`on_device`).
 
 One image, one class, 122,760 samples (RetinaNet at 800 x 1333 has as many in each image) and 100 objects or positives;
 a loss is counted forward + backward, so is a sampling through whose weights gradient flows. "copies" is what is

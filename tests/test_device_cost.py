@@ -47,6 +47,12 @@ def test_every_recipe_is_counted_on_each_detector_that_takes_it():
                 head_cost.cost_of_recipe(detector, recipe)
 
 
+@pytest.mark.parametrize("name", KEPT)
+def test_what_waits_for_the_host_says_so(name):
+    method = METHODS[name]
+    assert (device_cost.cost_of(method) is None) == (not getattr(method, "on_device", True))
+
+
 def test_views_and_what_is_broadcast_are_counted_as_what_they_are():
     with torch.device("meta"):
         values, one = torch.empty(1000, 4), torch.empty(4)

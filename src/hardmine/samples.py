@@ -72,11 +72,10 @@ class GroundTruth:
         """
         _check_lists(boxes, labels)
         columns = max(1, *(len(label) for label in labels))
-        count = torch.tensor([len(label) for label in labels], device=labels[0].device)
         return cls(
             boxes=_pad(boxes, columns),
             labels=_pad(labels, columns),
-            is_object=torch.arange(columns, device=count.device) < count[:, None],
+            is_object=_pad([torch.ones_like(label, dtype=torch.bool) for label in labels], columns),
             ignore_regions=boxes[0].new_zeros(len(boxes), 0, 4)
             if ignore_regions is None
             else _pad(ignore_regions, max(len(regions) for regions in ignore_regions)),

@@ -14,7 +14,6 @@ from hardmine import (
     CrossEntropy,
     Focal,
     GIoU,
-    GroundTruth,
     HardNegative,
     RandomBalanced,
     Recipe,
@@ -27,11 +26,10 @@ from hardmine import (
     recipes,
     wrap,
 )
-from hardmine.detectors.head import Head, HeadOutput
+from hardmine.detectors.head import Head
 from hardmine.errors import ConfigError, EvidenceError, ShapeError
 from hardmine.losses import EqualTasks
 from hardmine.normalize import PerSampled, PerValid, PerWeight
-from hardmine.samples import Levels
 
 
 @pytest.fixture(params=["retinanet", "fasterrcnn", "ssd", "fcos"])
@@ -352,35 +350,3 @@ def test_a_recipe_knows_the_scale_of_the_codes(detector, scale, make_model):
     """So μ of GHM-R, which is a length in codes, is the same length in pixels on every detector."""
     harmonised = [m for m in wrap(make_model(detector), recipes.ghm()).modules() if isinstance(m, GHMR)]
     assert [weights.mu for weights in harmonised] == [pytest.approx(0.02 * scale)]
-
-
-BY_NMS = {"isr", "ohem", "pisa"}
-"""Recipes with a non-maximum suppression, which on a GPU waits for the number of boxes that are left."""
-
-
-@pytest.mark.parametrize("name", sorted(set(recipes.RECIPES) - BY_NMS))
-def test_nothing_from_assignment_to_loss_waits_for_the_device(name, make_model):
-    """A tensor on the meta device has a shape and no values: looking at one, for which a GPU would wait, fails."""
-    recipe = recipes.RECIPES[name]()
-    for detector in ("retinanet", "fasterrcnn"):
-        try:
-            wrapped = wrap(make_model(detector), recipe).to("meta")
-        except EvidenceError:
-            continue
-        for head in wrapped.modules():
-            if isinstance(head, Head):
-                losses_without_values(head).backward()
-
-
-def losses_without_values(head: Head) -> Tensor:
-    B, G, levels = 2, 3, Levels((64, 16), (8.0, 16.0), (1, 1))
-    boxes = torch.empty(B, sum(levels.num_samples), 4, device="meta")
-    is_object = torch.empty(B, G, dtype=torch.bool, device="meta")
-    objects = torch.empty(B, G, 4, device="meta")
-    truth = GroundTruth(objects, is_object.long(), is_object, objects[:, :0])
-    columns = head.traits.num_classes + (head.traits.activation == "softmax")
-    logits = torch.empty(*boxes.shape[:2], columns, device="meta", requires_grad=True)
-    output = HeadOutput(logits, torch.empty_like(boxes, requires_grad=True), boxes)
-    assignment = head.assigner(boxes, truth, levels=levels, predictions=head.predictions(output))
-    losses = head(output, truth, assignment, boxes)
-    return losses.classify + losses.regress

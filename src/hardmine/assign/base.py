@@ -36,7 +36,7 @@ class Assigner(nn.Module, ABC):
     needs: frozenset[AssignerEvidence] = frozenset()
     """The optional arguments of `forward` that the method must be given."""
     on_device: ClassVar[bool] = True
-    """False where the method works on the host, which no graph capture can contain."""
+    """False where a call waits for the device, because what it does next depends on values."""
 
     def __init__(self, ignore_overlap: float = 0.5, chunk: int | None = None):
         super().__init__()

@@ -2,6 +2,7 @@
 
 from typing import ClassVar, Literal, get_args
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -72,8 +73,9 @@ class Hungarian(Assigner):
     def match(self, pairing: Pairing) -> Assignment:
         parts = self.chunks(pairing.objects.shape[1], pairing.is_padding)
         cost = torch.cat([self._cost(pairing, part) for part in parts], dim=1)
-        matched = _match_on_host(cost, pairing.is_object, ~pairing.is_padding)  # pyright: ignore[reportCallIssue]
-        return self.settle(pairing, matched.to(pairing.boxes.device))
+        is_pair = pairing.is_object.unsqueeze(2) & ~pairing.is_padding.unsqueeze(1)
+        cost = cost.masked_fill(~is_pair, torch.inf)
+        return self.settle(pairing, _match_on_host(cost))  # pyright: ignore (the decorator hides the types)
 
     def _cost(self, pairing: Pairing, part: slice) -> Tensor:
         """Of giving each sample to some of the objects, (B, chunk, N)."""
@@ -95,15 +97,17 @@ class Hungarian(Assigner):
 
 
 @torch.compiler.disable
-def _match_on_host(cost: Tensor, is_object: Tensor, is_sample: Tensor) -> Tensor:
-    """The object of each sample in the cheapest matching, (B, N), given cost (B, G, N)."""
-    matched = torch.full(is_sample.shape, BACKGROUND, device="cpu")
-    # scipy solves one image at a time, on the host: the device is waited for here, once a batch, and nowhere else.
-    # `on_device` says so.
-    on_host = is_object.cpu(), is_sample.cpu(), cost.cpu()
-    for own, *image in zip(matched, *on_host, strict=True):
-        # of tensors on the host already: no further wait
-        gt, sample, of_image = image[0].nonzero().flatten(), image[1].nonzero().flatten(), image[2]
-        row, column = map(torch.from_numpy, linear_sum_assignment(of_image[gt][:, sample]))
+def _match_on_host(cost: Tensor) -> Tensor:
+    """The object of each sample in the cheapest matching, (B, N), given cost (B, G, N), infinite in padding.
+
+    scipy solves one image at a time, on the host: the device is waited for in two copies, of all costs and of the
+    result, and nowhere else. `on_device` says so.
+    """
+    on_host = cost.cpu().numpy()
+    matched = np.full((on_host.shape[0], on_host.shape[2]), BACKGROUND)
+    for own, image in zip(matched, on_host, strict=True):
+        is_pair = np.isfinite(image)
+        gt, sample = is_pair.any(axis=1).nonzero()[0], is_pair.any(axis=0).nonzero()[0]
+        row, column = linear_sum_assignment(image[np.ix_(gt, sample)])
         own[sample[column]] = gt[row]
-    return matched
+    return torch.from_numpy(matched).to(cost.device)

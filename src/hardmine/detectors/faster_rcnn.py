@@ -228,8 +228,8 @@ def _slots(sampler: Any, classification: CrossEntropy) -> Slots:
 def _with_objects(proposals: list[Tensor], ground_truth: GroundTruth) -> tuple[Tensor, Tensor]:
     """Proposals and objects of each image, padded: boxes (B, N, 4), is_padding (B, N)."""
     found = pad_sequence([boxes.detach() for boxes in proposals], batch_first=True)
-    count = torch.tensor([len(boxes) for boxes in proposals], device=found.device)
-    missing = torch.arange(found.shape[1], device=found.device) >= count.unsqueeze(-1)
+    there = [torch.zeros_like(boxes[:, 0], dtype=torch.bool) for boxes in proposals]
+    missing = pad_sequence(there, batch_first=True, padding_value=True)
     boxes = torch.cat([found, ground_truth.boxes.to(found.dtype)], dim=1)
     return boxes, torch.cat([missing, ~ground_truth.is_object], dim=1)
 

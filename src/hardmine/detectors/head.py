@@ -240,7 +240,7 @@ class Head(nn.Module):
         All but positives are computed on a unit box, so that no padding can turn into NaN.
         """
         positive = assignment.is_positive.unsqueeze(-1)
-        unit = output.anchors.new_tensor([0, 0, 1, 1])
+        unit = torch.arange(4, device=output.anchors.device) // 2  # (0, 0, 1, 1), without a copy from the host
         anchors = torch.where(positive, output.anchors, unit)
         target = torch.where(positive, ground_truth.boxes_of(assignment).to(anchors.dtype), unit)
         codes = torch.where(positive, output.codes, 0)

@@ -26,6 +26,8 @@ class Sampling(nn.Module, ABC):
     """Whether the weights of one image depend on the other images of the batch."""
     budget: int | None = None
     """The most samples of one image that can weigh more than 0, where there is such a bound."""
+    on_device: bool = True
+    """False where a call waits for the device, because what it does next depends on values."""
     activation: Activation | None = None
     """What turns the logits that the method reads into probabilities; None where it makes no difference to it."""
 
@@ -43,6 +45,7 @@ class Sampling(nn.Module, ABC):
         self.needs = frozenset().union(*(part.needs for part in parts))
         self.pools_batch = any(part.pools_batch for part in parts)
         self.through_grad = any(part.through_grad for part in parts)
+        self.on_device = all(part.on_device for part in parts)
 
     @abstractmethod
     def weigh(self, samples: Samples) -> Tensor:

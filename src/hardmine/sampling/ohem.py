@@ -61,6 +61,7 @@ class OHEM(Sampling):
         self.num, self.over, self.candidates = budget, over, candidates
         self.pools_batch = over == "batch"
         self.budget = budget if over == "image" else None
+        self.on_device = nms_iou is None
         self.needs = LOSSES_OF[rank_by] | (NMS_EVIDENCE if nms_iou is not None else frozenset())
 
     def weigh(self, samples: Samples) -> Tensor:

@@ -40,6 +40,7 @@ class ScoreHLR(QuotaSampling):
     """
 
     needs: frozenset[Evidence] = frozenset({"logits", "predicted_boxes", "classification_loss", "noise"})
+    on_device = False  # NMS
 
     def __init__(
         self,
