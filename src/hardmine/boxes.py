@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import nms
 
@@ -155,20 +156,20 @@ def complete_iou(predicted: Tensor, target: Tensor) -> Tensor:
 
 def _iou(predicted: Tensor, target: Tensor) -> Sloped:
     pair = _Pair(predicted, target)
-    return pair.iou, lambda: pair.slope(*pair.of_iou())
+    return pair.iou, lambda: pair.slope(pair.iou / pair.below)
 
 
 def _generalized_iou(predicted: Tensor, target: Tensor) -> Sloped:
     """With r = (|hull| - |union|) / |hull| the slope of GIoU is that of IoU - ((1 - r) |hull|' - |union|') / |hull|."""
     pair = _Pair(predicted, target)
-    hull = pair.hull.prod(0)
+    hull = _product(pair.hull)
     below = _not_zero(hull)
     rest = (hull - pair.union) / below
 
     def slope() -> Tensor:
-        of_overlap, of_size = pair.of_iou(1 / below)
-        of_hull = (rest * (hull > EMPTY) - 1) / below * pair.hull.flip(0)
-        return pair.slope(of_overlap, of_size, of_hull)
+        inverse = below.reciprocal()
+        less_of_hull = torch.addcmul(inverse, inverse, _let_through(rest, hull, EMPTY), value=-1)
+        return pair.slope(pair.iou / pair.below - inverse, (less_of_hull, pair.hull.flip(0), -1))
 
     return pair.iou - rest, slope
 
@@ -176,22 +177,28 @@ def _generalized_iou(predicted: Tensor, target: Tensor) -> Sloped:
 def _distance_iou(predicted: Tensor, target: Tensor) -> Sloped:
     pair = _Pair(predicted, target)
     distance, of_distance = pair.distance()
-    return pair.iou - distance, lambda: pair.slope(*pair.of_iou(), *of_distance())
+    return pair.iou - distance, lambda: pair.slope(pair.iou / pair.below, *of_distance())
 
 
 def _complete_iou(predicted: Tensor, target: Tensor) -> Sloped:
+    """The slope of α v is (8 / π²) α (θ - θ') times that of the angle: h / (w² + h²) in w, -w / (w² + h²) in h."""
     pair = _Pair(predicted, target)
     distance, of_distance = pair.distance()
-    turned = _angle(pair.size) - _angle(pair.target_size)
+    sides = pair.size.clamp_min(0)
+    turned = _angle(sides) - _angle(pair.target_size.clamp_min(0))
     v = (4 / math.pi**2) * turned.square()
     balance = (v / _not_zero((1 - pair.iou).clamp_min(0) + v)).detach()
 
     def slope() -> Tensor:
-        of_overlap, less_of_size = pair.of_iou()
-        of_angle = balance * turned * _slope_of_angle(pair.size)
-        return pair.slope(of_overlap, torch.add(less_of_size, of_angle, alpha=8 / math.pi**2), *of_distance())
+        of_angle = balance * turned / _not_zero(_squared_length(sides))
+        of_shape = (of_angle, _let_through(sides.flip(0), sides, 0), -8 / math.pi**2)
+        return pair.slope(pair.iou / pair.below, *of_distance(), of_shape)
 
-    return pair.iou - distance - balance * v, slope
+    return torch.addcmul(pair.iou - distance, balance, v, value=-1), slope
+
+
+Product = tuple[Tensor, Tensor, float]
+"""Factors that are multiplied where they are added to something: one kernel less."""
 
 
 class _Pair:
@@ -211,53 +218,53 @@ class _Pair:
         low, high = torch.minimum(self.first, self.second), torch.maximum(self.first, self.second)
         self.overlap, self.hull = (low[1] - high[0]).clamp_min(0), high[1] - low[0]
         self.size, self.target_size = self.first[1] - self.first[0], self.second[1] - self.second[0]
-        intersection = self.overlap.prod(0)
-        self.union = self.size.prod(0) + self.target_size.prod(0) - intersection
+        intersection = _product(self.overlap)
+        self.union = _product(self.size) + _product(self.target_size) - intersection
         self.below = _not_zero(self.union)
         self.iou = intersection / self.below
 
-    def of_iou(self, of_union: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Slopes of the IoU in the sides of the overlap, and minus those in the sides of the first box.
-
-            IoU' = (|overlap|' (1 + IoU) - |first|' IoU) / |union|
-
-        of_union: slope in the area of the union of what is added to the IoU.
-        """
-        of_area = self.iou / self.below
-        if of_union is not None:
-            of_area = of_area - of_union
-        moves = self.overlap.flip(0) * (self.overlap > 0)
-        return (1 / self.below + of_area) * moves, of_area * self.size.flip(0)
-
-    def distance(self) -> tuple[Tensor, Callable[[], tuple[Tensor, Tensor]]]:
+    def distance(self) -> tuple[Tensor, Callable[[], tuple[Product, tuple[Tensor, Tensor, Tensor]]]]:
         """Squared distance of the centres as a share of the squared diagonal of the hull.
 
-        And what gives minus its slopes: in the sides of the hull, and in both of the first box's corners.
+        And what gives `slope` that of minus the distance: in the sides of the hull, and what moves both corners alike.
         """
-        apart, diagonal = (self.first - self.second).mean(0), self.hull.square().sum(0)
-        below = _not_zero(diagonal)
-        share = apart.square().sum(0) / below
-
-        def slopes() -> tuple[Tensor, Tensor]:
-            of_diagonal = 2 * share * (diagonal > EMPTY) / below
-            return of_diagonal * self.hull, apart / -below
-
-        return share, slopes
+        apart = self.first - self.second
+        centres, below = apart.mean(0), _not_zero(_squared_length(self.hull))
+        share = _squared_length(centres) / below
+        return share, lambda: ((share / below, self.hull, 2), (apart, centres, below))
 
     def slope(
-        self, of_overlap: Tensor, less_of_size: Tensor, of_hull: Tensor | None = None, of_corners: Tensor | None = None
+        self,
+        of_area: Tensor,
+        of_hull: Product | None = None,
+        away: tuple[Tensor, Tensor, Tensor] | None = None,
+        of_shape: Product | None = None,
     ) -> Tensor:
-        """In the four numbers of the first box, given the slopes in the sides: (2, ...) each -> (..., 4).
+        """Of the IoU and what is added to it, in the four numbers of the first box, (..., 4).
 
-        less_of_size: minus the slope in the sides of the first box.  of_corners: slope in both corners alike.
+            IoU' = |overlap|' (1 / |union| + a) - |first|' a,     a = IoU / |union|
+
+        of_area: a, less the slope in |union| of what is added.  of_hull: its slope in the sides of the hull.
+        away: how far the first box's corners and its centre are off, and what the latter is divided by: minus the slope
+        in both corners alike.  of_shape: slope in the width and, with the other sign, in the height.
         """
-        sides, differ = of_overlap, of_overlap
+        moves = _let_through(self.overlap.flip(0), self.overlap, 0)
+        both = differ = torch.addcmul(moves / self.below, of_area, moves)
         if of_hull is not None:
-            sides, differ = of_overlap + of_hull, of_overlap - of_hull
-        inward, corner = torch.add(less_of_size, sides, alpha=-0.5), _plus_minus(self.first)  # corner is -c
-        start = corner * inward if of_corners is None else torch.addcmul(of_corners, corner, inward)
-        sign = (self.first - self.second).sign()
-        return torch.addcmul(start, sign, differ, value=-0.5).flatten(0, 1).movedim(0, -1)
+            *sides, times = of_hull
+            both, differ = (torch.addcmul(both, *sides, value=sign * times) for sign in (1, -1))
+        both = torch.addcmul(both, of_area, self.size.flip(0), value=-2)
+        if of_shape is not None:
+            factor, (width, height), times = of_shape
+            both[0].addcmul_(factor, width, value=2 * times)
+            both[1].addcmul_(factor, height, value=-2 * times)
+        start = both * _of_corners(both)
+        if away is None:
+            apart = self.first - self.second
+        else:
+            apart, centres, below = away
+            start = torch.addcdiv(start, centres, below, value=-1)
+        return torch.addcmul(start, apart.sign(), differ, value=-0.5).flatten(0, 1).movedim(0, -1)
 
 
 def _corners(boxes: Tensor) -> Tensor:
@@ -265,26 +272,35 @@ def _corners(boxes: Tensor) -> Tensor:
     return boxes.movedim(-1, 0).contiguous().unflatten(0, (2, 2))
 
 
-def _plus_minus(like: Tensor) -> Tensor:
-    """1 and -1 for the two of the first axis."""
-    return torch.arange(1, -2, -2, dtype=like.dtype, device=like.device).view(2, *[1] * (like.ndim - 1))
+def _of_corners(sides: Tensor) -> Tensor:
+    """-½ and ½: how far the two corners of a box move with its side while its centre stays, (2, 1, ...)."""
+    return torch.arange(-0.5, 1, dtype=sides.dtype, device=sides.device).view(2, *[1] * sides.ndim)
 
 
 def _angle(sides: Tensor) -> Tensor:
-    """atan(width / height), with sides below 0 taken as 0; finite, with its gradient, for boxes without extent."""
-    width, height = sides.clamp_min(0).unbind(0)
+    """atan(width / height), of sides of 0 at least; finite, with its gradient, for boxes without extent."""
+    width, height = sides.unbind(0)
     return torch.atan(width / height.clamp_min(EMPTY))  # faster than atan2
 
 
-def _slope_of_angle(sides: Tensor) -> Tensor:
-    """Of `_angle` in width and height: h / (w² + h²) and -w / (w² + h²)."""
-    clamped = sides.clamp_min(0)
-    across = clamped.flip(0) * _plus_minus(sides)
-    return across / _not_zero(clamped.square().sum(0)) * (sides > 0)
+def _product(sides: Tensor) -> Tensor:
+    """Width times height."""
+    width, height = sides.unbind(0)
+    return width * height
+
+
+def _squared_length(sides: Tensor) -> Tensor:
+    return sides.square().sum(0)
 
 
 def _not_zero(denominator: Tensor) -> Tensor:
-    return denominator.masked_fill(denominator <= EMPTY, 1)
+    """1 where it is not above `EMPTY`."""
+    return F.threshold(denominator, EMPTY, 1)
+
+
+def _let_through(slope: Tensor, values: Tensor, least: float) -> Tensor:
+    """The slope where the values are above ``least``, 0 elsewhere: what a threshold lets through."""
+    return torch.ops.aten.threshold_backward(slope, values, least)
 
 
 class BoxCoder(Protocol):

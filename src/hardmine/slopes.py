@@ -47,4 +47,5 @@ class _WithSlope(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         (slope,), (gradient,) = ctx.saved_tensors, grad_outputs
         of_each = gradient if gradient.ndim == slope.ndim else gradient.unsqueeze(-1)
-        return None, of_each * slope, *[None] * (len(ctx.needs_input_grad) - 2)
+        in_order = torch.empty_like(slope, memory_format=torch.contiguous_format)  # or a leaf would copy it into order
+        return None, torch.mul(of_each, slope, out=in_order), *[None] * (len(ctx.needs_input_grad) - 2)
