@@ -5,13 +5,14 @@ so that values and gradients stay finite at any logit and any γ >= 0.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from hardmine.errors import ConfigError
-from hardmine.samples import BACKGROUND, Activation
+from hardmine.samples import BACKGROUND, IGNORE, Activation
 from hardmine.slopes import Sloped, held_fixed
 
 __all__ = [
@@ -23,7 +24,9 @@ __all__ = [
     "is_label",
     "log_probability_of_label",
     "of_each_class",
+    "replace_ignored",
     "sigmoid_power",
+    "softmax_cross_entropy",
     "softmax_power",
 ]
 
@@ -62,14 +65,28 @@ def log_probability_of_label(logits: Tensor, labels: Tensor, activation: Activat
     Of softmax logits the background is a label as well; of sigmoid logits it has none, and the number means nothing.
     """
     if activation == "softmax":
-        column = column_of_label(labels, logits.shape[-1]).unsqueeze(-1)
-        return F.log_softmax(logits, dim=-1).gather(-1, column).squeeze(-1)
+        return -softmax_cross_entropy(logits, labels)
     return F.logsigmoid(logits.gather(-1, labels.clamp_min(0).unsqueeze(-1)).squeeze(-1))
+
+
+def replace_ignored(logits: Tensor, labels: Tensor) -> Tensor:
+    """The logits with 0 for those of ignored samples, whatever these are.
+
+    What is made of them must already have no gradient there: it is let through as it is, which saves a pass over it.
+    """
+    return _masked(logits, labels) if torch.compiler.is_compiling() else _ReplaceIgnored.apply(logits, labels)
+
+
+def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """-ln of the probability of each sample's label, (B, N, C + 1), (B, N) -> (B, N); 0 where it is ignored."""
+    column = labels.masked_fill(labels == BACKGROUND, logits.shape[-1] - 1)
+    loss = F.cross_entropy(logits.flatten(0, 1), column.flatten(), ignore_index=IGNORE, reduction="none")
+    return loss.view_as(labels)
 
 
 def column_of_label(labels: Tensor, num_columns: int) -> Tensor:
     """Where softmax logits have the label: the background, and what is ignored, in the last column; (B, N)."""
-    return labels.clamp_min(BACKGROUND).remainder(num_columns)  # -1 counts from the end
+    return F.threshold(labels, BACKGROUND, num_columns - 1)
 
 
 def is_label(labels: Tensor, num_classes: int) -> Tensor:
@@ -102,3 +119,17 @@ def check_gamma(method: str, gamma: float) -> None:
 def check_alpha(alpha: float | None) -> None:
     if alpha is not None and not 0 <= alpha <= 1:
         raise ConfigError(f"alpha must be in [0, 1] or None, got {alpha}")
+
+
+def _masked(logits: Tensor, labels: Tensor) -> Tensor:
+    return logits.masked_fill((labels == IGNORE).unsqueeze(-1), 0)
+
+
+class _ReplaceIgnored(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:
+        return _masked(logits, labels)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return gradient, None

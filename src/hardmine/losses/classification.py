@@ -21,14 +21,15 @@ from torch import Tensor, nn
 
 from hardmine.blocks import by_blocks
 from hardmine.errors import ConfigError
-from hardmine.samples import IGNORE, Activation, Evidence
+from hardmine.samples import Activation, Evidence
 from hardmine.scores import (
     balanced,
     check_alpha,
     check_gamma,
-    log_probability_of_label,
     of_each_class,
+    replace_ignored,
     sigmoid_power,
+    softmax_cross_entropy,
     softmax_power,
 )
 from hardmine.slopes import Sloped
@@ -114,9 +115,7 @@ def _focal(logits: Tensor, labels: Tensor, activation: Activation, gamma: float,
     """The shared formula; ignored rows get safe logits first."""
     if activation == "sigmoid":
         return by_blocks(partial(_sigmoid_focal, gamma=gamma, alpha=alpha), logits, labels)
-    ignored = labels == IGNORE
-    logits = logits.masked_fill(ignored.unsqueeze(-1), 0)
-    return _softmax_focal(logits, labels, gamma, alpha).masked_fill(ignored, 0)
+    return _softmax_focal(replace_ignored(logits, labels), labels, gamma, alpha)
 
 
 def _sigmoid_focal(logits: Tensor, labels: Tensor, gamma: float, alpha: float | None) -> Sloped:
@@ -136,5 +135,6 @@ def _focused(x: Tensor, gamma: float) -> Sloped:
 
 
 def _softmax_focal(logits: Tensor, labels: Tensor, gamma: float, alpha: float | None) -> Tensor:
-    log_p = log_probability_of_label(logits, labels, "softmax")
-    return balanced(-log_p if gamma == 0 else softmax_power(log_p, gamma) * -log_p, labels, alpha)
+    cross_entropy = softmax_cross_entropy(logits, labels)
+    loss = cross_entropy if gamma == 0 else softmax_power(-cross_entropy, gamma) * cross_entropy
+    return balanced(loss, labels, alpha)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hardmine.blocks import by_blocks
 from hardmine.errors import check_name
-from hardmine.samples import IGNORE, Activation, Evidence, Samples
+from hardmine.samples import Activation, Evidence, Samples
 from hardmine.sampling.base import Sampling
 from hardmine.scores import (
     balanced,
@@ -16,6 +16,7 @@ from hardmine.scores import (
     check_gamma,
     log_probability_of_label,
     of_each_class,
+    replace_ignored,
     sigmoid_power,
     softmax_power,
 )
@@ -54,8 +55,7 @@ class FocalFactor(Sampling):
         logits, labels = samples["logits"], samples["labels"]
         if self.activation == "sigmoid":
             return by_blocks(partial(of_each_class, self._of_wrong, alpha=self.alpha), logits, labels)
-        logits = logits.masked_fill((labels == IGNORE).unsqueeze(-1), 0)
-        log_p = log_probability_of_label(logits, labels, "softmax")
+        log_p = log_probability_of_label(replace_ignored(logits, labels), labels, "softmax")
         return balanced(softmax_power(log_p, self.gamma), labels, self.alpha)
 
     def _of_wrong(self, x: Tensor) -> Sloped:
