@@ -6,6 +6,7 @@ from torch import Tensor
 
 from hardmine.errors import ConfigError, ShapeError
 from hardmine.losses.regression import RegressionLoss
+from hardmine.slopes import Sloped, with_slope
 
 __all__ = ["DFL"]
 
@@ -39,8 +40,12 @@ class DFL(RegressionLoss):
                 f"DFL got logits {tuple(predicted.shape)} and targets {tuple(target.shape)}; "
                 f"expected (B, N, 4, {self.bins + 1}) and (B, N, 4)"
             )
-        target = target.clamp(0, self.bins)
+        return with_slope(self._of_sides, predicted, target.clamp(0, self.bins))
+
+    def _of_sides(self, logits: Tensor, target: Tensor) -> Sloped:
+        """The slope is S less the share of each of the two bins, 1 less how far the target is off."""
         left = target.long().clamp(0, self.bins - 1)  # for y = n the pair n - 1, n; and an index even for NaN
-        share = target - left
-        log_p = F.log_softmax(predicted, dim=-1).gather(-1, torch.stack([left, left + 1], dim=-1))
-        return -((1 - share) * log_p[..., 0] + share * log_p[..., 1])
+        pair = left.unsqueeze(-1) + torch.arange(2, device=left.device)
+        less_share = (target.unsqueeze(-1) - pair).abs() - 1
+        log_p = F.log_softmax(logits, dim=-1)
+        return (less_share * log_p.gather(-1, pair)).sum(-1), lambda: log_p.exp().scatter_add_(-1, pair, less_share)

@@ -79,7 +79,7 @@ class ASL1(RegressionLoss):
 
     def _of_code(self, predicted: Tensor, target: Tensor) -> Sloped:
         d = predicted - target
-        root = torch.hypot(d, torch.full_like(d, self.mu))
+        root = torch.hypot(d, d.new_full((), self.mu))
         return d * (d / (root + self.mu)), lambda: d / root  # the same, without cancellation
 
 
@@ -114,10 +114,9 @@ class BalancedL1(RegressionLoss):
         error = predicted - target
         distance = error.abs()
         inner = distance.clamp_max(self.beta)
-        u = inner * (self.b / self.beta)
-        log = torch.log1p(u)
-        near = torch.add((u + 1) * log * (self.alpha * self.beta / self.b), inner, alpha=-self.alpha)
-        return torch.add(near, distance - inner, alpha=self.gamma), lambda: self.alpha * log * error.sign()
+        size = torch.special.xlog1py(self.alpha, inner * (self.b / self.beta))  # of the slope
+        near = torch.add((inner + self.beta / self.b) * size, inner, alpha=-self.alpha)
+        return torch.add(near, distance - inner, alpha=self.gamma), lambda: torch.copysign(size, error)
 
 
 class IoU(RegressionLoss):

@@ -4,12 +4,14 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from hardmine.counting import count_over_ranks
 from hardmine.errors import ConfigError
 from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import Sampling
+from hardmine.scores import column_of_label
 from hardmine.state import snapshot
 
 __all__ = ["ClassBalanced", "count_labels"]
@@ -17,7 +19,7 @@ __all__ = ["ClassBalanced", "count_labels"]
 
 def count_labels(labels: Tensor, num_classes: int) -> Tensor:
     """Number of samples, over all ranks, with each of the labels 0..num_classes-1: (num_classes,) int64."""
-    return count_over_ranks(labels.masked_fill(labels < 0, num_classes), num_classes)
+    return count_over_ranks(column_of_label(labels, num_classes + 1), num_classes)
 
 
 class ClassBalanced(Sampling):
@@ -55,12 +57,12 @@ class ClassBalanced(Sampling):
         """Weight of each class, (C,) with mean 1."""
         log_beta = math.log(self.beta) if self.beta > 0 else -math.inf
         # 1 - β^n without the cancellation at β near 1; in float64, because float32 is not exact beyond 2^24
-        weights = -1 / torch.expm1(snapshot(self.counts).clamp_min(1).double() * log_beta)
-        return weights / weights.mean()
+        relative = torch.expm1(snapshot(self.counts).clamp_min(1).double() * log_beta).reciprocal()
+        return relative / relative.mean()
 
     def weigh(self, samples: Samples) -> Tensor:
-        labels = samples["labels"]
-        of_class = self.class_weights.to(samples.assignment.iou.dtype)[labels.clamp_min(0)]
+        column, num_classes = column_of_label(samples["labels"], len(self.counts) + 1), len(self.counts)
+        weights = F.pad(self.class_weights.to(samples.assignment.iou.dtype), (0, 1), value=1)  # the background's is last
         if self.training and self.is_counting:
-            self.counts += count_labels(labels, len(self.counts))
-        return of_class.masked_fill(labels < 0, 1)
+            self.counts += count_over_ranks(column, num_classes)
+        return weights[column]
