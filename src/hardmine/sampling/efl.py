@@ -46,13 +46,13 @@ class EFL(GradientBalanced):
     @property
     def of_class(self) -> Tensor:
         """γ of each class, (C,)."""
-        return self.gamma + self.scale * (1 - self.ratio.clamp_max(1))
+        return torch.rsub(self.ratio.clamp_max(1), self.gamma + self.scale, alpha=self.scale)
 
     def balance(self, of_class: Tensor, logits: Tensor, labels: Tensor) -> Sloped:
         return of_each_class(partial(self._factor, of_class), logits, labels, self.alpha)
 
     def pull(self, of_class: Tensor, logits: Tensor, labels: Tensor) -> Sloped:
-        return of_each_class(partial(self._slope_of_loss, of_class), logits, labels, self.alpha)
+        return of_each_class(partial(_pull, of_class), logits, labels)
 
     def _factor(self, focusing: Tensor, x: Tensor) -> Sloped:
         """(γ_j / γ) u^γ_j with u = 1 - p_t = sigmoid(x), whose slope is γ_j (1 - u) times itself."""
@@ -60,7 +60,8 @@ class EFL(GradientBalanced):
         factor = focusing / self.gamma * sigmoid_power(x, wrong, focusing)
         return factor, lambda: factor * focusing * (1 - wrong)
 
-    def _slope_of_loss(self, focusing: Tensor, x: Tensor) -> Sloped:
-        """Of the factor w times the cross entropy ℓ = softplus(x), of which ℓ' = u: w' ℓ + w u."""
-        factor, slope = self._factor(focusing, x)
-        return held_fixed(slope() * F.softplus(x) + factor * torch.sigmoid(x))
+
+def _pull(focusing: Tensor, x: Tensor) -> Sloped:
+    """The slope of w times the cross entropy ℓ = softplus(x), of which ℓ' = u, over w: u + γ_j (1 - u) ℓ."""
+    wrong = torch.sigmoid(x)
+    return held_fixed(torch.addcmul(wrong, focusing * (1 - wrong), F.softplus(x)))

@@ -47,6 +47,4 @@ class EQLv2(GradientBalanced):
         return held_fixed(torch.lerp(of_class, 1 + self.alpha * (1 - of_class), own))
 
     def pull(self, of_class: Tensor, logits: Tensor, labels: Tensor) -> Sloped:
-        weights, _ = self.balance(of_class, logits, labels)
-        norm, _ = of_each_class(gradient_norm, logits, labels)
-        return held_fixed(weights * norm)
+        return of_each_class(gradient_norm, logits, labels)

@@ -56,7 +56,7 @@ class GradientBalanced(Sampling):
 
     @abstractmethod
     def pull(self, of_class: Tensor, logits: Tensor, labels: Tensor) -> Sloped:
-        """Size of the gradient of weight times cross entropy, held fixed; arguments as of `balance`."""
+        """Size of the gradient of weight times cross entropy, over the weight, held fixed; arguments as of `balance`."""
 
     @property
     def ratio(self) -> Tensor:
@@ -74,15 +74,15 @@ class GradientBalanced(Sampling):
         of_class = self.of_class.to(raised.dtype)
         weights = by_blocks(partial(self.balance, of_class), raised, labels)
         if self.training:
-            self._collect(of_class, raised.detach(), labels)
+            self._collect(weights.detach(), of_class, raised.detach(), labels)
         return weights.to(logits.dtype)
 
     @torch.no_grad()
-    def _collect(self, of_class: Tensor, logits: Tensor, labels: Tensor) -> None:
-        pull = by_blocks(partial(self.pull, of_class), logits, labels)
+    def _collect(self, weights: Tensor, of_class: Tensor, logits: Tensor, labels: Tensor) -> None:
+        pull = weights * by_blocks(partial(self.pull, of_class), logits, labels)
         # a diverged score, as mixed precision has them now and then, must not spoil the sums for good
-        pull = pull.masked_fill(~pull.isfinite(), 0)
+        pull = pull.nan_to_num_(0, 0, 0)
         of_own = pull * is_label(labels, logits.shape[-1])
-        sums = sum_over_ranks(torch.stack([of_own, pull - of_own]).sum(dim=(1, 2)))
+        sums = sum_over_ranks(torch.stack([of_own.sum(dim=(0, 1)), pull.sub_(of_own).sum(dim=(0, 1))]))
         self.positive += sums[0]
         self.negative += sums[1]
