@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hardmine.boxes import at_least_float32
 from hardmine.samples import IGNORE
 
 __all__ = ["ScorePool", "SoftOrder", "Windows", "step_at_zero", "sum_above_of_smaller_key"]
@@ -20,65 +21,84 @@ LAUNCHES_PAY = 1 << 22
 
 
 class ScorePool:
-    """The scores of a batch as one list of positives and one of negatives, in float64, and the way back.
+    """The scores of a batch as one list of positives and one of negatives, and the way back.
 
-    A positive is a sample with its label's class; every other class of a valid sample is a negative. Shapes are static:
-    every sample has a place among the positives, at +inf unless it is one, every score one among the negatives, at -inf
-    unless it is one, and nothing is ever above the first or among the second. On a CPU in eager mode, where looking
-    costs nothing, only those are kept that matter: the positives, and the negatives not below all of them.
+    A positive is a sample with its label's class; every other class of a valid sample is a negative. The P positives
+    are found by their number, which on a device is waited for: once, and everything that is said of positives is then
+    of size P, not of one for each sample. A compiled graph cannot wait: there every sample has a place among the
+    positives, at +inf unless it is one. Among the negatives all scores have a place, at -inf unless they are one; but
+    on a CPU in eager mode, where looking costs nothing, only those not below all positives, if they are few. Nothing is
+    ever above +inf, or -inf above anything.
 
-    positives: (P,) ascending.  is_positive: (P,).  num_positives: their number, at least 1.  negatives: (M,).
+    positives: (P,) ascending, in float64.  num_positives: how many places are one, at least 1.
+    negatives: (M,), in float32 at least.
     """
 
     def __init__(self, logits: Tensor, labels: Tensor, delta: float):
-        positive = labels >= 0
-        self._labels = labels.clamp_min(0).unsqueeze(-1)
-        scores = logits.masked_fill((labels == IGNORE).unsqueeze(-1), -torch.inf)
-        own = scores.gather(-1, self._labels).squeeze(-1)
-        positives = own.masked_fill(~positive, torch.inf).flatten()
-        negatives = scores.scatter(-1, self._labels, own.masked_fill(positive, -torch.inf).unsqueeze(-1)).flatten()
-        self._shape, self._negative_rows = scores.shape, None
-        if _looking_is_free(labels):
-            rows = positive.flatten().nonzero().squeeze(-1)
-            self._negative_rows = (negatives.double() >= positives.amin().double() - delta).nonzero().squeeze(-1)
-            positives, order = positives[rows].sort()
-            self._rows, negatives = rows[order], negatives[self._negative_rows]
-        else:
-            positives, self._rows = positives.sort()
-        self.positives, self.negatives = positives.double(), negatives.double()
-        self.is_positive = positive.flatten()[self._rows]
-        self._is_none = ~self.is_positive
-        self.num_positives = self.is_positive.sum().clamp_min(1)
+        scores, self._labels = at_least_float32(logits.detach()), labels.flatten()
+        self._is_static = torch.compiler.is_compiling()
+        self._rows = _all_places(self._labels) if self._is_static else _places_of_positives(self._labels)
+        places = self._rows * logits.shape[-1] + self._labels[self._rows].clamp_min(0)
+        self.positives, order = self.only_positives(scores.flatten()[places].double(), torch.inf).sort()
+        self._rows, self._places = self._rows[order], places[order]
+        self.num_positives = self.only_positives(torch.ones_like(self.positives)).sum().clamp_min(1)
+        ignored = (labels == IGNORE).unsqueeze(-1)
+        negatives = scores.masked_fill(ignored, -torch.inf).flatten()
+        own = self.only_positives(torch.full_like(self.positives, -torch.inf, dtype=negatives.dtype), 0)
+        self.negatives = negatives.index_add_(0, self._places, own)
+        self._logits, self._negative_rows = logits.detach(), None
+        if _looking_is_free(logits):
+            self._keep_negatives_above(F.pad(self.positives, (0, 1), value=torch.inf)[:1] - delta)
+
+    def _keep_negatives_above(self, least: Tensor) -> None:
+        """Leaves out the negatives below all positives, where these are most of them."""
+        counts = self.negatives >= _rounded_down(least, self.negatives.dtype)
+        if counts.sum() < len(counts) // 2:
+            self._negative_rows = counts.nonzero().squeeze(-1)
+            self.negatives = self.negatives[self._negative_rows]
 
     @property
     def as_scores(self) -> Tensor:
         """The positives (P,), with a place that is none at -inf, where it is above nothing."""
-        return self.positives.masked_fill(self._is_none, -torch.inf)
+        return self.only_positives(self.positives, -torch.inf)
+
+    def only_positives(self, values: Tensor, otherwise: float = 0) -> Tensor:
+        """Values (P,), and something else where a place is no positive."""
+        return values.masked_fill(self._labels[self._rows] < 0, otherwise) if self._is_static else values
 
     def of_positives(self, value: Tensor) -> Tensor:
         """What is said of each sample (B, N), in the order of the positives (P,) and in float64."""
-        return value.flatten()[self._rows].double().masked_fill(self._is_none, 0)
+        return self.only_positives(value.flatten()[self._rows].double())
 
     def mean_share(self, value: Tensor) -> Tensor:
         """What each positive (P,) adds to the mean over them: nothing where there is none."""
-        return value.masked_fill(self._is_none, 0) / self.num_positives
+        return self.only_positives(value) / self.num_positives
 
     def to_samples(self, value: Tensor) -> Tensor:
         """What is said of each positive (P,), given back to its sample (B, N); 0 for all others."""
-        given = value.new_zeros(self._shape[:-1]).flatten()
-        return given.scatter_(0, self._rows, value.masked_fill(self._is_none, 0)).view(self._shape[:-1])
+        shape = self._logits.shape[:-1]
+        given = value.new_zeros(shape.numel())
+        return given.scatter_(0, self._rows, self.only_positives(value)).view(shape)
 
     def to_scores(self, of_positives: Tensor, of_negatives: Tensor) -> Tensor:
-        """What is said of each positive (P,) and each negative (M,), given back to its score (B, N, C)."""
-        given = of_negatives
+        """What is said of each positive (P,) and each negative (M,), given back to its logit (B, N, C), as that is."""
+        given, own = (value.to(self._logits.dtype) for value in (of_negatives, of_positives))
         if self._negative_rows is not None:
-            given = given.new_zeros(self._shape).flatten().scatter_(0, self._negative_rows, of_negatives)
-        own = self.to_samples(of_positives).unsqueeze(-1)
-        return given.view(self._shape).scatter_add(-1, self._labels, own)
+            given = given.new_zeros(self._logits.numel()).scatter_(0, self._negative_rows, given)
+        return given.index_add(0, self._places, self.only_positives(own)).view(self._logits.shape)
+
+
+def _places_of_positives(labels: Tensor) -> Tensor:
+    """Of labels (M,); waits for their number."""
+    return (labels >= 0).nonzero().squeeze(-1)
+
+
+def _all_places(labels: Tensor) -> Tensor:
+    return torch.arange(len(labels), device=labels.device)
 
 
 def _looking_is_free(values: Tensor) -> bool:
-    """On a CPU in eager mode; elsewhere the number of positives would have to be waited for."""
+    """On a CPU in eager mode; elsewhere the number of what is found would have to be waited for."""
     return values.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
@@ -90,24 +110,32 @@ def step_at_zero(delta: float) -> float:
 class Windows:
     """The 2P bounds p_i - δ and p_i + δ of P ascending centres, and the 2P + 1 intervals between them.
 
-    All on a scale where H(d) = clamp(d + 1/2, 0, 1); see `_to_unit_step`.
+    A hard step has no width: there scores are made whole numbers, and their steps 1 wide; see `_as_whole_numbers`.
 
-    bounds: (2P,) ascending.  order: which of all p_i - δ and then all p_i + δ each is.  lower: of each interval; +inf
-    for the lowest, which has nothing to count.  width: of each interval, 0 for the highest.
-    falling_order, falling_width: the same from the top.
+    step: 2δ, or 1.  bounds: (2P,) ascending.  order: which of all p_i - δ and then all p_i + δ each is.
+    lower: of each interval; +inf for the lowest, which has nothing to count.  width: of each interval, 0 for the
+    highest.  falling_order, falling_width: the same from the top.
     """
 
     def __init__(self, centres: Tensor, delta: float):
-        self._centres, self._delta = centres, delta
-        unit = _as_centres(self.unit_step(centres), delta)
-        self.bounds, self.order = torch.cat([unit - 0.5, unit + 0.5]).sort()
+        self._centres, self._is_hard, self.step = centres, delta == 0, 2 * delta or 1.0
+        middle = self.on_scale(centres) - (0.5 if self._is_hard else 0)
+        self.bounds, self.order = torch.cat([middle - self.step / 2, middle + self.step / 2]).sort()
         self.lower = F.pad(self.bounds, (1, 0), value=torch.inf)
-        self.width = F.pad(_cut(self.bounds - self.lower[:-1]), (0, 1))
+        self.width = F.pad(self.cut((self.bounds - self.lower[:-1]).nan_to_num(0, posinf=torch.inf)), (0, 1))
         self.falling_order, self.falling_width = self.order.flip(0), self.width.flip(0)
 
-    def unit_step(self, scores: Tensor) -> Tensor:
-        """Scores (M,) on that scale."""
-        return _to_unit_step(scores, self._centres, self._delta)
+    def on_scale(self, scores: Tensor) -> Tensor:
+        """Scores (M,), or the whole numbers that stand for them."""
+        return _as_whole_numbers(scores, self._centres) if self._is_hard else scores
+
+    def cut(self, lengths: Tensor) -> Tensor:
+        """In place, between 0 and the width of a step, beyond which nothing counts."""
+        return lengths.clamp_(0, self.step)
+
+    def interval_of(self, scores: Tensor) -> Tensor:
+        """Number of the interval that each score (M,) is in, as they are found on the scale."""
+        return torch.searchsorted(_rounded_down(self.bounds, scores.dtype), scores, out_int32=True)
 
 
 class SoftOrder:
@@ -121,9 +149,10 @@ class SoftOrder:
     """
 
     def __init__(self, windows: Windows, scores: Tensor):
-        scores, self._windows = windows.unit_step(scores), windows
-        self._interval = torch.searchsorted(windows.bounds, scores)  # (M,)
-        self._offset = _cut(scores - windows.lower[self._interval])
+        scores, self._windows = windows.on_scale(scores), windows
+        self._interval = windows.interval_of(scores)  # (M,)
+        offset = windows.lower.index_select(0, self._interval)
+        self._offset = windows.cut(torch.sub(scores, offset, out=offset))
 
     def above(self, weights: Tensor | None = None) -> Tensor:
         """Σ_j w_j H(s_j - p_i), with w_j = 1 where none are given: (M,) -> (P,)."""
@@ -135,38 +164,35 @@ class SoftOrder:
         beyond = F.pad(number.cumsum(0)[:-1], (1, 0))
         area_above = torch.addcmul(area, windows.falling_width, beyond).cumsum(0)[:-1]
         lower, upper = torch.empty_like(area_above).scatter_(0, windows.falling_order, area_above).chunk(2)
-        return lower - upper
+        return (lower - upper) / windows.step
 
     def spread(self, shares: Tensor) -> Tensor:
         """Σ_i c_i H(s_j - p_i) for each score: (P,) -> (M,)."""
-        slope = F.pad(torch.cat([shares, -shares])[self._windows.order].cumsum(0), (1, 0))
-        level = F.pad((slope * self._windows.width).cumsum(0)[:-1], (1, 0))
-        return torch.addcmul(level[self._interval], slope[self._interval], self._offset)
+        windows = self._windows
+        slopes = torch.cat([shares, -shares]) / windows.step
+        slope = F.pad(slopes[windows.order].cumsum(0), (1, 0))
+        level = F.pad((slope * windows.width).cumsum(0)[:-1], (1, 0))
+        level, slope = (values.index_select(0, self._interval) for values in (level, slope))
+        return level.addcmul_(slope, self._offset)
 
 
-def _to_unit_step(scores: Tensor, centres: Tensor, delta: float) -> Tensor:
-    """Scores on a scale where H(d) = clamp(d + 1/2, 0, 1): in units of 2δ, or, for a hard step, as whole numbers.
-
-    These differ by one or more where two scores differ as seen from the centres, which then stand half below them.
-    """
-    if delta > 0:
-        return scores / (2 * delta)
+def _as_whole_numbers(scores: Tensor, centres: Tensor) -> Tensor:
+    """Scores as seen from the centres: they differ by one or more where two scores differ; centres stand half below."""
+    scores = scores.to(centres.dtype)
     below, up_to = (torch.searchsorted(centres, scores, right=right) for right in (False, True))
-    return (below + up_to).to(scores.dtype)
+    return (below + up_to).to(centres.dtype)
 
 
-def _as_centres(scores: Tensor, delta: float) -> Tensor:
-    """Where centres with these scores stand on that scale."""
-    return scores if delta > 0 else scores - 0.5
+def _rounded_down(bounds: Tensor, dtype: torch.dtype) -> Tensor:
+    """The largest number of the dtype not above each bound: a score of the dtype is above both or above neither."""
+    if bounds.dtype == dtype:
+        return bounds
+    near = bounds.to(dtype)
+    return torch.where(near > bounds, near.nextafter(near.new_full((), -torch.inf)), near)
 
 
 def _ones_like(values: Tensor) -> Tensor:
     return values.new_ones(1).expand_as(values)
-
-
-def _cut(lengths: Tensor) -> Tensor:
-    """Between 0 and the 1 that a window is wide; 0 between two infinities."""
-    return lengths.nan_to_num(0, posinf=torch.inf).clamp(0, 1)
 
 
 def sum_above_of_smaller_key(centres: Tensor, key: Tensor, weights: Tensor, delta: float) -> Tensor:
@@ -213,11 +239,11 @@ def _window_ends(centres: Tensor, delta: float) -> tuple[Tensor, Tensor, Tensor]
 
         Σ_k w_k H(s_k - p_i) = (F + shift_i W) from start to stop + W from middle to end
 
-    as a window p ± 1/2 has a whole number in it once, at ``middle``.
+    with s in units of 2δ, or in whole numbers: a window p ± 1/2 has a whole number in it once, at ``middle``.
     -> positions of start, stop, middle and end (4, P), fraction (P, 1), shift (P, 1)
     """
-    scores = _to_unit_step(centres, centres, delta)
-    centres = _as_centres(scores, delta)
+    scores = centres / (2 * delta) if delta > 0 else _as_whole_numbers(centres, centres)
+    centres = scores if delta > 0 else scores - 0.5
     lower, upper = centres - 0.5, centres + 0.5
     first_cell = lower.floor()
     edges = torch.stack([lower, upper, first_cell + 1])

@@ -186,7 +186,8 @@ def _sort(
     With (n, q) the sums of H and H (1 - y) over all positives, and (n', q') over those of smaller y, the error is
     q/n - (q - q')/(n - n') = (q' - n' (q - q')/(n - n')) / n, which keeps its digits where n' is small.
     """
-    values = torch.stack([pool.is_positive, (1 - quality) * pool.is_positive], dim=-1)
+    one = pool.only_positives(torch.ones_like(quality))
+    values = torch.stack([one, one - quality], dim=-1)
     worse, not_quality_worse = sum_above_of_smaller_key(pool.positives, quality, values, delta).unbind(-1)
     error = (not_quality_worse - worse * (not_quality_above - not_quality_worse) / (rank - worse)) / rank
     error = pool.mean_share(error.clamp_min(0))  # below 0 only by rounding
@@ -201,7 +202,7 @@ def _ratio(error: Tensor, number: Tensor) -> Tensor:
 
 
 def _error_driven(logits: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
-    return _ErrorDriven.apply(logits, value.to(logits.dtype), gradient.to(logits.dtype))
+    return _ErrorDriven.apply(logits, value.to(logits.dtype), gradient)
 
 
 class _ErrorDriven(torch.autograd.Function):

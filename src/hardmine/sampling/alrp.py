@@ -49,6 +49,6 @@ class ALRPWeight(Sampling):
         windows = Windows(pool.positives, self.delta)
         of_negatives, of_positives = (SoftOrder(windows, scores).above() for scores in (pool.negatives, pool.as_scores))
         rank = of_negatives + of_positives + (1 - step_at_zero(self.delta))
-        down_to = (pool.is_positive / rank).cumsum(0)
+        down_to = pool.only_positives(1 / rank).cumsum(0)
         last_equal = torch.searchsorted(pool.positives, pool.positives, right=True) - 1
         return pool.to_samples(down_to[last_equal] / (2 * (1 - self.tau))).to(logits.dtype)
