@@ -73,7 +73,7 @@ def test_the_shares_of_all_groups_come_first_and_the_rest_by_what_it_is_of_the_l
             expected[0, i] = 2 + noise[0, i] ** len(own) if place < share else of_least
     whole = torch.tensor(group).view(1, -1)
     priority = balanced_priority(noise, candidates, whole, torch.tensor([[quota]]), num_groups)
-    torch.testing.assert_close(priority[candidates], expected[candidates])
+    torch.testing.assert_close(priority[candidates].double(), expected[candidates])
 
 
 def test_the_noise_of_who_is_no_candidate_decides_nothing():

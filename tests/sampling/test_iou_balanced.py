@@ -74,7 +74,7 @@ def test_image_without_any_overlap():
 def test_the_iou_of_ignored_samples_says_nothing():
     noise = torch.tensor([[0.9, 0.8, 0.3, 0.2, 0.1]])
     one = Samples(
-        Assignment(torch.tensor([[-1, -1, -1, -1, -2]]), torch.tensor([[0, 0.1, 0.2, 0.3, 0.9]])), noise=noise
+        Assignment(torch.tensor([[-1, -1, -1, -1, -2]]), torch.tensor([[0, 0.05, 0.15, 0.3, 0.9]])), noise=noise
     )
     assert IoUBalanced(3, upper=None)(one).tolist() == [[1, 0, 1, 1, 0]]
 

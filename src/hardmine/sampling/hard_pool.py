@@ -5,7 +5,7 @@ import math
 from torch import Tensor
 
 from hardmine.errors import ConfigError
-from hardmine.ranking import top_among
+from hardmine.ranking import draw_among, top_among
 from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import QuotaSampling
 
@@ -36,4 +36,4 @@ class HardPool(QuotaSampling):
     def choose(self, samples: Samples, candidates: Tensor, quota: Tensor, most: int) -> Tensor:
         loss = samples["classification_loss"]
         hardest = top_among(loss, candidates, (quota * self.pool).long(), int(most * self.pool))
-        return top_among(samples["noise"], hardest, quota, most).to(loss.dtype)
+        return draw_among(samples["noise"], hardest, quota, most).to(loss.dtype)

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from hardmine.ranking import balanced_priority, top_among
+from hardmine.ranking import balanced_priority, draw_among
 from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import QuotaSampling
 
@@ -29,4 +29,4 @@ class InstanceBalanced(QuotaSampling):
     def choose(self, samples: Samples, candidates: Tensor, quota: Tensor, most: int) -> Tensor:
         noise = samples["noise"]
         priority = balanced_priority(noise, candidates, samples.assignment.matched_gt, quota)
-        return top_among(priority, candidates, quota, most).to(noise.dtype)
+        return draw_among(priority, candidates, quota, most).to(noise.dtype)

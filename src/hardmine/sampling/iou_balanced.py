@@ -6,7 +6,7 @@ from torch import Tensor
 
 from hardmine.boxes import at_least_float32
 from hardmine.errors import ConfigError
-from hardmine.ranking import balanced_priority, top_among, top_preferred
+from hardmine.ranking import balanced_priority, draw_among, top_preferred
 from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import QuotaSampling
 
@@ -57,11 +57,11 @@ class IoUBalanced(QuotaSampling):
         group = self._bin(iou, samples)
         if self.floor_iou is None:
             priority = balanced_priority(noise, candidates, group, quota, self.bins)
-            return top_among(priority, candidates, quota, most).to(noise.dtype)
+            return draw_among(priority, candidates, quota, most).to(noise.dtype)
         is_low = (iou < self.floor_iou) | (iou <= 0)
         in_bins, for_bins = candidates & ~is_low, (quota * (1 - self.floor_fraction)).long()
         priority = balanced_priority(noise, in_bins, group, for_bins, self.bins)
-        kept = top_among(priority, in_bins, for_bins, most)
+        kept = draw_among(priority, in_bins, for_bins, most)
         left = quota - kept.sum(dim=-1, keepdim=True)
         priority = torch.where(is_low, noise, priority)
         return (kept | top_preferred(priority, candidates & ~kept, is_low, left, most)).to(noise.dtype)
@@ -69,11 +69,10 @@ class IoUBalanced(QuotaSampling):
     def _bin(self, iou: Tensor, samples: Samples) -> Tensor:
         """Number of the bin of each sample, (B, N) int64."""
         lower = self.floor_iou or 0.0
-        upper = _largest(iou, samples.assignment.is_valid) if self.upper is None else self.upper
-        place = torch.where(iou < upper, (iou - lower) / (upper - lower), 1)
-        return (place * self.bins).long().clamp_max(self.bins - 1)
+        upper = _largest(iou, samples.assignment.is_valid, lower) if self.upper is None else self.upper
+        return ((iou - lower if lower else iou) / ((upper - lower) / self.bins)).clamp(0, self.bins - 1).long()
 
 
-def _largest(iou: Tensor, valid: Tensor) -> Tensor:
-    """The largest of each image, (B, 1), at least 0."""
-    return F.pad(torch.where(valid, iou, 0), (0, 1)).amax(dim=-1, keepdim=True)
+def _largest(iou: Tensor, valid: Tensor, lower: float) -> Tensor:
+    """The largest of each image, (B, 1), but above ``lower``."""
+    return F.pad(torch.where(valid, iou, 0), (0, 1), value=lower + torch.finfo(iou.dtype).eps).amax(-1, keepdim=True)

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from hardmine.ranking import top_among
+from hardmine.ranking import draw_among
 from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import QuotaSampling
 from hardmine.sampling.combined import Combined
@@ -22,7 +22,7 @@ class Random(QuotaSampling):
 
     def choose(self, samples: Samples, candidates: Tensor, quota: Tensor, most: int) -> Tensor:
         noise = samples["noise"]
-        return top_among(noise, candidates, quota, most).to(noise.dtype)
+        return draw_among(noise, candidates, quota, most).to(noise.dtype)
 
 
 class RandomBalanced(Combined):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hardmine.boxes import at_least_float32
 from hardmine.errors import ConfigError
-from hardmine.ranking import rank_in_groups, top_preferred
+from hardmine.ranking import rank_in_groups, rising, top_preferred
 from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import QuotaSampling
 
@@ -56,8 +56,10 @@ class SOHEM(QuotaSampling):
         classification = samples["classification_loss"]
         part = at_least_float32(classification)
         total = part + at_least_float32(samples["regression_loss"])
-        ratio = part / torch.where(total > 0, total, 1)
+        ratio = part / total.clamp_min(torch.finfo(total.dtype).tiny)
         stratum = (ratio.unsqueeze(-1) >= self.edges).sum(dim=-1)
-        places = (self.shares * quota + 1e-6).floor()  # (B, strata); .1 · 30 is 3
-        rank = rank_in_groups(total, torch.where(candidates, stratum, len(self.shares)))
-        return top_preferred(total, candidates, rank < places.gather(-1, stratum), quota, most).to(classification.dtype)
+        places = self.shares * quota + 1e-6  # (B, strata); .1 · 30 is 3
+        key, num = rising(total), len(self.shares)
+        rank = rank_in_groups(key, torch.add(stratum, candidates, alpha=num))  # who is no candidate has strata apart
+        is_first = rank + 1 <= places.gather(-1, stratum)
+        return top_preferred(key, candidates, is_first, quota, most).to(classification.dtype)

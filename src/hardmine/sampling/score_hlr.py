@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hardmine.boxes import at_least_float32, pairwise_iou, side_by_side, survives_nms
 from hardmine.errors import ConfigError, check_name
-from hardmine.ranking import hierarchical_local_rank, top_among, top_indices
+from hardmine.ranking import draw_among, hierarchical_local_rank, top_indices
 from hardmine.samples import Activation, Evidence, Samples
 from hardmine.sampling.base import QuotaSampling
 
@@ -69,7 +69,7 @@ class ScoreHLR(QuotaSampling):
         rank = hierarchical_local_rank(score, cluster, ranked.long())
         best = ranked & (rank < quota)
         num_best = best.sum(dim=-1, keepdim=True)
-        others = top_among(samples["noise"], candidates & ~ranked, quota - num_best, most)
+        others = draw_among(samples["noise"], candidates & ~ranked, quota - num_best, most)
         rank = torch.where(best, rank, (num_best - 1).clamp_min(0)).to(score.dtype)
         weight = self._weight(rank, torch.maximum(quota, ranked.sum(dim=-1, keepdim=True)).clamp_min(1))
         loss = samples["classification_loss"]
