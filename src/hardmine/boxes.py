@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import nms
 
+from hardmine.columns import SIDES
 from hardmine.slopes import Sloped, with_slope
 
 __all__ = [
@@ -40,8 +41,6 @@ __all__ = [
     "survives_nms",
 ]
 
-SIDES = ("x1", "y1", "x2", "y2")
-"""What the four numbers of a box are called in tables."""
 LARGEST_LOG_SCALE = math.log(1000.0 / 16)  # a predicted side never exceeds 62.5 x its anchor's: exp() cannot overflow
 EMPTY = 1e-12  # what is smaller, in pixels or their squares, has no extent: the inverse of its square must not overflow
 

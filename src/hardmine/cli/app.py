@@ -217,13 +217,12 @@ def mine(
     is checked against the labels. The pictures are needed only where the labels do not state their sizes.
     Predictions in Parquet files may be more than memory holds: they are mined by parts, and what was stopped goes on.
     """
-    from accelerate import PartialState
-
     from hardmine.cli.tables import hardest_table, mined_table, suspects_table
-    from hardmine.mining import mine_run
     from hardmine.predictions import Confirmed
 
     if run is not None and predictions is None:
+        from hardmine.mining import mine_run
+
         folder = None if images is None else str(images)
         mine_run(run, out, folds, top, cvat_names=cvat_names, data=data, train_split=split, images=folder)
     elif predictions is None or data is None or run is not None or folds is not None:
@@ -232,7 +231,7 @@ def mine(
         confirmed = Confirmed(box_format, category_offset)
         opened = {"split": split, "images": images, "allow_unlabelled": allow_unlabelled}
         _mine_predictions(data, opened, predictions, confirmed, out, top, memory, cvat_names)
-    if PartialState().is_main_process:
+    if int(os.environ.get("RANK", "0")) == 0:  # of several processes that torchrun started, the first
         kinds = ("hard positive", "hard negative") if show else ()
         listed = [*(hardest_table(out, kind, top) for kind in kinds), *([suspects_table(out, top)] if show else [])]
         _show(mined_table(out), *listed, f"Mined: {out}; its README.md says what each file is")

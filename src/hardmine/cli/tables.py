@@ -1,29 +1,31 @@
-"""What the commands print: tables that fit 80 columns, in a terminal or a file."""
+"""What the commands print: tables that fit 80 columns, in a terminal or a file.
+
+What stands on torch is imported in the tables that need it: those of mining do not.
+"""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from rich import box
 from rich.table import Table
 from rich.text import Text
-from torch import nn
 
-from hardmine.boxes import SIDES
 from hardmine.cli.failures import printable
-from hardmine.data import CheckReport, SplitReport
-from hardmine.detectors import DETECTORS
-from hardmine.detectors.support import heads_under, parts_set
+from hardmine.columns import SIDES
 from hardmine.errors import EvidenceError
-from hardmine.evaluation import Difference, LookAlikeErrors, Metrics
-from hardmine.mining import Round
 from hardmine.mining.tables import hardest, largest
-from hardmine.recipes import RECIPES, Recipe, Slot
-from hardmine.recipes.recipe import SLOTS
-from hardmine.sampling import Sampling
-from hardmine.training.compare import Comparison, RecipeChoice
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hardmine.data import CheckReport, SplitReport
+    from hardmine.evaluation import Difference, LookAlikeErrors, Metrics
+    from hardmine.mining import Round
+    from hardmine.recipes import Recipe, Slot
+    from hardmine.training.compare import Comparison, RecipeChoice
 
 __all__ = [
     "check_report",
@@ -40,7 +42,7 @@ __all__ = [
 UNDEFINED = "-"
 
 
-def comparison_table(comparison: Comparison) -> Table:
+def comparison_table(comparison: "Comparison") -> Table:
     """One row per recipe; the verdict stands under its interval."""
     has_look_alikes = any(row.look_alikes for row in comparison.rows)
     table = _table("recipe", "AP", "AP50", "AP75", "difference in AP", "step\ntime", "peak\nMB")
@@ -53,7 +55,7 @@ def comparison_table(comparison: Comparison) -> Table:
     return table
 
 
-def metrics_table(metrics: Metrics) -> Table:
+def metrics_table(metrics: "Metrics") -> Table:
     """COCO's metrics, then AP of each class."""
     table = _table("metric", "value")
     named = {"AP": metrics.ap, "AP50": metrics.ap50, "AP75": metrics.ap75}
@@ -116,7 +118,7 @@ def _box(row: Mapping[str, Any], prefix: str = "") -> str:
     return "" if sides[0] is None else " ".join(f"{side:.0f}" for side in sides)
 
 
-def rounds_table(rounds: Iterable[Round]) -> Table:
+def rounds_table(rounds: "Iterable[Round]") -> Table:
     """One row per round: how good its detector is, and what was mined with it."""
     table = _table("round", "AP", "AP50", "difference in AP", "hard\npositives", "hard\nnegatives", "suspects")
     for row in rounds:
@@ -128,6 +130,9 @@ def rounds_table(rounds: Iterable[Round]) -> Table:
 
 def recipes_table() -> Table:
     """Each recipe's name, the parts of the equation it sets, its kind, the detectors that take it, paper and gain."""
+    from hardmine.detectors.support import heads_under, parts_set
+    from hardmine.recipes import RECIPES
+
     table = _table("recipe", "sets", "kind", "detectors", "paper", "published gain")
     for name, make in RECIPES.items():
         recipe = make()
@@ -140,14 +145,18 @@ def recipes_table() -> Table:
 
 def _listing(detectors: Collection[str]) -> str:
     """Their names, or where they are most of all, the names of the others."""
+    from hardmine.detectors import DETECTORS
+
     others = [detector for detector in DETECTORS if detector not in detectors]
     if not others:
         return "all"
     return f"all but {', '.join(others)}" if len(others) < len(detectors) else ", ".join(detectors)
 
 
-def explanation(choice: RecipeChoice) -> Iterator[str | Table]:
+def explanation(choice: "RecipeChoice") -> Iterator[str | Table]:
     """Everything that a recipe says of itself."""
+    from hardmine.recipes import RECIPES
+
     recipe = RECIPES[choice.name](**choice.options)
     yield f"{recipe.name}: {recipe.title}\n{recipe.summary}\n\n    {recipe.equation}\n"
     yield f"Paper: {recipe.paper or 'none'}"
@@ -157,7 +166,7 @@ def explanation(choice: RecipeChoice) -> Iterator[str | Table]:
     yield from _listed("Differs from the paper", recipe.differences)
 
 
-def check_report(report: CheckReport) -> Iterator[str | Table]:
+def check_report(report: "CheckReport") -> Iterator[str | Table]:
     """What was found, split by split, then every problem on a line, then the verdict."""
     yield f"{report.data}: {report.format}"
     for split in report.splits:
@@ -168,8 +177,11 @@ def check_report(report: CheckReport) -> Iterator[str | Table]:
     yield f"{report.num_errors} errors, {report.num_warnings} warnings; {usable}"
 
 
-def _filled_slots(recipe: Recipe) -> Iterator[str | Table]:
+def _filled_slots(recipe: "Recipe") -> Iterator[str | Table]:
     """What the recipe puts where, read off every detector under it; then why some detectors cannot take it."""
+    from hardmine.detectors.support import heads_under
+    from hardmine.recipes.recipe import SLOTS
+
     table, refusals = _table("detector", "head", "assign", *SLOTS), []
     for detector, heads in heads_under(recipe).items():
         if isinstance(heads, EvidenceError):
@@ -183,22 +195,26 @@ def _filled_slots(recipe: Recipe) -> Iterator[str | Table]:
     yield from refusals
 
 
-def _parts(slot: Slot | None) -> str:
+def _parts(slot: "Slot | None") -> str:
     return _names(*(getattr(slot, part.name) for part in fields(slot))) if slot else _names()
 
 
-def _names(*parts: nn.Module | float | None) -> str:
+def _names(*parts: "nn.Module | float | None") -> str:
     """What was chosen, by name; a factor as a number."""
+    from torch import nn
+
     given = [part for part in parts if part is not None]
     return ", ".join(_name(part) if isinstance(part, nn.Module) else f"times {part:g}" for part in given) or "its own"
 
 
-def _name(part: nn.Module) -> str:
+def _name(part: "nn.Module") -> str:
+    from hardmine.sampling import Sampling
+
     inner = ", ".join(type(child).__name__ for child in part.children() if isinstance(child, Sampling))
     return f"{type(part).__name__}({inner})" if inner else type(part).__name__
 
 
-def _split_summary(split: SplitReport) -> str:
+def _split_summary(split: "SplitReport") -> str:
     sizes = split.box_sizes
     return (
         f"\n{split.split}: {split.num_images} images ({split.num_background} without objects), "
@@ -207,7 +223,7 @@ def _split_summary(split: SplitReport) -> str:
     )
 
 
-def _class_table(split: SplitReport) -> Table:
+def _class_table(split: "SplitReport") -> Table:
     table = _table("class", "objects")
     for name, count in split.boxes_per_class.items():
         _add(table, name, str(count))
@@ -231,13 +247,13 @@ def _number(value: float | None) -> str:
     return UNDEFINED if value is None else f"{value:.3f}"
 
 
-def _difference(difference: Difference | None) -> str:
+def _difference(difference: "Difference | None") -> str:
     if difference is None:
         return UNDEFINED
     return f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]\n{difference.verdict}"
 
 
-def _look_alikes(errors: LookAlikeErrors | None) -> str:
+def _look_alikes(errors: "LookAlikeErrors | None") -> str:
     if errors is None:
         return UNDEFINED
     share, auc = errors.share_at_matched_recall, errors.auc

@@ -14,17 +14,21 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hardmine.data.identity import ImageName, ImageNames, as_key, as_text
 from hardmine.data.images import load_rgb
 from hardmine.data.paths import absolute
 from hardmine.data.problems import Problem
 from hardmine.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.utils.data import Dataset
+else:  # a loader asks for no more than the two methods; torch is imported where the first image becomes a tensor
+    Dataset = object
 
 __all__ = ["DetectionDataset", "ImageRecord", "with_crowds"]
 
@@ -71,7 +75,7 @@ class ImageRecord:
         return np.prod(self.boxes[:, 2:] - self.boxes[:, :2], axis=1)
 
 
-class DetectionDataset(torch.utils.data.Dataset):
+class DetectionDataset(Dataset):
     """One split of a data set, decoded image by image; `problems` holds what was left out or changed while reading it.
 
     Raises: DataError: no image, two images with the same id, or no class.
@@ -96,12 +100,14 @@ class DetectionDataset(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Any]]:
+    def __getitem__(self, index: int) -> "tuple[Tensor, dict[str, Any]]":
         """Image (3, H, W) uint8 and its target: boxes (n, 4) float32, labels (n,) int64, iscrowd (n,) bool, image_id.
 
         Where the objects have weights, also these, (n,) float32. Places that could not be read are crowds, the last.
         Raises: DataError: the image file cannot be decoded.
         """
+        import torch
+
         record = with_crowds(self.records[index], self.records[index].regions)
         arrays = {"boxes": record.boxes, "labels": record.labels, "iscrowd": record.is_crowd, "weights": record.weights}
         target = {name: torch.from_numpy(array.copy()) for name, array in arrays.items() if array is not None}

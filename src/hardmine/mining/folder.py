@@ -10,15 +10,16 @@ README.md                                               what each is, and what w
 """
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
 import polars as pl
 
-from hardmine.boxes import SIDES
+from hardmine.columns import SIDES
 from hardmine.errors import RunError, what_failed
 from hardmine.mining.label_tools import (
     CVAT_NAMES,
@@ -32,12 +33,10 @@ from hardmine.mining.label_tools import (
 )
 from hardmine.mining.suspect_table import SUGGESTED
 from hardmine.mining.tables import TABLES, MinedTables, hardest, largest
-from hardmine.training.files import is_taken, write_json
+from hardmine.writing import is_taken, list_as_json, lists_as_json
 
 __all__ = ["coco_of", "refuse_existing", "write_lists", "write_mined"]
 
-GIVEN = ("score", "hardness", "reason", "error", "kind", "probability", *SUGGESTED.values())
-"""What an annotation says beside COCO's own fields, where it is known."""
 FORMULA = r"^([=+\-@\t\r\n＝＋－＠])"
 """How a text begins that a spreadsheet takes for a formula."""
 README = """# What was mined
@@ -94,6 +93,30 @@ UNKNOWN = """## In Label Studio
 Where the images are is not known, so the links in `suspects_label_studio.json` lack their folder, and no picture is
 shown: mine again with `--images FOLDER`.
 """
+
+
+class Annotation(msgspec.Struct, omit_defaults=True, gc=False):
+    """What an annotation says: COCO's own fields, and beside them what is known."""
+
+    id: int
+    image_id: int
+    category_id: int | None
+    bbox: list[float]
+    area: float
+    iscrowd: int
+    score: float | None = None
+    hardness: float | None = None
+    reason: str | None = None
+    error: str | None = None
+    kind: str | None = None
+    probability: float | None = None
+    suggested_category_id: int | None = None
+    suggested_category: str | None = None
+    suggested_x1: float | None = None
+    suggested_y1: float | None = None
+    suggested_x2: float | None = None
+    suggested_y2: float | None = None
+    suggested_score: float | None = None
 
 
 def write_mined(
@@ -160,7 +183,7 @@ def write_lists(
         "suspects": _with_missing(suspects),
     }
     for name, rows in lists.items():
-        write_json(folder / f"{name}.json", coco_of(tables["images"], rows, categories))
+        (folder / f"{name}.json").write_bytes(lists_as_json(coco_of(tables["images"], rows, categories)))
     label_tools = _write_for_label_tools(folder, tables, suspects, categories, images_in, cvat_names)
     sizes = {f"num_{name}": table.select(pl.len()).collect().item() for name, table in tables.items()}
     counts = {name: len(rows) for name, rows in lists.items()}
@@ -182,7 +205,7 @@ def _write_for_label_tools(
     told_apart = images.join(alike_in_cvat(tables["images"], cvat_names), on="image_id", how="anti")
     (folder / "suspects_cvat.xml").write_bytes(cvat(told_apart, objects, suspects, cvat_names))
     tasks = label_studio(images, objects, suspects, images_in.name if images_in else "")
-    write_json(folder / "suspects_label_studio.json", tasks)
+    (folder / "suspects_label_studio.json").write_bytes(list_as_json(tasks))
     (folder / "label_studio_config.xml").write_text(label_studio_config(categories.values()), encoding="utf-8")
     if not tables["images"].select(HAS_FILE.any()).collect().item():
         return GENERATED
@@ -203,13 +226,13 @@ def _encodable(name: str) -> str:
     return name.encode(errors="backslashreplace").decode()
 
 
-def coco_of(images: pl.LazyFrame, rows: pl.DataFrame, categories: Mapping[int, str]) -> dict[str, list[dict[str, Any]]]:
+def coco_of(images: pl.LazyFrame, rows: pl.DataFrame, categories: Mapping[int, str]) -> dict[str, list[Any]]:
     """Rows of the objects or of the predictions as a COCO data set of the images that they are on."""
     on_them = _of_images(images, rows).select(pl.col("image_id").alias("id"), "file_name", "width", "height")
     return {
         "images": on_them.to_dicts(),
-        "annotations": [_annotation(number, row) for number, row in enumerate(rows.iter_rows(named=True), start=1)],
-        "categories": [{"id": category_id, "name": name} for category_id, name in categories.items()],
+        "annotations": _annotations(rows),
+        "categories": [{"id": category_id, "name": _encodable(name)} for category_id, name in categories.items()],
     }
 
 
@@ -224,18 +247,15 @@ def _with_missing(suspects: pl.DataFrame) -> pl.DataFrame:
     return suspects.with_columns(pl.coalesce(name, SUGGESTED[name]) for name in ("category_id", *SIDES))
 
 
-def _annotation(number: int, row: Mapping[str, Any]) -> dict[str, Any]:
-    x1, y1, x2, y2 = (row[side] for side in SIDES)
-    return {
-        "id": number,
-        "image_id": row["image_id"],
-        "category_id": row["category_id"],
-        "bbox": [x1, y1, x2 - x1, y2 - y1],
-        "area": (x2 - x1) * (y2 - y1),
-        "iscrowd": 0,
-        **_given(row, GIVEN),
+def _annotations(rows: pl.DataFrame) -> list[Annotation]:
+    x1, y1, x2, y2 = map(pl.col, SIDES)
+    width, height = x2 - x1, y2 - y1
+    columns = {
+        "id": pl.int_range(1, pl.len() + 1),
+        "bbox": pl.concat_list(x1, y1, width, height),
+        "area": width * height,
+        "iscrowd": pl.lit(0),
     }
-
-
-def _given(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    return {name: row[name] for name in names if row.get(name) is not None}
+    given = {name: pl.lit(None) for name in Annotation.__struct_fields__ if name not in rows.columns}
+    table = rows.with_columns(**(given | columns)).select(Annotation.__struct_fields__)
+    return [Annotation(*row) for row in table.iter_rows()]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from hardmine.boxes import SIDES
+from hardmine.columns import SIDES
 from hardmine.data import DetectionDataset
 from hardmine.data.parquet import facts_of, reading, refuse_rows, scan
 from hardmine.mining.labels import Labels

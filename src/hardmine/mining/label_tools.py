@@ -6,16 +6,19 @@ is no file to show.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import PurePosixPath
 from string import Formatter
 from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
 import polars as pl
 
-from hardmine.boxes import SIDES
+from hardmine.columns import SIDES
 from hardmine.errors import ConfigError
 from hardmine.mining.suspect_table import SUGGESTED
 
@@ -31,8 +34,6 @@ __all__ = [
     "visible",
 ]
 
-ATTRIBUTES = ("suspect", "probability")
-"""What CVAT is told of a suspect box."""
 CVAT_NAMES = "{name}"
 """How CVAT calls an image, unless told otherwise: by its path below the folder of the images."""
 FIRST_ID = 10**9
@@ -45,10 +46,39 @@ LEAST_SIDE = 0.02
 """Pixels. A thinner box has no area once its corners are written in hundredths of a pixel, as CVAT does."""
 HAS_FILE = pl.col("file_name") != ""
 """Whether there is something to show: images that are generated have no file."""
+CVAT_START = """<?xml version='1.0' encoding='utf-8'?>
+<annotations>
+  <version>1.1</version>
+  <meta>
+    <task>
+      <labels>"""
+CVAT_LABEL = """        <label>
+          <name>{name}</name>
+          <attributes>
+            <attribute>
+              <name>suspect</name>
+              <mutable>False</mutable>
+              <input_type>text</input_type>
+            </attribute>
+            <attribute>
+              <name>probability</name>
+              <mutable>False</mutable>
+              <input_type>text</input_type>
+            </attribute>
+          </attributes>
+        </label>"""
+CVAT_IMAGES = """      </labels>
+    </task>
+  </meta>"""
+CVAT_SUSPECT = """{start}>
+      <attribute name="suspect">{kind}</attribute>
+      <attribute name="probability">{probability:.2f}</attribute>
+    </box>"""
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 """Control characters, halves of surrogate pairs and what else no XML may hold."""
 
 
+@lru_cache(2**12)
 def visible(text: str) -> str:
     r"""The text with its control characters, and others that no XML may hold, as Python escapes them: `a\x01b`."""
     return UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
@@ -83,19 +113,16 @@ def cvat(images: pl.DataFrame, objects: pl.DataFrame, suspects: pl.DataFrame, na
 
     Args: names: how the task calls its images, as `check_cvat_names` says.
     """
-    root = ElementTree.Element("annotations")
-    ElementTree.SubElement(root, "version").text = "1.1"
     work = _work(images.with_columns(frame=_frame(names)), objects, suspects)
-    labels = ElementTree.SubElement(ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task"), "labels")
-    for name in sorted({box["category"] for _, boxes in work for box in boxes}):
-        _add_label(labels, visible(name))
-    for number, (image, boxes) in enumerate(work, start=FIRST_ID):
-        size = {name: str(image[name]) for name in ("width", "height")}
-        element = ElementTree.SubElement(root, "image", {"id": str(number), "name": visible(image["frame"]), **size})
-        for box in boxes:
-            _add_box(element, box)
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    labels = sorted({box["category"] for _, boxes in work for box in boxes})
+    lines = [
+        CVAT_START,
+        *(CVAT_LABEL.format(name=_quoted(name)) for name in labels),
+        CVAT_IMAGES,
+        *(_cvat_image(number, image, boxes) for number, (image, boxes) in enumerate(work, start=FIRST_ID)),
+        "</annotations>",
+    ]
+    return "\n".join(lines).encode()
 
 
 def check_cvat_names(names: str) -> None:
@@ -142,10 +169,11 @@ def _work(
     labels = readable.drop("kind").join(reasons, on="object", how="left", maintain_order="left").select(columns)
     proposed = {SUGGESTED[name]: name for name in ("category", *SIDES)}
     missing = suspects.filter(pl.col("kind") == "missing").drop(proposed.values()).rename(proposed).select(columns)
-    boxes = _clipped(pl.concat([labels, missing]), images).partition_by("image_id", as_dict=True)
+    boxes: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    for box in _clipped(pl.concat([labels, missing]), images).iter_rows(named=True):
+        boxes[box["image_id"]].append(box)
     first = suspects.select("image_id").unique(maintain_order=True).join(images, on="image_id", maintain_order="left")
-    shown = first.filter(HAS_FILE).to_dicts()
-    return [(image, boxes[key].to_dicts() if (key := (image["image_id"],)) in boxes else []) for image in shown]
+    return [(image, boxes[image["image_id"]]) for image in first.filter(HAS_FILE).iter_rows(named=True)]
 
 
 def _clipped(boxes: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
@@ -192,21 +220,24 @@ def _region(name: str, image: Mapping[str, Any], box: Mapping[str, Any]) -> dict
     return region | {"score": box["probability"], "meta": {"text": [f"{box['kind']}, {box['probability']:.2f}"]}}
 
 
-def _add_label(labels: ElementTree.Element, name: str) -> None:
-    label = ElementTree.SubElement(labels, "label")
-    ElementTree.SubElement(label, "name").text = name
-    attributes = ElementTree.SubElement(label, "attributes")
-    for attribute in ATTRIBUTES:
-        element = ElementTree.SubElement(attributes, "attribute")
-        for field, value in {"name": attribute, "mutable": "False", "input_type": "text"}.items():
-            ElementTree.SubElement(element, field).text = value
-
-
-def _add_box(image: ElementTree.Element, box: Mapping[str, Any]) -> None:
-    corners = dict(zip(("xtl", "ytl", "xbr", "ybr"), (f"{box[side]:.2f}" for side in SIDES), strict=True))
-    element = ElementTree.SubElement(
-        image, "box", {"label": visible(box["category"]), "occluded": "0", "source": "auto", **corners}
+def _cvat_image(number: int, image: Mapping[str, Any], boxes: list[dict[str, Any]]) -> str:
+    start = (
+        f'  <image id="{number}" name="{_quoted(image["frame"])}" width="{image["width"]}" height="{image["height"]}"'
     )
-    if box["kind"] is not None:
-        for name, text in zip(ATTRIBUTES, (box["kind"], f"{box['probability']:.2f}"), strict=True):
-            ElementTree.SubElement(element, "attribute", {"name": name}).text = text
+    return "\n".join([f"{start}>", *map(_cvat_box, boxes), "  </image>"]) if boxes else f"{start} />"
+
+
+def _cvat_box(box: Mapping[str, Any]) -> str:
+    start = (
+        f'    <box label="{_quoted(box["category"])}" occluded="0" source="auto" '
+        f'xtl="{box["x1"]:.2f}" ytl="{box["y1"]:.2f}" xbr="{box["x2"]:.2f}" ybr="{box["y2"]:.2f}"'
+    )
+    if box["kind"] is None:
+        return f"{start} />"
+    return CVAT_SUSPECT.format(start=start, kind=box["kind"], probability=box["probability"])
+
+
+@lru_cache(2**12)
+def _quoted(text: str) -> str:
+    """Between the quotes of an attribute."""
+    return escape(visible(text), {'"': "&quot;"})

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from hardmine.boxes import SIDES
+from hardmine.columns import SIDES
 from hardmine.data import DetectionDataset, ImageRecord
 from hardmine.errors import DataError
 from hardmine.mining.pairs import ANY_CATEGORY, Detections, Numbers, Objects

@@ -26,9 +26,9 @@ from hardmine.mining.tables import mine
 from hardmine.predictions import Confirmed, read_results
 from hardmine.training import RunFolder, RunResult, TrainingConfig, train
 from hardmine.training.data import open_measured_data
-from hardmine.training.files import is_taken, write_json
 from hardmine.training.out_of_fold import predict_for_mining
 from hardmine.training.record import read_dynamics
+from hardmine.writing import is_taken, write_json
 
 __all__ = ["Round", "mine_in_rounds", "mine_run"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from hardmine.boxes import SIDES
+from hardmine.columns import SIDES
 from hardmine.data import DetectionDataset, ImageRecord
 from hardmine.data.identity import ImageName, ImageNames
 from hardmine.data.parquet import reading, schema_of

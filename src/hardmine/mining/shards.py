@@ -18,11 +18,12 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import polars as pl
 
-from hardmine.boxes import SIDES
+from hardmine.columns import SIDES
 from hardmine.data.parquet import facts_of, files_in, reading, refuse_rows
 from hardmine.errors import ConfigError, DataError, RunError, what_failed
 from hardmine.mining.calibration import Calibration
@@ -35,9 +36,7 @@ from hardmine.mining.shard_results import check_sample, open_results
 from hardmine.mining.tables import TABLES, image_weight, mine_tables
 from hardmine.predictions import Confirmed
 from hardmine.reading import read_text
-from hardmine.training.files import is_taken, write_json
-from hardmine.training.measure import version_of
-from hardmine.training.predict import refuse_unfinished_shards
+from hardmine.writing import is_taken, write_json
 
 __all__ = ["mine_shards"]
 
@@ -82,14 +81,14 @@ def mine_shards(
     check_cvat_names(cvat_names)
     top = _checked_top(top)
     files = files_in(source)
-    refuse_unfinished_shards(source)
+    _refuse_unfinished(source)
     confirmed = confirmed or Confirmed()
     check_sample(labels, source, confirmed)
     results = open_results(labels, source, confirmed.category_offset or 0)
     rows = _count(labels, results, source)
     num_parts = _num_parts(rows["objects"] + rows["predictions"], memory)
     plan = {
-        "hardmine": version_of("hardmine"),
+        "hardmine": _version(),
         "out": out.name,
         "predictions": facts_of(files),
         "category_offset": confirmed.category_offset or 0,
@@ -109,6 +108,21 @@ def mine_shards(
             write_lists(joined, labels.categories, labels.folder, source.name, top, cvat_names)
             _publish(unfinished, joined, out)
         _remove(unfinished)
+
+
+def _refuse_unfinished(source: Path) -> None:
+    """Raises: DataError: the folder is one of `hardmine predict`, and not all that it should hold is there."""
+    if (source / "plan.json").exists():
+        from hardmine.training.predict import refuse_unfinished_shards
+
+        refuse_unfinished_shards(source)
+
+
+def _version() -> str:
+    try:
+        return version("hardmine")
+    except PackageNotFoundError:
+        return "not installed, run from its source"
 
 
 @contextmanager

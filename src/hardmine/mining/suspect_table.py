@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from hardmine.boxes import SIDES
+from hardmine.columns import SIDES
 from hardmine.mining.pairs import Places
 from hardmine.mining.suspects import Suspicion
 

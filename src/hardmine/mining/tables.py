@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from hardmine.boxes import SIDES
+from hardmine.columns import SIDES
 from hardmine.data import DetectionDataset
 from hardmine.mining.calibration import Calibration
 from hardmine.mining.labels import Labels, detections_in, labels_of, objects_in

@@ -4,14 +4,23 @@ In a data set the ids are those of its own lists of images and categories, not o
 taken from there.
 """
 
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
+
+import numpy as np
+import polars as pl
 
 from hardmine.data.identity import as_key
 from hardmine.errors import DataError
-from hardmine.predictions.found import Found
-from hardmine.predictions.records import found_records
+from hardmine.predictions.found import Found, make_rows
+from hardmine.predictions.records import checked_rows, found_records
+from hardmine.predictions.records_in_text import PlainRecord, Values
 
-__all__ = ["fits", "read"]
+__all__ = ["BOX_FORMAT", "fits", "read", "rows_of_parts"]
+
+BOX_FORMAT = "xywh"
+"""What the four numbers of a box are, unless somebody says otherwise."""
 
 
 def fits(document: Any) -> bool:
@@ -30,7 +39,29 @@ def read(document: Any, source: str, box_format: str | None) -> Found:
         document = [
             _with_names(record, *names, f"{source}, record {n}") for n, record in enumerate(document["annotations"])
         ]
-    return found_records(document, source, box_format or "xywh")
+    return found_records(document, source, box_format or BOX_FORMAT)
+
+
+def rows_of_parts(parts: Iterable[Values], source: str, box_format: str) -> Iterator[pl.DataFrame]:
+    """The rows of records that come in parts. Raises: DataError: a record that is none; the message counts from 0."""
+    first = 0
+    for values in parts:
+        is_plain = bool(values) and isinstance(values[0], PlainRecord)
+        yield _plain_rows(values) if is_plain else checked_rows(values, source, box_format, first)
+        first += len(values)
+
+
+def _plain_rows(records: list[PlainRecord]) -> pl.DataFrame:
+    """What `checked_rows` makes of them."""
+    columns = {
+        "image_id": [None if record.image_id is None else str(record.image_id) for record in records],
+        "file_name": [record.file_name for record in records],
+        "category_id": [None if record.category_id is None else str(record.category_id) for record in records],
+        "category": [record.name_of_class for record in records],
+        "score": np.fromiter((record.score for record in records), float, len(records)),
+    }
+    numbers = chain.from_iterable(record.bbox for record in records)
+    return make_rows(columns, np.fromiter(numbers, float, 4 * len(records)))
 
 
 def _names(document: dict[str, Any], items: str, field: str) -> dict[str | None, str]:

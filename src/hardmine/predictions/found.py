@@ -9,7 +9,7 @@ import polars as pl
 
 from hardmine.errors import ConfigError
 
-__all__ = ["BOX_FORMATS", "COLUMNS", "NUMBERS", "Found", "make_found", "to_corners"]
+__all__ = ["BOX_FORMATS", "COLUMNS", "NUMBERS", "Found", "make_rows", "to_corners"]
 
 NUMBERS = ("box1", "box2", "box3", "box4")
 COLUMNS: Mapping[str, Any] = {
@@ -35,19 +35,14 @@ class Found:
         return self.rows.select(NUMBERS).to_numpy().astype(float)
 
 
-def make_found(
-    columns: Mapping[str, Sequence[Any] | pl.Series],
-    boxes: Sequence[Sequence[float]] | np.ndarray,
-    box_format: str,
-    source: str,
-    where: Callable[[int], str],
-) -> Found:
-    """Puts columns and boxes (P, 4) together. What is not among the columns is null."""
-    numbers = dict(zip(NUMBERS, np.asarray(boxes, dtype=float).reshape(-1, 4).T, strict=True))
-    given = {**columns, **numbers}
-    blank = [None] * len(boxes)
-    rows = {name: pl.Series(given.get(name, blank), dtype=kind) for name, kind in COLUMNS.items()}
-    return Found(pl.DataFrame(rows), box_format, source, where)
+def make_rows(
+    columns: Mapping[str, Sequence[Any] | pl.Series], boxes: Sequence[Sequence[float]] | np.ndarray
+) -> pl.DataFrame:
+    """Columns and boxes (P, 4) as rows of `Found`. What is not among the columns is null."""
+    corners = np.asarray(boxes, dtype=float).reshape(-1, 4)
+    given = {**columns, **dict(zip(NUMBERS, corners.T, strict=True))}
+    blank = [None] * len(corners)
+    return pl.DataFrame({name: pl.Series(given.get(name, blank), dtype=kind) for name, kind in COLUMNS.items()})
 
 
 def to_corners(boxes: np.ndarray, box_format: str, sizes: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from hardmine.errors import DataError
 from hardmine.predictions.found import Found
 from hardmine.predictions.records import checked_record, from_records
 
-__all__ = ["fits", "read"]
+__all__ = ["fits", "is_task", "read"]
 
 RECTANGLE = "rectanglelabels"
 UPLOAD = re.compile(r"^[0-9a-f]{8}-")
@@ -23,7 +23,7 @@ UPLOAD = re.compile(r"^[0-9a-f]{8}-")
 
 def fits(document: Any) -> bool:
     """Whether it is a list of tasks."""
-    return isinstance(document, list) and bool(document) and all(_is_task(task) for task in document)
+    return isinstance(document, list) and bool(document) and all(is_task(task) for task in document)
 
 
 def read(document: Any, source: str, box_format: str | None) -> Found:
@@ -36,7 +36,8 @@ def read(document: Any, source: str, box_format: str | None) -> Found:
     return from_records(records, form, source, places.__getitem__)
 
 
-def _is_task(task: Any) -> bool:
+def is_task(task: Any) -> bool:
+    """Whether it is an object with data."""
     return isinstance(task, dict) and isinstance(task.get("data"), dict)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import polars as pl
 
-from hardmine.boxes import SIDES
+from hardmine.columns import SIDES
 from hardmine.data.parquet import reading, refuse_rows, scan, schema_of
 from hardmine.errors import DataError
-from hardmine.predictions.found import Found, make_found
+from hardmine.predictions.found import Found, make_rows
 
 __all__ = ["found_in", "read", "scan_found"]
 
@@ -35,9 +35,8 @@ def found_in(table: pl.DataFrame, path: Path, box_format: str = "xyxy") -> Found
     """Rows of `scan_found` that can be used."""
     columns = {name: table[name].cast(pl.String) for pair in NAMES for name in pair} | {"score": table["score"]}
     number = table["prediction"]
-    return make_found(
-        columns, table.select(SIDES).to_numpy(), box_format, str(path), lambda row: f"{path}, record {number[row]}"
-    )
+    rows = make_rows(columns, table.select(SIDES).to_numpy())
+    return Found(rows, box_format, str(path), lambda row: f"{path}, record {number[row]}")
 
 
 def scan_found(path: Path, image_ids: type[pl.DataType] = pl.String) -> pl.LazyFrame:

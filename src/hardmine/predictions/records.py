@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
 from hardmine.data.identity import as_key, as_text, plain
 from hardmine.errors import DataError
-from hardmine.predictions.found import COLUMNS, NUMBERS, Found, make_found
+from hardmine.predictions.found import COLUMNS, NUMBERS, Found, make_rows
 
-__all__ = ["Record", "checked_record", "found_records", "from_records"]
+__all__ = ["LARGEST", "NAMES_OF_CLASSES", "Record", "checked_record", "checked_rows", "found_records", "from_records"]
 
 LARGEST = 1e9  # of any number in a prediction: far beyond every image, and its square is still exact enough
 NAMES_OF_CLASSES = ("category", "category_name", "label", "class_name")
@@ -37,14 +39,24 @@ def found_records(records: Sequence[Any], source: str, box_format: str = "xywh")
 
     Raises: DataError: as `checked_record`, of the first that is wrong; the message counts from 0.
     """
-    checked = [checked_record(record, f"{source}, record {place}", box_format) for place, record in enumerate(records)]
-    return from_records(checked, box_format, source, lambda row: f"{source}, record {row}")
+    rows = checked_rows(records, source, box_format)
+    return Found(rows, box_format, source, lambda row: f"{source}, record {row}")
+
+
+def checked_rows(records: Sequence[Any], source: str, box_format: str, first: int = 0) -> pl.DataFrame:
+    """Their rows. first: the number of the first record. Raises: DataError: as `found_records`."""
+    numbered = enumerate(records, start=first)
+    return _rows([checked_record(record, f"{source}, record {number}", box_format) for number, record in numbered])
 
 
 def from_records(records: Sequence["Record"], box_format: str, source: str, where: Callable[[int], str]) -> Found:
     """Records that are checked, as a table. where: says of a record's place in which file it stands."""
+    return Found(_rows(records), box_format, source, where)
+
+
+def _rows(records: Sequence["Record"]) -> pl.DataFrame:
     columns = {name: [getattr(record, name) for record in records] for name in COLUMNS if name not in NUMBERS}
-    return make_found(columns, [record.box for record in records], box_format, source, where)
+    return make_rows(columns, [record.box for record in records])
 
 
 def checked_record(record: Any, where: str, box_format: str = "xywh") -> Record:

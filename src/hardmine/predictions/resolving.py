@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from hardmine.boxes import SIDES
+from hardmine.columns import SIDES
 from hardmine.data import DetectionDataset
 from hardmine.data.identity import as_key
 from hardmine.errors import ConfigError, DataError

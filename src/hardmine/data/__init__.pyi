@@ -1,0 +1,12 @@
+from .checking import BoxSizes as BoxSizes, CheckReport as CheckReport, SplitReport as SplitReport, check as check
+from .derived import DerivedDataset as DerivedDataset, Fold as Fold, hold_out as hold_out
+from .label_errors import PlantedError as PlantedError
+from .opening import available_splits as available_splits, open_dataset as open_dataset
+from .problems import Problem as Problem
+from .records import DetectionDataset as DetectionDataset, ImageRecord as ImageRecord, with_crowds as with_crowds
+from .scenes import Scenes as Scenes, open_scenes as open_scenes
+from .transforms import (
+    TrainingTransform as TrainingTransform,
+    collate as collate,
+    training_transform as training_transform,
+)
