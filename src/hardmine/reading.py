@@ -63,7 +63,7 @@ def read_bytes(path: Path, limit: int = LARGEST) -> bytes:
 
 
 def read_pieces(path: Path, limit: int = LARGEST) -> Iterator[bytes]:
-    """The same piece by piece; nothing else of it is in memory. Raises: as `read_bytes`, once the piece is asked for."""
+    """The same piece by piece, so that no more is in memory. Raises: as `read_bytes`, once the piece is asked for."""
     check_regular(path, limit)
     num_bytes = 0
     try:

@@ -5,8 +5,9 @@ A run may be killed at any moment and a disk may be full at any write, so everyt
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import msgspec
 
 from hardmine.errors import RunError, what_failed
 
-__all__ = ["as_json", "is_taken", "list_as_json", "lists_as_json", "write_atomically", "write_json", "write_new"]
+__all__ = ["as_json", "is_taken", "write_atomically", "write_json", "write_list", "write_lists", "write_new"]
 
 UNFINISHED = ".part"
 
@@ -56,16 +57,28 @@ def as_json(content: object) -> bytes:
     return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
 
 
-def list_as_json(records: Sequence[Any]) -> bytes:
-    """A list as JSON, a record a line: what is long is read by programs, and looked at by people in part."""
-    lines = msgspec.json.Encoder().encode_lines(records)
-    return b"[\n" + lines[:-1].replace(b"\n", b",\n") + b"\n]" if records else b"[]"
+def write_list(path: Path, records: Iterable[Any]) -> None:
+    """Writes a JSON list, a record a line, of which only one need be in memory. Not in one step, as other files are."""
+    with path.open("wb") as stream:
+        stream.writelines(_list_in_lines(records))
+        stream.write(b"\n")
 
 
-def lists_as_json(lists: Mapping[str, Sequence[Any]]) -> bytes:
-    """An object of lists as JSON, a record a line."""
-    named = (msgspec.json.encode(name) + b": " + list_as_json(records) for name, records in lists.items())
-    return b"{" + b",\n".join(named) + b"}\n"
+def write_lists(path: Path, lists: Mapping[str, Iterable[Any]]) -> None:
+    """Writes a JSON object of lists, likewise."""
+    with path.open("wb") as stream:
+        for before, (name, records) in zip(chain([b"{"], repeat(b",\n")), lists.items(), strict=False):
+            stream.writelines([before, msgspec.json.encode(name), b": "])
+            stream.writelines(_list_in_lines(records))
+        stream.write(b"}\n")
+
+
+def _list_in_lines(records: Iterable[Any]) -> Iterator[bytes]:
+    encode, before = msgspec.json.Encoder().encode, b"[\n"
+    for record in records:
+        yield before + encode(record)
+        before = b",\n"
+    yield b"\n]" if before == b",\n" else b"[]"
 
 
 def _write(path: Path, content: bytes, unfinished: Path, *, is_new: bool = False) -> None:

@@ -64,7 +64,7 @@ def test_only_the_top(two_images, results, tmp_path):
 
 def test_nothing_is_overwritten_and_nothing_left_by_a_failure(two_images, results, tmp_path, monkeypatch):
     tables = mine(two_images, results)
-    monkeypatch.setattr("hardmine.mining.folder.write_json", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    monkeypatch.setattr("hardmine.mining.folder.write_list", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(RunError, match=r"cannot write .*mined: No space left on device; make room"):
         write_mined(tmp_path / "mined", tables, "results.json")
     assert list(tmp_path.iterdir()) == []

@@ -29,8 +29,12 @@ def tables(two_images, results):
     )
 
 
+def tasks_of(*tables, **options):
+    return list(label_studio(*tables, **options))
+
+
 def test_cvat_gets_every_label_of_the_suspect_images(tables):
-    root = ElementTree.fromstring(cvat(*tables))
+    root = ElementTree.fromstringlist(cvat(*tables))
     assert root.findtext("version") == "1.1"
     assert [image.attrib for image in root.iter("image")] == [
         {"id": str(number), "name": name, "width": "100", "height": "100"}
@@ -50,7 +54,7 @@ def test_cvat_gets_every_label_of_the_suspect_images(tables):
 
 
 def test_cvat_gets_the_missing_label(tables):
-    (box,) = ElementTree.fromstring(cvat(*tables)).findall("image")[2]
+    (box,) = ElementTree.fromstringlist(cvat(*tables)).findall("image")[2]
     assert [box.get(name) for name in ("label", "xtl", "ytl", "xbr", "ybr")] == [
         "cat",
         "60.00",
@@ -62,7 +66,7 @@ def test_cvat_gets_the_missing_label(tables):
 
 
 def test_label_studio_gets_tasks_the_most_suspect_first(tables):
-    tasks = label_studio(*tables)
+    tasks = tasks_of(*tables)
     assert [task["data"]["image"] for task in tasks] == [
         f"/data/local-files/?d={name}" for name in ("9.png", "7.png", "11.png")
     ]
@@ -75,15 +79,15 @@ def test_label_studio_gets_tasks_the_most_suspect_first(tables):
 
 
 def test_labels_that_are_not_suspect_say_nothing(tables):
-    cat = label_studio(*tables)[1]["predictions"][0]["result"][0]
+    cat = tasks_of(*tables)[1]["predictions"][0]["result"][0]
     assert "meta" not in cat
     assert "score" not in cat
 
 
 def test_nothing_suspect_is_no_work(tables):
     images, objects, suspects = tables
-    assert label_studio(images, objects, suspects.head(0)) == []
-    assert ElementTree.fromstring(cvat(images, objects, suspects.head(0))).findall("image") == []
+    assert tasks_of(images, objects, suspects.head(0)) == []
+    assert ElementTree.fromstringlist(cvat(images, objects, suspects.head(0))).findall("image") == []
 
 
 def test_a_place_of_no_class_is_not_shown(tables):
@@ -91,8 +95,8 @@ def test_a_place_of_no_class_is_not_shown(tables):
     images, objects, suspects = tables
     unreadable = objects.head(1).with_columns(category=pl.lit(None, pl.String), object=pl.lit(99, pl.Int64))
     more = pl.concat([objects, unreadable])
-    assert cvat(images, more, suspects) == cvat(*tables)
-    assert label_studio(images, more, suspects) == label_studio(*tables)
+    assert list(cvat(images, more, suspects)) == list(cvat(*tables))
+    assert tasks_of(images, more, suspects) == tasks_of(*tables)
 
 
 NAMES = ["a b+c#d&e%20.png", "sub/ü.png", "-1?.png"]
@@ -104,7 +108,7 @@ def named(tables, names):
 
 
 def test_label_studio_finds_a_file_of_any_name_below_the_folder_above(tables):
-    tasks = label_studio(*named(tables, NAMES), folder="my images+1")
+    tasks = tasks_of(*named(tables, NAMES), folder="my images+1")
     queries = [urlsplit(task["data"]["image"]) for task in tasks]
     assert {(query.path, query.fragment) for query in queries} == {("/data/local-files/", "")}
     assert [parse_qs(query.query)["d"] for query in queries] == [
@@ -114,7 +118,7 @@ def test_label_studio_finds_a_file_of_any_name_below_the_folder_above(tables):
 
 
 def test_folders_that_are_not_in_utf_8_do_not_stop_it(tables):
-    tasks = label_studio(*tables, folder="caf\udce9")  # as Python decodes a name in Latin-1
+    tasks = tasks_of(*tables, folder="caf\udce9")  # as Python decodes a name in Latin-1
     assert tasks[0]["data"]["image"] == f"{LABEL_STUDIO_FILES}caf%E9/9.png"
 
 
@@ -133,22 +137,20 @@ def test_the_interface_knows_every_class_by_the_name_that_the_tasks_have(tables)
         ("Label", None, "dog"),
     ]
     assert root[1].get("toName") == "image"
-    results = [
-        region for task in label_studio(images, objects, suspects) for region in task["predictions"][0]["result"]
-    ]
+    results = [region for task in tasks_of(images, objects, suspects) for region in task["predictions"][0]["result"]]
     used = {label for region in results for label in region["value"]["rectanglelabels"]}
     assert used == {r'a < "b" & \x01\n', "dog", "cat"}  # cat: suggested by a prediction
 
 
 def test_cvat_reads_back_every_name_that_xml_can_hold(tables):
-    root = ElementTree.fromstring(cvat(*named(tables, ['<"&>\u2028.png', "sub/ü 1.png", "\ue000.png"])))
+    root = ElementTree.fromstringlist(cvat(*named(tables, ['<"&>\u2028.png', "sub/ü 1.png", "\ue000.png"])))
     assert [image.get("name") for image in root.iter("image")] == ["sub/ü 1.png", '<"&>\u2028.png', "\ue000.png"]
 
 
 def test_no_character_breaks_the_file_for_cvat(tables):
     images, objects, suspects = named(tables, ["a\x00\x1b[31m.png", "b\ufffe\x85.png", "c\t\r\n.png"])
     objects = objects.with_columns(category=pl.col("category") + "\x08")
-    root = ElementTree.fromstring(cvat(images, objects, suspects))
+    root = ElementTree.fromstringlist(cvat(images, objects, suspects))
     assert [image.get("name") for image in root.iter("image")] == [
         r"b\ufffe\x85.png",
         r"a\x00\x1b[31m.png",
@@ -165,7 +167,7 @@ def test_no_character_breaks_the_file_for_cvat(tables):
 )
 def test_cvat_is_told_what_the_task_calls_an_image(tables, names, expected):
     check_cvat_names(names)
-    root = ElementTree.fromstring(cvat(*named(tables, ["sub/7.png", "sub/9.png", "sub/11.png"]), names))
+    root = ElementTree.fromstringlist(cvat(*named(tables, ["sub/7.png", "sub/9.png", "sub/11.png"]), names))
     assert root.find("image").get("name") == expected
 
 
@@ -191,11 +193,11 @@ def test_boxes_lie_in_the_image_and_have_an_area(tables):
     beyond |= {"x2": [50.0, 140.3, 130.0, 50.0], "y2": [120.0, 20.0, 10.0, 5.0]}
     objects = objects.with_columns(pl.Series(name, values) for name, values in beyond.items())
     expected = [[0, 0, 50, 100], [90, 10, 100, 20], [60, 0, 70, 10]]  # the third is beside, the fourth flat
-    regions = [region["value"] for task in label_studio(images, objects, suspects) for region in boxes_of(task)]
+    regions = [region["value"] for task in tasks_of(images, objects, suspects) for region in boxes_of(task)]
     found = [[r["x"], r["y"], r["x"] + r["width"], r["y"] + r["height"]] for r in regions]
     assert found == expected
     assert all(0 <= side <= 100 for box in found for side in box)
-    boxes = ElementTree.fromstring(cvat(images, objects, suspects)).iter("box")
+    boxes = ElementTree.fromstringlist(cvat(images, objects, suspects)).iter("box")
     assert [[float(box.get(side)) for side in ("xtl", "ytl", "xbr", "ybr")] for box in boxes] == expected
 
 
@@ -206,14 +208,14 @@ def boxes_of(task):
 def test_an_image_whose_boxes_lie_beside_it_is_shown_without_any(tables):
     images, objects, suspects = tables
     beside = objects.filter(image_id=9).with_columns(x1=200.0, x2=300.0)
-    task = label_studio(images, beside, suspects.filter(image_id=9))[0]
+    task = tasks_of(images, beside, suspects.filter(image_id=9))[0]
     assert task["predictions"] == [{"model_version": "hardmine", "score": 0, "result": []}]
 
 
 def test_images_without_a_file_are_no_work(tables):
     without = named(tables, ["", "a.png", ""])
-    assert len(label_studio(*without)) == 1
-    assert [image.get("name") for image in ElementTree.fromstring(cvat(*without)).iter("image")] == ["a.png"]
+    assert len(tasks_of(*without)) == 1
+    assert [image.get("name") for image in ElementTree.fromstringlist(cvat(*without)).iter("image")] == ["a.png"]
 
 
 def test_halves_of_surrogate_pairs_are_visible():

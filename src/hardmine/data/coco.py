@@ -11,7 +11,6 @@ folder in it (and in its parent, if the json is in `annotations/`); a name from 
 path, is the one file below that folder whose last parts agree most.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ from hardmine.data.identity import as_key
 from hardmine.data.problems import ProblemLog, short
 from hardmine.data.splits import SPLIT_WORD, canonical_split, order_splits
 from hardmine.errors import DataError
+from hardmine.reading import parse_json
 
 __all__ = ["CocoSource", "find_coco"]
 
@@ -116,7 +116,7 @@ def _name_splits(files: list[Path], root: Path) -> dict[str, Path]:
 
 def _parse(file: Path) -> object:
     try:
-        return json.loads(file.read_bytes())
+        return parse_json(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{file} is not readable JSON ({error}); repair it, or move it out of the folder") from error
 

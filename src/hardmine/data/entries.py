@@ -113,6 +113,8 @@ class Source(Protocol):
 
 def as_number(value: object) -> float | None:
     """The value as a float if it is a JSON number, whatever its size; None for anything else, truth values included."""
+    if type(value) is float:  # nearly always
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -263,9 +265,10 @@ class _Objects:
     def first_of_equals(self) -> np.ndarray:
         """(n,) of each object the place of the first with the same class and box; crowds are each their own."""
         own_place = np.where(self.is_crowd, np.arange(1, len(self.boxes) + 1), 0)
-        rows = np.column_stack([self.boxes, self.labels, own_place])
-        _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-        return first[inverse.reshape(-1)]
+        rows = zip(self.boxes.tolist(), self.labels.tolist(), own_place.tolist(), strict=True)
+        first: dict[tuple[object, ...], int] = {}
+        places = [first.setdefault((*box, label, own), place) for place, (box, label, own) in enumerate(rows)]
+        return np.array(places, dtype=np.int64)
 
     def report_duplicates(self, first: np.ndarray, report: ProblemLog) -> None:
         for place in np.flatnonzero(first != np.arange(len(first))).tolist():
@@ -279,6 +282,8 @@ def _boxes(objects: Sequence[ObjectEntry]) -> np.ndarray:
 
 def _places(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Where in the image boxes (n, 4) lie, whichever corner came first; NaN where that is nowhere."""
+    if not len(boxes):  # nearly always
+        return boxes
     corners = np.concatenate([np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])], axis=1)
     places = np.clip(corners, 0, (*size, *size))
     return np.where(_has_area(places)[:, None], places, np.nan)

@@ -36,6 +36,8 @@ def plain(value: Any) -> Any:
 
 def as_key(value: object) -> str | None:
     """An id as a text by which to compare it: 7, 7.0 and "7" are the same, "007" is another; None if it is no id."""
+    if type(value) is int:  # nearly always
+        return str(value)
     value = plain(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)

@@ -54,10 +54,13 @@ def absolute(path: Path) -> Path:
 def path_inside(top: Path, folder: Path, name: str) -> Path | None:
     """What a file in `folder` calls `name`, be it absolute or with "..", if that is in `top` or is it; None if not."""
     has_drive = any(part.endswith(":") for part in parts_of(name)[:1])
-    path = absolute(folder / name.replace("\\", "/"))
-    for above in (absolute(top), Path(os.path.realpath(top))):  # tools write where a link leads to
-        if path.is_relative_to(above) and not has_drive and "\0" not in name:
-            return top / path.relative_to(above)
+    if has_drive or "\0" in name:
+        return None
+    path = os.path.abspath(os.path.join(folder, name.replace("\\", "/")))  # noqa: PTH100, PTH118  thousands of names
+    for above_of in (os.path.abspath, os.path.realpath):  # tools write where a link leads to
+        above = above_of(top)
+        if path == above or path.startswith(os.path.join(above, "")):  # noqa: PTH118
+            return top / path[len(above) :].lstrip("/")
     return None
 
 

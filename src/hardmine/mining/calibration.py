@@ -19,6 +19,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from hardmine.mining.matching import match
 from hardmine.mining.pairs import Detections, Mask, Numbers, Objects, Places, pairs_in_parts
@@ -54,7 +55,7 @@ class Calibration:
         found = {}
         for kind, spoil in {RIGHT: _leave, **dict(zip(FAULTS, (_move_away, _swap, _shift), strict=True))}.items():
             spoilt, is_spoilt = spoil(objects, sizes, rng)
-            suspicion = suspect(spoilt, detections, match(spoilt, detections))
+            suspicion = suspect(spoilt, detections, match(spoilt, detections), labels_only=True)
             found[kind] = _evidence(spoilt, suspicion, sizes)[is_spoilt & is_label]
         return cls(_fit(found))
 
@@ -87,7 +88,8 @@ def _fit(found: Mapping[str, Numbers]) -> Pipeline:
     weights = np.concatenate([np.full(len(rows), share[kind] / max(1, len(rows))) for kind, rows in found.items()])
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     rows = np.concatenate(list(found.values()))
-    return model.fit(rows, kinds, logisticregression__sample_weight=weights * len(kinds))
+    with threadpool_limits(1):  # products with a dozen columns: several threads would mostly wait for each other
+        return model.fit(rows, kinds, logisticregression__sample_weight=weights * len(kinds))
 
 
 def _evidence(objects: Objects, suspicion: Suspicion, sizes: Numbers) -> Numbers:

@@ -10,7 +10,7 @@ README.md                                               what each is, and what w
 """
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,9 +33,9 @@ from hardmine.mining.label_tools import (
 )
 from hardmine.mining.suspect_table import SUGGESTED
 from hardmine.mining.tables import TABLES, MinedTables, hardest, largest
-from hardmine.writing import is_taken, list_as_json, lists_as_json
+from hardmine.writing import is_taken, write_list, write_lists
 
-__all__ = ["coco_of", "refuse_existing", "write_lists", "write_mined"]
+__all__ = ["coco_of", "refuse_existing", "write_made_of_tables", "write_mined"]
 
 FORMULA = r"^([=+\-@\t\r\n＝＋－＠])"
 """How a text begins that a spreadsheet takes for a formula."""
@@ -131,7 +131,7 @@ def write_mined(
     with new_folder(Path(out)) as folder:
         for name in TABLES:
             getattr(tables, name).write_parquet(folder / f"{name}.parquet")
-        write_lists(folder, tables.categories, tables.folder, source, top, cvat_names)
+        write_made_of_tables(folder, tables.categories, tables.folder, source, top, cvat_names)
 
 
 @contextmanager
@@ -162,7 +162,7 @@ def refuse_existing(out: Path) -> None:
         raise RunError(f"{out} exists already; choose another folder with --out")
 
 
-def write_lists(
+def write_made_of_tables(
     folder: Path,
     categories: Mapping[int, str],
     images_in: Path | None,
@@ -183,7 +183,7 @@ def write_lists(
         "suspects": _with_missing(suspects),
     }
     for name, rows in lists.items():
-        (folder / f"{name}.json").write_bytes(lists_as_json(coco_of(tables["images"], rows, categories)))
+        write_lists(folder / f"{name}.json", coco_of(tables["images"], rows, categories))
     label_tools = _write_for_label_tools(folder, tables, suspects, categories, images_in, cvat_names)
     sizes = {f"num_{name}": table.select(pl.len()).collect().item() for name, table in tables.items()}
     counts = {name: len(rows) for name, rows in lists.items()}
@@ -203,9 +203,10 @@ def _write_for_label_tools(
     """Writes what CVAT and Label Studio take; returns what is to be said of it."""
     images, objects = (_of_images(tables[name], suspects) for name in ("images", "objects"))
     told_apart = images.join(alike_in_cvat(tables["images"], cvat_names), on="image_id", how="anti")
-    (folder / "suspects_cvat.xml").write_bytes(cvat(told_apart, objects, suspects, cvat_names))
+    with (folder / "suspects_cvat.xml").open("w", encoding="utf-8", newline="") as stream:
+        stream.writelines(cvat(told_apart, objects, suspects, cvat_names))
     tasks = label_studio(images, objects, suspects, images_in.name if images_in else "")
-    (folder / "suspects_label_studio.json").write_bytes(list_as_json(tasks))
+    write_list(folder / "suspects_label_studio.json", tasks)
     (folder / "label_studio_config.xml").write_text(label_studio_config(categories.values()), encoding="utf-8")
     if not tables["images"].select(HAS_FILE.any()).collect().item():
         return GENERATED
@@ -226,11 +227,11 @@ def _encodable(name: str) -> str:
     return name.encode(errors="backslashreplace").decode()
 
 
-def coco_of(images: pl.LazyFrame, rows: pl.DataFrame, categories: Mapping[int, str]) -> dict[str, list[Any]]:
+def coco_of(images: pl.LazyFrame, rows: pl.DataFrame, categories: Mapping[int, str]) -> dict[str, Iterable[Any]]:
     """Rows of the objects or of the predictions as a COCO data set of the images that they are on."""
     on_them = _of_images(images, rows).select(pl.col("image_id").alias("id"), "file_name", "width", "height")
     return {
-        "images": on_them.to_dicts(),
+        "images": on_them.iter_rows(named=True),
         "annotations": _annotations(rows),
         "categories": [{"id": category_id, "name": _encodable(name)} for category_id, name in categories.items()],
     }
@@ -247,7 +248,7 @@ def _with_missing(suspects: pl.DataFrame) -> pl.DataFrame:
     return suspects.with_columns(pl.coalesce(name, SUGGESTED[name]) for name in ("category_id", *SIDES))
 
 
-def _annotations(rows: pl.DataFrame) -> list[Annotation]:
+def _annotations(rows: pl.DataFrame) -> Iterator[Annotation]:
     x1, y1, x2, y2 = map(pl.col, SIDES)
     width, height = x2 - x1, y2 - y1
     columns = {
@@ -258,4 +259,4 @@ def _annotations(rows: pl.DataFrame) -> list[Annotation]:
     }
     given = {name: pl.lit(None) for name in Annotation.__struct_fields__ if name not in rows.columns}
     table = rows.with_columns(**(given | columns)).select(Annotation.__struct_fields__)
-    return [Annotation(*row) for row in table.iter_rows()]
+    return (Annotation(*row) for row in table.iter_rows())

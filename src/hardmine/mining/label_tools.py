@@ -7,7 +7,7 @@ is no file to show.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
 from string import Formatter
@@ -50,9 +50,9 @@ CVAT_START = """<?xml version='1.0' encoding='utf-8'?>
 <annotations>
   <version>1.1</version>
   <meta>
-    <task>
-      <labels>"""
-CVAT_LABEL = """        <label>
+    <task>"""
+CVAT_LABEL = """
+        <label>
           <name>{name}</name>
           <attributes>
             <attribute>
@@ -67,7 +67,7 @@ CVAT_LABEL = """        <label>
             </attribute>
           </attributes>
         </label>"""
-CVAT_IMAGES = """      </labels>
+CVAT_IMAGES = """
     </task>
   </meta>"""
 CVAT_SUSPECT = """{start}>
@@ -86,12 +86,12 @@ def visible(text: str) -> str:
 
 def label_studio(
     images: pl.DataFrame, objects: pl.DataFrame, suspects: pl.DataFrame, folder: str = ""
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """Tasks with pre-annotations, for the interface of `label_studio_config`: https://labelstud.io/guide/predictions.
 
     Args: folder: the folder of the images below the document root, which Label Studio wants to be the one above it.
     """
-    return [_task(image, boxes, PurePosixPath(folder)) for image, boxes in _work(images, objects, suspects)]
+    return (_task(image, boxes, PurePosixPath(folder)) for image, boxes in _work(images, objects, suspects))
 
 
 def label_studio_config(classes: Iterable[str]) -> str:
@@ -107,22 +107,18 @@ def label_studio_config(classes: Iterable[str]) -> str:
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def cvat(images: pl.DataFrame, objects: pl.DataFrame, suspects: pl.DataFrame, names: str = CVAT_NAMES) -> bytes:
-    """Annotations in "CVAT for images 1.1". Labels that have text attributes called `suspect` and `probability` show
-    what is suspect; others leave it out.
+def cvat(images: pl.DataFrame, objects: pl.DataFrame, suspects: pl.DataFrame, names: str = CVAT_NAMES) -> Iterator[str]:
+    """Annotations in "CVAT for images 1.1", piece by piece. Labels that have text attributes called `suspect` and
+    `probability` show what is suspect; others leave it out.
 
     Args: names: how the task calls its images, as `check_cvat_names` says.
     """
     work = _work(images.with_columns(frame=_frame(names)), objects, suspects)
-    labels = sorted({box["category"] for _, boxes in work for box in boxes})
-    lines = [
-        CVAT_START,
-        *(CVAT_LABEL.format(name=_quoted(name)) for name in labels),
-        CVAT_IMAGES,
-        *(_cvat_image(number, image, boxes) for number, (image, boxes) in enumerate(work, start=FIRST_ID)),
-        "</annotations>",
-    ]
-    return "\n".join(lines).encode()
+    yield CVAT_START
+    yield from _cvat_labels(sorted({box["category"] for _, boxes in work for box in boxes}))
+    yield CVAT_IMAGES
+    yield from (_cvat_image(number, image, boxes) for number, (image, boxes) in enumerate(work, start=FIRST_ID))
+    yield "\n</annotations>"
 
 
 def check_cvat_names(names: str) -> None:
@@ -220,16 +216,21 @@ def _region(name: str, image: Mapping[str, Any], box: Mapping[str, Any]) -> dict
     return region | {"score": box["probability"], "meta": {"text": [f"{box['kind']}, {box['probability']:.2f}"]}}
 
 
+def _cvat_labels(names: Sequence[str]) -> Iterator[str]:
+    yield "\n      <labels>" if names else "\n      <labels />"
+    yield from (CVAT_LABEL.format(name=_quoted(name)) for name in names)
+    yield "\n      </labels>" if names else ""
+
+
 def _cvat_image(number: int, image: Mapping[str, Any], boxes: list[dict[str, Any]]) -> str:
-    start = (
-        f'  <image id="{number}" name="{_quoted(image["frame"])}" width="{image["width"]}" height="{image["height"]}"'
-    )
-    return "\n".join([f"{start}>", *map(_cvat_box, boxes), "  </image>"]) if boxes else f"{start} />"
+    name, width, height = _quoted(image["frame"]), image["width"], image["height"]
+    start = f'\n  <image id="{number}" name="{name}" width="{width}" height="{height}"'
+    return "".join([f"{start}>", *map(_cvat_box, boxes), "\n  </image>"]) if boxes else f"{start} />"
 
 
 def _cvat_box(box: Mapping[str, Any]) -> str:
     start = (
-        f'    <box label="{_quoted(box["category"])}" occluded="0" source="auto" '
+        f'\n    <box label="{_quoted(box["category"])}" occluded="0" source="auto" '
         f'xtl="{box["x1"]:.2f}" ytl="{box["y1"]:.2f}" xbr="{box["x2"]:.2f}" ybr="{box["y2"]:.2f}"'
     )
     if box["kind"] is None:

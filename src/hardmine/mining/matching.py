@@ -78,7 +78,7 @@ def _match_part(
     of_anything = objects.category[pairs.object] == ANY_CATEGORY
     _, in_crowd = pairs.where((same | of_anything) & crowd).best(num)
     candidates = pairs.where(same & ~crowd & (pairs.overlap >= iou))
-    taken, taken_iou = _take_turns(candidates, _turn(detections), num, part, taken_by)
+    taken, taken_iou = _take_turns(candidates, detections, num, part, taken_by)
     on_crowd = (taken < 0) & (in_crowd >= iou)
     return taken, taken_iou, own, own_iou, other, other_iou, on_crowd
 
@@ -92,9 +92,13 @@ def _turn(detections: Detections) -> Places:
     return spread(order, place - np.maximum.accumulate(np.where(starts, place, 0)), len(order), 0)
 
 
-def _take_turns(candidates: Pairs, turn: Places, num: int, places: Places, taken_by: Places) -> tuple[Places, Numbers]:
+def _take_turns(
+    candidates: Pairs, detections: Detections, num: int, places: Places, taken_by: Places
+) -> tuple[Places, Numbers]:
     """Those whose turn it is choose among the objects that are free; no two of them can want the same."""
     taken, taken_iou = np.full(num, -1), np.zeros(num)
+    takers = np.unique(candidates.detection)  # who wants nothing needs no turn
+    turn = spread(takers, _turn(detections.only(takers)), num, -1)
     candidates = candidates.ordered(turn[candidates.detection])
     turns = turn[candidates.detection]
     ends = np.flatnonzero(np.append(turns[1:] != turns[:-1], True)[: len(turns)]) + 1

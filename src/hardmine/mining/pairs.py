@@ -61,7 +61,7 @@ class Detections:
 
 
 def pairs_in_parts(objects: Objects, detections: Detections) -> Iterator[tuple[Places, "Pairs"]]:
-    """Every prediction with every object of its image, about a million pairs at a time.
+    """Every prediction with every object of its image that it overlaps, of about a million pairs at a time.
 
     Yields the predictions of a part, those of whole images, and their pairs, which number them as they lie in the part.
     """
@@ -103,23 +103,26 @@ def _pairs(objects: Objects, order: Places, images: Places, detections: Detectio
     count = np.searchsorted(images, detections.image, side="right") - start
     detection = np.repeat(np.arange(len(count)), count)
     within = np.arange(len(detection)) - np.repeat(np.cumsum(count) - count, count)
-    index = order[np.repeat(start, count) + within]
-    return Pairs(detection, index, _overlap(detections.boxes, detection, objects.boxes, index, objects.is_crowd))
+    return _overlapping(detections.boxes, detection, objects, order[np.repeat(start, count) + within])
 
 
-def _overlap(boxes: Numbers, place: Places, others: Numbers, other: Places, is_crowd: Mask) -> Numbers:
-    """IoU of the boxes at these places with the others at those; with a crowd, the share of the box that lies in it.
+def _overlapping(boxes: Numbers, place: Places, objects: Objects, other: Places) -> Pairs:
+    """Of the boxes at these places and the objects at those the pairs that overlap, and by how much: the IoU, or with a
+    crowd the share of the box that lies in it.
 
-    Side by side: that reads memory in order, and a box's area is computed once and not in each pair.
+    Sides are taken one by one: most pairs of an image are apart in x already, and memory is read in order.
     """
-    (x1, y1, x2, y2), (u1, v1, u2, v2) = np.ascontiguousarray(boxes.T), np.ascontiguousarray(others.T)
+    (x1, y1, x2, y2), (u1, v1, u2, v2) = np.ascontiguousarray(boxes.T), np.ascontiguousarray(objects.boxes.T)
     width = np.minimum(x2[place], u2[other]) - np.maximum(x1[place], u1[other])
+    meets = np.flatnonzero(width > 0)
+    place, other, width = place[meets], other[meets], width[meets]
     height = np.minimum(y2[place], v2[other]) - np.maximum(y1[place], v1[other])
-    shared = width.clip(min=0) * height.clip(min=0)
+    meets = np.flatnonzero(height > 0)
+    place, other, shared = place[meets], other[meets], width[meets] * height[meets]
     area = (x2 - x1).clip(min=0) * (y2 - y1).clip(min=0)
     other_area = (u2 - u1).clip(min=0) * (v2 - v1).clip(min=0)
-    union = area[place] + np.where(is_crowd[other], 0, other_area[other] - shared)
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    union = area[place] + np.where(objects.is_crowd[other], 0, other_area[other] - shared)
+    return Pairs(place, other, np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
 def _parts(images: Places, of_detections: Places) -> list[Places]:

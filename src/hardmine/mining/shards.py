@@ -27,7 +27,7 @@ from hardmine.columns import SIDES
 from hardmine.data.parquet import facts_of, files_in, reading, refuse_rows
 from hardmine.errors import ConfigError, DataError, RunError, what_failed
 from hardmine.mining.calibration import Calibration
-from hardmine.mining.folder import refuse_existing, write_lists
+from hardmine.mining.folder import refuse_existing, write_made_of_tables
 from hardmine.mining.label_files import IMAGE, MARKS, LabelFiles
 from hardmine.mining.label_tools import CVAT_NAMES, check_cvat_names
 from hardmine.mining.labels import Labels, detections_in, objects_in
@@ -105,7 +105,7 @@ def mine_shards(
             _start(unfinished, plan)
             _mine_parts(labels, results, source, unfinished, num_parts)
             joined = _join(unfinished, rows, num_parts)
-            write_lists(joined, labels.categories, labels.folder, source.name, top, cvat_names)
+            write_made_of_tables(joined, labels.categories, labels.folder, source.name, top, cvat_names)
             _publish(unfinished, joined, out)
         _remove(unfinished)
 

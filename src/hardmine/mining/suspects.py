@@ -48,10 +48,18 @@ class Suspicion:
     evidence: Numbers
 
 
-def suspect(objects: Objects, detections: Detections, matching: Matching, is_visible: Mask | None = None) -> Suspicion:
+def suspect(
+    objects: Objects,
+    detections: Detections,
+    matching: Matching,
+    is_visible: Mask | None = None,
+    *,
+    labels_only: bool = False,
+) -> Suspicion:
     """How suspect each label is, and each place without one; crowds and what lies on them are not.
 
     Args: is_visible: (P,) whether some of each prediction lies in its image; what does not is no missing label.
+        labels_only: nothing is missing: what is there is asked, and that is cheaper.
     Raises: DataError: scores outside 0..1.
     """
     check_scores(detections.scores)
@@ -65,8 +73,9 @@ def suspect(objects: Objects, detections: Detections, matching: Matching, is_vis
     rival, rival_iou = _of(other, detections.scores), _of(other, nearest_iou)
     labelled = ~objects.is_crowd
     is_ruled_out = matching.on_crowd if is_visible is None else matching.on_crowd | ~is_visible
+    nothing = np.zeros(len(nearest_iou))
     return Suspicion(
-        missing=_missing(detections, nearest_iou, is_ruled_out),
+        missing=nothing if labels_only else _missing(detections, nearest_iou, is_ruled_out),
         spurious=(1 - score) * (1 - rival) * labelled,
         wrong_class=rival * rival_iou * (1 - score) * labelled,
         badly_located=score * (1 - iou) * labelled,
