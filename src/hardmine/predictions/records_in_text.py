@@ -49,14 +49,8 @@ class PlainRecord(msgspec.Struct, Generic[Box], gc=False):
     def __post_init__(self) -> None:
         if self.image_id is None and self.file_name is None:
             raise ValueError("no image")
-        if self.category_id is None and self.name_of_class is None:
+        if self.category_id is None and all(getattr(self, name) is None for name in NAMES_OF_CLASSES):
             raise ValueError("no class")
-
-    @property
-    def name_of_class(self) -> str | None:
-        """The first of the names that a class may have."""
-        names = (getattr(self, field) for field in NAMES_OF_CLASSES)
-        return next((name for name in names if name is not None), None)
 
 
 WithSides = PlainRecord[tuple[Number, Number, Size, Size]]

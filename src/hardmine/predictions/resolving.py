@@ -40,20 +40,21 @@ def resolve(found: Found, dataset: DetectionDataset, confirmed: Confirmed | None
         ConfigError: no such box format, or an offset for ids that are no numbers.
     """
     confirmed = confirmed or Confirmed()
-    images = _images(found, dataset)
+    called, classes = _Called.by(found, IMAGE), _Called.by(found, CATEGORY)
+    images = called.spread(dataset.image_names.find(called.names, called.where))
     sizes = np.array([(record.width, record.height) for record in dataset.records], dtype=float)[images]
     box_format, offset = confirmed.box_format or found.box_format, confirmed.category_offset
     sample = surest_on_labels(dataset, images, found.rows["score"].to_numpy())
     if confirmed.box_format is None:
-        check_images(sample, _other_samples(found, dataset), found.boxes(), box_format, found.source)
+        check_images(sample, _other_samples(found, called, dataset), found.boxes(), box_format, found.source)
         check_boxes(sample, found.boxes()[sample.prediction], box_format, found.source)
     corners = to_corners(found.boxes(), box_format, sizes)
     if offset is None:
         in_sample = corners[sample.prediction]
-        check_classes(sample, in_sample, lambda moved: _labels(found, dataset, moved)[0], found.source)
-    labels, misnamed = _labels(found, dataset, offset or 0)
+        check_classes(sample, in_sample, lambda moved: _labels(classes, dataset, moved)[0], found.source)
+    labels, misnamed = _labels(classes, dataset, offset or 0)
     if misnamed is not None:
-        raise type(misnamed)(f"{misnamed}{_would_fit(found, dataset) if offset is None else ''}")
+        raise type(misnamed)(f"{misnamed}{_would_fit(classes, dataset) if offset is None else ''}")
     ids, category_ids = (np.array(own, dtype=np.int64) for own in (_image_ids(dataset), dataset.category_ids))
     return pl.DataFrame(
         {
@@ -115,54 +116,61 @@ def _image_ids(dataset: DetectionDataset) -> list[int]:
     return [record.image_id for record in dataset.records]
 
 
-def _images(found: Found, dataset: DetectionDataset) -> np.ndarray:
-    """(P,) the place in the data set of the image of each prediction."""
-    called = _first_of_each(found, IMAGE)
-    rows = called["row"].to_list()
-    places = dataset.image_names.find(list(called.select(IMAGE).iter_rows()), lambda place: found.where(rows[place]))
-    return _spread(found, called, places)
+@dataclass(frozen=True, slots=True)
+class _Called:
+    """How the images or the classes of predictions are called. names: of each once.  rows: where it is the first time.
+
+    group: (P,) which of them each prediction has.
+    """
+
+    names: list[tuple[str | None, str | None]]
+    rows: list[int]
+    group: np.ndarray
+    found: Found
+
+    @classmethod
+    def by(cls, found: Found, keys: tuple[str, str]) -> "_Called":
+        called = found.rows.select(keys)
+        first = called.with_row_index("row").unique(keys, keep="first", maintain_order=True).with_row_index("group")
+        joined = called.join(first, on=keys, how="left", nulls_equal=True, maintain_order="left")
+        return cls(list(first.select(keys).iter_rows()), first["row"].to_list(), joined["group"].to_numpy(), found)
+
+    def where(self, place: int) -> str:
+        """Where the name at a place is the first time."""
+        return self.found.where(self.rows[place])
+
+    def spread(self, values: Sequence[int]) -> np.ndarray:
+        """(P,) for each prediction the value that its name has; values: one for each name."""
+        return np.array(values, dtype=np.int64)[self.group]
 
 
-def _other_samples(found: Found, dataset: DetectionDataset) -> Iterator[tuple[str, Sample]]:
+def _other_samples(found: Found, called: _Called, dataset: DetectionDataset) -> Iterator[tuple[str, Sample]]:
     """The surest predictions, if the ids of images meant something else; and what."""
-    called = _first_of_each(found, IMAGE)
     names = dataset.image_names if dataset.folder is not None else None
-    for words, places in names.other_readings(list(called.select(IMAGE).iter_rows())) if names else ():
-        yield words, surest_on_labels(dataset, _spread(found, called, places), found.rows["score"].to_numpy())
+    for words, places in names.other_readings(called.names) if names else ():
+        yield words, surest_on_labels(dataset, called.spread(places), found.rows["score"].to_numpy())
 
 
-def _labels(found: Found, dataset: DetectionDataset, offset: int) -> tuple[np.ndarray, DataError | ConfigError | None]:
+def _labels(
+    called: _Called, dataset: DetectionDataset, offset: int
+) -> tuple[np.ndarray, DataError | ConfigError | None]:
     """(P,) labels 0..C-1, -1 where a class is unknown; and then the error that says so of the first."""
-    called = _first_of_each(found, CATEGORY)
     classes, labels, error = ClassNames(dataset), [], None
-    for row, key, name in called.iter_rows():
+    for place, (key, name) in enumerate(called.names):
         try:
             labels.append(classes.find(key, name, offset))
         except (DataError, ConfigError) as fault:
-            error = error or type(fault)(f"{found.where(row)}: {fault}")
+            error = error or type(fault)(f"{called.where(place)}: {fault}")
             labels.append(-1)
-    return _spread(found, called, labels), error
+    return called.spread(labels), error
 
 
-def _would_fit(found: Found, dataset: DetectionDataset) -> str:
+def _would_fit(called: _Called, dataset: DetectionDataset) -> str:
     """A word on ids that are all known once they are moved by one: some tools count YOLO's classes from 1."""
-    fits = next((moved for moved in OFFSETS if _labels(found, dataset, moved)[1] is None), None)
+    fits = next((moved for moved in OFFSETS if _labels(called, dataset, moved)[1] is None), None)
     return (
         "" if fits is None else f"; with {fits:+d} on each id all are: if that is meant, give --category-offset={fits}"
     )
-
-
-def _first_of_each(found: Found, keys: tuple[str, str]) -> pl.DataFrame:
-    """Of the rows with the same keys the first: its row, and the keys."""
-    return found.rows.select(keys).with_row_index("row").unique(keys, keep="first", maintain_order=True)
-
-
-def _spread(found: Found, called: pl.DataFrame, values: Sequence[int]) -> np.ndarray:
-    """(P,) for each row the value that its keys have; values: one for each of those of `_first_of_each`."""
-    keys = called.columns[1:]
-    known = called.select(keys).with_columns(value=pl.Series(values, dtype=pl.Int64))
-    joined = found.rows.select(keys).join(known, on=keys, how="left", nulls_equal=True, maintain_order="left")
-    return joined["value"].to_numpy()
 
 
 class ClassNames:
