@@ -8,20 +8,29 @@ does not exist (no object of that size or class) is `None`, not -1.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from faster_coco_eval import COCO, COCOeval_faster
 
 from hardmine.data import DetectionDataset
 from hardmine.data.identity import as_key
 from hardmine.errors import DataError
-from hardmine.predictions import Confirmed, Found, as_coco_results, checked_record, read_json, resolve
+from hardmine.predictions import Confirmed, Found, as_coco_results, found_records, read_json, resolve
 
-__all__ = ["Metrics", "checked_predictions", "evaluate_found", "evaluate_predictions", "read_predictions"]
+__all__ = [
+    "CheckedPredictions",
+    "Metrics",
+    "checked_arrays",
+    "checked_predictions",
+    "evaluate_found",
+    "evaluate_predictions",
+    "read_predictions",
+]
 
 STANDARD_ROWS = {
     "ap": 0,
@@ -94,23 +103,46 @@ def read_predictions(path: Path) -> list[dict]:
 
 def checked_predictions(ground_truth: dict, predictions: Sequence[dict], source: str) -> list[dict]:
     """The predictions reduced to the four fields that are scored, each known to fit the ground truth."""
-    known = {
-        field: {as_key(item["id"]): item["id"] for item in ground_truth[items]}
-        for field, items in (("image_id", "images"), ("category_id", "categories"))
-    }
-    return [_checked(record, known, f"{source}, record {place}") for place, record in enumerate(predictions)]
+    image_ids, category_ids = ([item["id"] for item in ground_truth[items]] for items in ("images", "categories"))
+    found = checked_arrays(predictions, source, image_ids, category_ids)
+    columns = (found.image.tolist(), found.category.tolist(), found.box.tolist(), found.score.tolist())
+    return [
+        {"image_id": image_ids[image], "category_id": category_ids[category], "bbox": box, "score": score}
+        for image, category, box, score in zip(*columns, strict=True)
+    ]
 
 
-def _checked(prediction: object, known: Mapping[str, Mapping[str | None, Any]], where: str) -> dict:
-    record = checked_record(prediction, where)
-    for field, ids in known.items():
-        if getattr(record, field) not in ids:
-            raise DataError(
-                f"{where}: {field} {getattr(record, field)} is not in the ground truth (it has {list(ids)!s:.120}); "
-                "evaluate on its own split"
-            )
-    ids = {field: of_field[getattr(record, field)] for field, of_field in known.items()}
-    return {**ids, "bbox": list(record.box), "score": record.score}
+@dataclass(frozen=True, slots=True)
+class CheckedPredictions:
+    """image, category: (P,) places among the ids of the ground truth.  box: (P, 4) xywh.  score: (P,)."""
+
+    image: np.ndarray
+    category: np.ndarray
+    box: np.ndarray
+    score: np.ndarray
+
+
+def checked_arrays(
+    predictions: Sequence[dict], source: str, image_ids: Sequence[Any], category_ids: Sequence[Any]
+) -> CheckedPredictions:
+    """Raises: DataError: a prediction of another image or category, or that is none."""
+    found = found_records(predictions, source)
+    ids = {"image_id": image_ids, "category_id": category_ids}
+    image, category = (_places(found, field, of_field) for field, of_field in ids.items())
+    return CheckedPredictions(image, category, found.boxes(), found.rows["score"].to_numpy())
+
+
+def _places(found: Found, field: str, ids: Sequence[Any]) -> np.ndarray:
+    place = {as_key(own): place for place, own in enumerate(ids)}
+    known = pl.DataFrame({field: list(place), "place": list(place.values())}, {field: pl.String, "place": pl.Int64})
+    places = found.rows.select(field).join(known, on=field, how="left", maintain_order="left")["place"]
+    if places.null_count():
+        row = places.is_null().arg_max() or 0
+        raise DataError(
+            f"{found.where(row)}: {field} {found.rows[field][row]} is not in the ground truth (it has {ids!s:.120}); "
+            "evaluate on its own split"
+        )
+    return places.to_numpy()
 
 
 def _numbered(ground_truth: dict, predictions: list[dict]) -> tuple[dict, dict]:

@@ -11,23 +11,23 @@ over the threshold (of equals the later one); failing that, a crowd region makes
 which does not give out its own matches.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from faster_coco_eval import mask
 from numpy.typing import ArrayLike
+from scipy import sparse
 
 from hardmine.errors import DataError
-from hardmine.evaluation.coco import checked_predictions
+from hardmine.evaluation.coco import CheckedPredictions, checked_arrays
 
 __all__ = ["IOU_THRESHOLDS", "ClassMatches", "Matches", "match_predictions"]
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALL_POINTS = np.linspace(0.0, 1.0, 101)
 MAX_DETECTIONS = 100
-MAX_CELLS = 4_000_000  # resamples x predictions held at a time: 32 MB an array
+MAX_CELLS = 1_000_000  # resamples x true predictions held at a time: 8 MB an array, about what a cache holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +42,40 @@ class ClassMatches:
 
     def average_precision(self, image_counts: np.ndarray) -> np.ndarray:
         """AP of this class (R,) with image i counted `image_counts[r, i]` times; NaN where no object of it is drawn."""
-        rows = max(1, MAX_CELLS // max(1, len(self.scores)))
-        return np.concatenate(
-            [self._average_precision(image_counts[r : r + rows]) for r in range(0, len(image_counts), rows)]
-        )
+        return self.average_precision_of(_by_image(image_counts))
 
-    def _average_precision(self, image_counts: np.ndarray) -> np.ndarray:
-        num_objects = image_counts @ self.num_objects  # (R,)
-        counts = image_counts[:, self.image_index]  # (R, D)
-        seen = np.cumsum(counts, axis=1)
-        total = np.zeros(len(counts))
+    def average_precision_of(self, counts: np.ndarray) -> np.ndarray:
+        """The same from counts (I, R) int32."""
+        rows = max(1, int(self.is_true.any(axis=0).sum()), int(self.num_objects.sum()))
+        columns = max(1, MAX_CELLS // rows)
+        blocks = (counts[:, start : start + columns] for start in range(0, counts.shape[1], columns))
+        return np.concatenate([self._average_precision(np.ascontiguousarray(block)) for block in blocks])
+
+    def _average_precision(self, counts: np.ndarray) -> np.ndarray:
+        place = np.flatnonzero(self.is_true.any(axis=0))  # the curve's envelope has its corners at true predictions
+        num_objects = self.num_objects @ counts  # (R,)
+        reached = _ReachedRecalls(num_objects)
+        true = counts[self.image_index[place]]  # (P, R)
+        seen = self._num_up_to(place, np.arange(len(self.scores)), counts)
+        total = np.zeros(counts.shape[1])
         for is_true, is_ignored in zip(self.is_true, self.is_ignored, strict=True):
-            place = np.flatnonzero(is_true)  # the curve's envelope has its corners at true predictions only
-            counted = np.cumsum(counts * ~is_ignored, axis=1) if is_ignored.any() else seen
-            total += _envelope_mean(np.cumsum(counts[:, place], axis=1), counted[:, place], num_objects)
+            rows = is_true[place]
+            ignored = np.flatnonzero(is_ignored)
+            counted = seen[rows] - self._num_up_to(place[rows], ignored, counts) if len(ignored) else seen[rows]
+            total += _envelope_mean(np.cumsum(true[rows], axis=0), counted, reached)
         return np.where(num_objects > 0, total / len(self.is_true), np.nan)
+
+    def _num_up_to(self, place: np.ndarray, predictions: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """How many of some predictions there are up to each of P places, as often as they count: (P, R).
+
+        Those between two places are summed by a sparse product, which reads whole rows of the counts.
+        """
+        after = np.searchsorted(place, predictions)
+        is_before_last = after < len(place)
+        at = after[is_before_last], self.image_index[predictions[is_before_last]]
+        ones = np.ones(len(at[0]), dtype=counts.dtype)
+        between = sparse.coo_array((ones, at), shape=(len(place), len(counts))).tocsr()
+        return np.cumsum(between @ counts, axis=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +94,8 @@ class Matches:
 
         As in COCO a class without objects is left out of the mean; NaN where no class has any.
         """
-        by_class = np.stack([matches.average_precision(image_counts) for matches in self.classes])  # (C, R)
+        counts = _by_image(image_counts)
+        by_class = np.stack([matches.average_precision_of(counts) for matches in self.classes])  # (C, R)
         is_defined = ~np.isnan(by_class)
         num_defined = is_defined.sum(axis=0)
         total = np.where(is_defined, by_class, 0.0).sum(axis=0)
@@ -88,14 +108,21 @@ def match_predictions(ground_truth: dict, predictions: Sequence[dict], *, source
     Raises:
         DataError: a prediction that does not fit the ground truth (as in `evaluate_predictions`), or no ground truth.
     """
-    predictions = checked_predictions(ground_truth, predictions, source)
-    image_ids = sorted(image["id"] for image in ground_truth["images"])
-    if not image_ids or not ground_truth["categories"]:
+    image_ids, category_ids = (sorted(item["id"] for item in ground_truth[of]) for of in ("images", "categories"))
+    found = checked_arrays(predictions, source, image_ids, category_ids)
+    if not image_ids or not category_ids:
         raise DataError("the ground truth has no image or no class, so there is nothing to match")
-    objects = _by_class_and_image(ground_truth["annotations"])
-    detections = _by_class_and_image(predictions)
-    category_ids = sorted(category["id"] for category in ground_truth["categories"])
-    return Matches(tuple(_match_class(image_ids, objects[c], detections[c]) for c in category_ids))
+    objects = _objects(ground_truth["annotations"], image_ids, category_ids)
+    detections = _ranked(found)
+    is_true, is_ignored = _match(objects, detections, len(image_ids))
+    num_objects = _num_objects(objects, len(image_ids), len(category_ids))
+    starts = np.searchsorted(detections.category, np.arange(len(category_ids) + 1))
+    return Matches(
+        tuple(
+            ClassMatches(detections.score[of], detections.image[of], is_true[:, of], is_ignored[:, of], num_of_class)
+            for num_of_class, of in zip(num_objects, map(slice, starts[:-1], starts[1:]), strict=True)
+        )
+    )
 
 
 def box_iou_xywh(boxes: ArrayLike, others: ArrayLike, is_crowd: Sequence[int]) -> np.ndarray:
@@ -106,57 +133,153 @@ def box_iou_xywh(boxes: ArrayLike, others: ArrayLike, is_crowd: Sequence[int]) -
     return np.asarray(mask.iou(boxes, others, list(is_crowd)))
 
 
-def _by_class_and_image(records: Iterable[dict]) -> Mapping[int, Mapping[int, list[dict]]]:
-    grouped: defaultdict[int, defaultdict[int, list[dict]]] = defaultdict(lambda: defaultdict(list))
-    for record in records:
-        grouped[record["category_id"]][record["image_id"]].append(record)
-    return grouped
+@dataclass(frozen=True, slots=True)
+class _Objects:
+    """image, category: (G,) places among the sorted ids.  box: (G, 4) xywh.  is_crowd: (G,)."""
+
+    image: np.ndarray
+    category: np.ndarray
+    box: np.ndarray
+    is_crowd: np.ndarray
 
 
-def _match_class(image_ids: list[int], objects: Mapping[int, list], detections: Mapping[int, list]) -> ClassMatches:
-    parts = [
-        _match_image(i, objects.get(image_id, []), detections.get(image_id, [])) for i, image_id in enumerate(image_ids)
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Predictions and objects of the same image and class that overlap, (K,) each, and by how much."""
+
+    detection: np.ndarray
+    object: np.ndarray
+    overlap: np.ndarray
+
+    def where(self, chosen: np.ndarray) -> "_Pairs":
+        return _Pairs(self.detection[chosen], self.object[chosen], self.overlap[chosen])
+
+
+def _objects(annotations: Sequence[dict], image_ids: Sequence, category_ids: Sequence) -> _Objects:
+    """Those of an image and a class that there are."""
+    image, category = (dict(zip(ids, range(len(ids)), strict=True)) for ids in (image_ids, category_ids))
+    known = [a for a in annotations if a["image_id"] in image and a["category_id"] in category]
+    return _Objects(
+        np.array([image[a["image_id"]] for a in known], dtype=np.int64),
+        np.array([category[a["category_id"]] for a in known], dtype=np.int64),
+        np.array([a["bbox"] for a in known], dtype=float).reshape(-1, 4),
+        np.array([bool(a.get("iscrowd", 0)) for a in known], dtype=bool),
+    )
+
+
+def _ranked(found: CheckedPredictions) -> CheckedPredictions:
+    """The first `MAX_DETECTIONS` of each image and class, by class, falling score, and image; of equals as they came."""
+    order = np.lexsort((-found.score, found.image, found.category))
+    is_first = np.diff(found.image[order], prepend=-1) != 0
+    is_first |= np.diff(found.category[order], prepend=-1) != 0
+    kept = order[_place_in_run(is_first) < MAX_DETECTIONS]
+    kept = kept[np.lexsort((found.image[kept], -found.score[kept], found.category[kept]))]
+    return CheckedPredictions(found.image[kept], found.category[kept], found.box[kept], found.score[kept])
+
+
+def _place_in_run(is_first: np.ndarray) -> np.ndarray:
+    """(N,) how many there are before each since the last that is the first of a run."""
+    place = np.arange(len(is_first))
+    return place - np.maximum.accumulate(np.where(is_first, place, 0))
+
+
+def _num_objects(objects: _Objects, num_images: int, num_categories: int) -> np.ndarray:
+    """(C, I) without crowds."""
+    keys = (objects.category * num_images + objects.image)[~objects.is_crowd]
+    return np.bincount(keys, minlength=num_categories * num_images).reshape(num_categories, num_images)
+
+
+def _match(objects: _Objects, detections: CheckedPredictions, num_images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which predictions are true, and which others lie on a crowd: (T, D) each."""
+    group = detections.category * num_images + detections.image
+    pairs = _overlapping(objects, objects.category * num_images + objects.image, detections, group)
+    on_crowd = objects.is_crowd[pairs.object]
+    in_crowd = np.zeros(len(group))
+    np.maximum.at(in_crowd, pairs.detection[on_crowd], pairs.overlap[on_crowd])
+    candidates = pairs.where(~on_crowd & (pairs.overlap >= IOU_THRESHOLDS[0]))
+    is_true = np.zeros((len(IOU_THRESHOLDS), len(group)), dtype=bool)
+    is_taken = np.zeros((len(IOU_THRESHOLDS), len(objects.image)), dtype=bool)
+    for choosing in _turns(candidates, group):
+        _take(choosing, is_true, is_taken)
+    return is_true, (in_crowd >= IOU_THRESHOLDS[:, None]) & ~is_true
+
+
+def _overlapping(
+    objects: _Objects, group_of_object: np.ndarray, detections: CheckedPredictions, group: np.ndarray
+) -> _Pairs:
+    """Those of one group, in the order of the predictions, then of the objects."""
+    order = np.argsort(group_of_object, kind="stable")
+    start, end = (np.searchsorted(group_of_object[order], group, side=side) for side in ("left", "right"))
+    detection = np.repeat(np.arange(len(group)), end - start)
+    within = np.arange(len(detection)) - np.repeat(np.cumsum(end - start) - (end - start), end - start)
+    index = order[start[detection] + within]
+    box, other = detections.box[detection].T, objects.box[index].T
+    sides = [
+        np.minimum(box[axis + 2] + box[axis], other[axis + 2] + other[axis]) - np.maximum(box[axis], other[axis])
+        for axis in (0, 1)
     ]
-    scores, image_index, is_true, is_ignored = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
-    order = np.argsort(-scores, kind="stable")
-    num_objects = [sum(not o.get("iscrowd", 0) for o in objects.get(image_id, [])) for image_id in image_ids]
-    return ClassMatches(
-        scores[order], image_index[order], is_true[:, order], is_ignored[:, order], np.array(num_objects)
-    )
+    shared = sides[0].clip(min=0) * sides[1].clip(min=0)
+    area, other_area = box[2] * box[3], other[2] * other[3]
+    union = np.where(objects.is_crowd[index], area, area + other_area - shared)
+    overlap = np.divide(shared, union, out=np.zeros_like(shared), where=shared > 0)
+    return _Pairs(detection, index, overlap)
 
 
-def _match_image(index: int, objects: list[dict], detections: list[dict]) -> tuple[np.ndarray, ...]:
-    """Scores (D,), image index (D,), is_true, is_ignored (T, D) of one image and class, highest score first."""
-    detections = sorted(detections, key=lambda d: -d["score"])[:MAX_DETECTIONS]
-    is_crowd = np.array([bool(o.get("iscrowd", 0)) for o in objects], dtype=bool)
-    iou = box_iou_xywh([d["bbox"] for d in detections], [o["bbox"] for o in objects], is_crowd.astype(int).tolist())
-    is_true = _take_objects(iou[:, ~is_crowd])
-    on_crowd = iou[:, is_crowd].max(axis=1, initial=0.0) >= IOU_THRESHOLDS[:, None]
-    return (
-        np.array([d["score"] for d in detections], dtype=float),
-        np.full(len(detections), index),
-        is_true,
-        on_crowd & ~is_true,
-    )
+def _turns(candidates: _Pairs, group: np.ndarray) -> Iterator[_Pairs]:
+    """The surest prediction of each group with all it may take, then the second of each, and so on.
+
+    Those of a turn are ordered by prediction, overlap, and object: of equals, the later object comes last.
+    """
+    takers = np.unique(candidates.detection)
+    order = np.argsort(group[takers], kind="stable")
+    turn = np.zeros(len(group), dtype=np.int64)
+    turn[takers[order]] = _place_in_run(np.diff(group[takers[order]], prepend=-1) != 0)
+    turns = turn[candidates.detection]
+    ordered = np.lexsort((candidates.object, candidates.overlap, candidates.detection, turns))
+    starts = np.flatnonzero(np.diff(turns[ordered], prepend=-1))
+    yield from (candidates.where(rows) for rows in np.split(ordered, starts[1:]) if len(rows))
 
 
-def _take_objects(iou: np.ndarray) -> np.ndarray:
-    """Gives each object to the first prediction that wants it most: (D, G) IoU -> (T, D) bool."""
-    is_true = np.zeros((len(IOU_THRESHOLDS), len(iou)), dtype=bool)
-    is_taken = np.zeros((len(IOU_THRESHOLDS), iou.shape[1]), dtype=bool)
-    for d in np.flatnonzero(iou.max(axis=1, initial=0.0) >= IOU_THRESHOLDS[0]):
-        wanted = np.where(is_taken | (iou[d] < IOU_THRESHOLDS[:, None]), -1.0, iou[d])  # (T, G)
-        last_best = wanted.shape[1] - 1 - wanted[:, ::-1].argmax(axis=1)
-        found = np.flatnonzero(wanted.max(axis=1) >= 0)
-        is_true[found, d] = True
-        is_taken[found, last_best[found]] = True
-    return is_true
+def _take(choosing: _Pairs, is_true: np.ndarray, is_taken: np.ndarray) -> None:
+    """Each prediction takes, at each threshold, the free object that it overlaps most; no two can want the same."""
+    is_free = ~is_taken[:, choosing.object] & (choosing.overlap >= IOU_THRESHOLDS[:, None])  # (T, K)
+    starts = np.flatnonzero(np.diff(choosing.detection, prepend=-1))
+    last_free = np.maximum.reduceat(np.where(is_free, np.arange(is_free.shape[1]), -1), starts, axis=1)
+    threshold, chooser = np.nonzero(last_free >= 0)
+    is_true[threshold, choosing.detection[starts[chooser]]] = True
+    is_taken[threshold, choosing.object[last_free[threshold, chooser]]] = True
 
 
-def _envelope_mean(true: np.ndarray, seen: np.ndarray, num_objects: np.ndarray) -> np.ndarray:
-    """Mean precision envelope (R,) at the 101 recalls, from counts (R, P) up to each of P true predictions."""
+def _by_image(image_counts: np.ndarray) -> np.ndarray:
+    """(R, I) as (I, R), in which the counts of one image lie side by side; they are small, and their sums exact."""
+    return np.ascontiguousarray(image_counts.T, dtype=np.int32)
+
+
+class _ReachedRecalls:
+    """How many of the 101 recalls are reached with so many true predictions, in each of R resamples: looked up."""
+
+    def __init__(self, num_objects: np.ndarray):
+        lengths = num_objects.astype(np.int64) + 1
+        self._first = np.cumsum(lengths) - lengths
+        recall = _place_in_run_of(lengths) / np.repeat(np.maximum(num_objects, 1), lengths)
+        self._reached = np.searchsorted(RECALL_POINTS, recall, side="right").astype(np.int8)
+
+    def __call__(self, true: np.ndarray) -> np.ndarray:
+        """(P, R)."""
+        return self._reached[self._first + true]
+
+
+def _place_in_run_of(lengths: np.ndarray) -> np.ndarray:
+    """0, 1, ... of each length."""
+    return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+
+
+def _envelope_mean(true: np.ndarray, seen: np.ndarray, reached: _ReachedRecalls) -> np.ndarray:
+    """Mean precision envelope (R,) at the 101 recalls, from counts (P, R) up to each of P true predictions."""
+    if not len(true):
+        return np.zeros(true.shape[1])
     precision = true / np.maximum(seen, 1)
-    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    recall = true / np.maximum(num_objects, 1)[:, None]
-    num_reached = np.searchsorted(RECALL_POINTS, recall, side="right")  # of the 101, at each true prediction
-    return (envelope * np.diff(num_reached, axis=1, prepend=0)).sum(axis=1) / len(RECALL_POINTS)
+    envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+    newly_reached = np.diff(reached(true), axis=0, prepend=np.int8(0))
+    # summed one by one: the last bits of a sum of several columns depend on how many there are
+    return np.cumsum(envelope * newly_reached, axis=0)[-1] / len(RECALL_POINTS)

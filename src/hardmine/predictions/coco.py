@@ -4,18 +4,17 @@ In a data set the ids are those of its own lists of images and categories, not o
 taken from there.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from hardmine.data.identity import as_key
 from hardmine.errors import DataError
-from hardmine.predictions.found import Found, make_rows
-from hardmine.predictions.records import NAMES_OF_CLASSES, checked_rows, found_records
-from hardmine.predictions.records_in_text import PlainRecord, Values
+from hardmine.predictions.found import Found
+from hardmine.predictions.plain_records import PlainRecord, plain_rows
+from hardmine.predictions.records import checked_rows, found_records
+from hardmine.predictions.records_in_text import Values
 
 __all__ = ["BOX_FORMAT", "fits", "read", "rows_of_parts"]
 
@@ -47,27 +46,8 @@ def rows_of_parts(parts: Iterable[Values], source: str, box_format: str) -> Iter
     first = 0
     for values in parts:
         is_plain = bool(values) and isinstance(values[0], PlainRecord)
-        yield _plain_rows(values) if is_plain else checked_rows(values, source, box_format, first)
+        yield plain_rows(values) if is_plain else checked_rows(values, source, box_format, first)
         first += len(values)
-
-
-def _plain_rows(records: list[PlainRecord]) -> pl.DataFrame:
-    """What `checked_rows` makes of them."""
-    columns = {
-        "image_id": [None if record.image_id is None else str(record.image_id) for record in records],
-        "file_name": [record.file_name for record in records],
-        "category_id": [None if record.category_id is None else str(record.category_id) for record in records],
-        "category": _first_given([[getattr(record, name) for record in records] for name in NAMES_OF_CLASSES]),
-        "score": np.fromiter((record.score for record in records), float, len(records)),
-    }
-    numbers = chain.from_iterable(record.bbox for record in records)
-    return make_rows(columns, np.fromiter(numbers, float, 4 * len(records)))
-
-
-def _first_given(columns: Sequence[list[str | None]]) -> pl.Series:
-    """In each row the first that is not null."""
-    table = pl.DataFrame([pl.Series(str(number), column, dtype=pl.String) for number, column in enumerate(columns)])
-    return table.select(pl.coalesce(table.columns)).to_series()
 
 
 def _names(document: dict[str, Any], items: str, field: str) -> dict[str | None, str]:

@@ -15,11 +15,9 @@ import polars as pl
 from hardmine.data.identity import as_key, as_text, plain
 from hardmine.errors import DataError
 from hardmine.predictions.found import COLUMNS, NUMBERS, Found, make_rows
+from hardmine.predictions.plain_records import LARGEST, NAMES_OF_CLASSES, rows_if_plain
 
-__all__ = ["LARGEST", "NAMES_OF_CLASSES", "Record", "checked_record", "checked_rows", "found_records", "from_records"]
-
-LARGEST = 1e9  # of any number in a prediction: far beyond every image, and its square is still exact enough
-NAMES_OF_CLASSES = ("category", "category_name", "label", "class_name")
+__all__ = ["Record", "checked_record", "checked_rows", "found_records", "from_records"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,8 @@ def found_records(records: Sequence[Any], source: str, box_format: str = "xywh")
 
     Raises: DataError: as `checked_record`, of the first that is wrong; the message counts from 0.
     """
-    rows = checked_rows(records, source, box_format)
+    rows = rows_if_plain(records, box_format)
+    rows = checked_rows(records, source, box_format) if rows is None else rows
     return Found(rows, box_format, source, lambda row: f"{source}, record {row}")
 
 

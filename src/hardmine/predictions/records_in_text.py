@@ -12,69 +12,36 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
-from hardmine.predictions.records import LARGEST as LARGEST_NUMBER, NAMES_OF_CLASSES
+from hardmine.predictions.plain_records import plain_record
 from hardmine.reading import LARGEST
 
-__all__ = ["SPACE", "PlainRecord", "Values", "records_in_lines", "records_in_list"]
+__all__ = ["SPACE", "Values", "records_in_lines", "records_in_list"]
 
 SPACE = " \t\n\r"
 BLANKS = re.compile(f"[{SPACE}]*")
 STARTS_TRIED = 8
 """Last braces of a piece at which a record may begin: those inside of a record come after its own."""
 
-Number = Annotated[float, Meta(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
-Size = Annotated[float, Meta(ge=0, le=LARGEST_NUMBER)]
-Id = int | Annotated[str, Meta(min_length=1)] | None
-Box = TypeVar("Box")
-
-
-class PlainRecord(msgspec.Struct, Generic[Box], gc=False):
-    """A record as `checked_record` takes it, whose numbers are numbers and whose ids are whole numbers or texts."""
-
-    bbox: Box
-    score: Number
-    image_id: Id = None
-    file_name: str | None = None
-    category_id: Id = None
-    category: str | None = None
-    category_name: str | None = None
-    label: str | None = None
-    class_name: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.image_id is None and self.file_name is None:
-            raise ValueError("no image")
-        if self.category_id is None and all(getattr(self, name) is None for name in NAMES_OF_CLASSES):
-            raise ValueError("no class")
-
-
-WithSides = PlainRecord[tuple[Number, Number, Size, Size]]
-WithCorners = PlainRecord[tuple[Number, Number, Number, Number]]
 Values = list[Any]
 
 
 def records_in_list(texts: Iterator[str], box_format: str) -> Iterator[Values]:
-    """The values of a list, those of a piece of text at a time: all of them `PlainRecord`, or all as Python has JSON.
+    """The values of a list, those of a piece of text at a time: all of them a `PlainRecord`, or all as Python has JSON.
 
     Raises: ValueError, RecursionError: it is no JSON; as `json.loads` says it of the whole.
     """
-    decoder = msgspec.json.Decoder(list[_plain(box_format)])
+    decoder = msgspec.json.Decoder(list[plain_record(box_format)])
     return _values(next(texts).lstrip(SPACE)[1:], texts, _InList(decoder.decode))
 
 
 def records_in_lines(texts: Iterator[str], box_format: str) -> Iterator[Values]:
     """The same of lines with an object each. Raises: ValueError, RecursionError: a line is none."""
-    decoder = msgspec.json.Decoder(_plain(box_format))
+    decoder = msgspec.json.Decoder(plain_record(box_format))
     return _values("", texts, _InLines(decoder.decode_lines))
-
-
-def _plain(box_format: str) -> Any:
-    return WithCorners if box_format.startswith("xyxy") else WithSides
 
 
 def _values(rest: str, texts: Iterator[str], form: "_Form") -> Iterator[Values]:
