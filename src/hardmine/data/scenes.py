@@ -14,7 +14,7 @@ digit exemplar and no pixel of a photograph: train takes the left of each, val t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from PIL import Image
@@ -72,7 +72,7 @@ class Scenes(DetectionDataset):
         self._pixels = [scene.pixels for scene in scenes]
 
     def pixels(self, index: int) -> np.ndarray:
-        return self._pixels[index]
+        return self._pixels[index].copy()  # other Scenes share them
 
 
 def open_scenes(
@@ -90,12 +90,17 @@ def open_scenes(
             f"scenes: num_images={num_images}, size={size}, seed={seed}; expected at least 1 image of at least "
             "64 pixels and a seed that is not negative"
         )
-    return Scenes(split, [_draw_scene(seed, split, index, size) for index in range(num_images)], label_errors, seed)
+    return Scenes(split, _draw_scenes(seed, split, num_images, size), label_errors, seed)
 
 
 def _generator(seed: int, split: str, index: int, stream: int) -> np.random.Generator:
     """Randomness of one image; streams keep planted errors from changing the pixels."""
     return np.random.default_rng([seed, SCENE_SPLITS.index(split), index, stream])
+
+
+@lru_cache(maxsize=2)  # one of each split: the runs of a comparison open the same again and again
+def _draw_scenes(seed: int, split: str, num_images: int, size: int) -> tuple[_Scene, ...]:
+    return tuple(_draw_scene(seed, split, index, size) for index in range(num_images))
 
 
 def _draw_scene(seed: int, split: str, index: int, size: int) -> _Scene:
