@@ -25,11 +25,11 @@ detector = hm.compile(hm.wrap(model, recipe))  # weights, losses and normalisers
 focal = hm.compile(hm.Focal())  # or a part, or any function of yours
 ```
 
-`hardmine train --compile` and `hardmine compare --compile` do the first. A compiler makes one pass over the logits
-for value and weights and one for the gradient, and keeps the gradient only. Without a compiler on the machine
-everything stays as it is, which a line in the log says. Uncompiled, losses and weights of single logits are found
-block by block, value and slope together: again the slope is all that is kept. The first calls take seconds, so
-compiling is worth its while in a training and not in a test.
+`hardmine train`, `compare` and `loop` do the first, on a GPU by default, elsewhere with `--compile`. A compiler makes
+one pass over the logits for value and weights and one for the gradient, and keeps the gradient only. Without a compiler
+on the machine everything stays as it is, which a line in the log says. Uncompiled, losses and weights of single logits
+are found block by block, value and slope together: again the slope is all that is kept. The first calls take seconds,
+so compiling is worth its while in a training and not in a test.
 """
 EXPLAINED = """Ratio: their time over ours, with quartiles. Copies: our time in copies of the logits, the least that
 any pass over it takes. Peak: what is alive at once during the call, in MB, ours and theirs. Losses are forward +

@@ -19,17 +19,17 @@ DETECTOR_OF = {"ohem": "fasterrcnn", "ghm": "retinanet"}
 
 @pytest.fixture
 def compiler():
-    if not compiling._has_compiler("cpu"):
+    if not compiling.has_compiler("cpu"):
         pytest.skip("this machine has no compiler")
 
 
 @pytest.fixture
 def no_compiler(monkeypatch):
     """A machine whose compiler does not work; the answer that other tests had is forgotten, before and after."""
-    compiling._has_compiler.cache_clear()
+    compiling.has_compiler.cache_clear()
     monkeypatch.setattr(torch, "compile", lambda *_, **__: _broken)
     yield
-    compiling._has_compiler.cache_clear()
+    compiling.has_compiler.cache_clear()
 
 
 def _broken(*_):

@@ -34,10 +34,20 @@ from tests.pretended_device import PretendedDevice
 MOST_NOISE = 1 << 15
 
 
+OF_TORCH_ITSELF = (
+    "ignore:Synchronization debug mode is a prototype:UserWarning",
+    "ignore:TensorFloat32 tensor cores for float32 matrix:UserWarning",
+    "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning",
+)
+"""What torch says of its own doings on a GPU, and where it compiles."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if not torch.cuda.is_available():
-        for item in items:
-            if item.get_closest_marker("gpu"):
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            for message in OF_TORCH_ITSELF:
+                item.add_marker(pytest.mark.filterwarnings(message))
+            if not torch.cuda.is_available():
                 item.add_marker(pytest.mark.skip(reason="this machine has no CUDA device"))
 
 

@@ -19,18 +19,18 @@ NUM_CLASSES, SIZE = 3, 64
 Call = tuple[nn.Module, tuple[Any, ...], Mapping[str, Any]]
 
 
-def batch(label_offset: int) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-    """Two images, one with a crowd and objects of several weights, one without objects."""
-    corner = torch.rand(4, 2) * 30
-    boxes, labels = torch.cat([corner, corner + 10 + torch.rand(4, 2) * 20], dim=-1), torch.arange(4) % NUM_CLASSES
-    first = {"boxes": boxes, "labels": labels + label_offset, "iscrowd": torch.tensor([0, 0, 1, 0])}
-    first["weights"] = torch.tensor([1.0, 0.5, 1.0, 0.0])
+def batch(label_offset: int, num: int = 3) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    """Two images, one with a crowd and so many objects, of several weights, and one without objects."""
+    corner = torch.rand(num + 1, 2) * 30
+    boxes = torch.cat([corner, corner + 10 + torch.rand(num + 1, 2) * 20], dim=-1)
+    labels, is_crowd = torch.arange(num + 1) % NUM_CLASSES + label_offset, torch.arange(num + 1) == num
+    first = {"boxes": boxes, "labels": labels, "iscrowd": is_crowd, "weights": torch.linspace(1, 0, num + 1)}
     none = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
     return [torch.rand(3, SIZE, SIZE) for _ in range(2)], [first, none]
 
 
-def recorded(detector: nn.Module) -> list[Call]:
-    """The calls of the assigners and heads in a step on the CPU; of a head that is called twice, both."""
+def recorded(detector: nn.Module, *batches: tuple[list[Tensor], list[dict[str, Tensor]]]) -> list[Call]:
+    """The calls of the assigners and heads in steps on the CPU."""
     calls: list[Call] = []
 
     def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -39,7 +39,8 @@ def recorded(detector: nn.Module) -> list[Call]:
     for head in [module for module in detector.modules() if isinstance(module, Head)]:
         for part in (head.assigner, head):
             part.register_forward_pre_hook(record, with_kwargs=True)
-    detector.train()(*batch(detector.label_offset))
+    for each in batches:
+        detector.train()(*each)
     for module, _, _ in calls:
         module._forward_pre_hooks.clear()
     return calls
@@ -71,7 +72,7 @@ def test_every_head_under_every_recipe(name, detector, check_call, same_noise):
         wrapped = wrap(model, RECIPES[name]())
     except EvidenceError:
         pytest.skip(f"{detector} does not take it")
-    for module, args, kwargs in recorded(wrapped):
+    for module, args, kwargs in recorded(wrapped, batch(wrapped.label_offset)):
         on_device = all(getattr(part, "on_device", True) for part in parts(module))
         if isinstance(module, Head):
             check_call(lose, module, *args, on_device=on_device)

@@ -34,7 +34,7 @@ def test_a_configuration_cannot_be_changed():
         ({"epochs": 0}, "epochs must be from 1 to 100000, got 0"),
         ({"seed": -1}, "seed must be from 0 to "),
         ({"precision": "fp8"}, "precision must be one of no, bf16, fp16, got 'fp8'"),
-        ({"compile": 1}, "compile must be bool, got 1"),
+        ({"compile": 1}, "compile must be bool | None, got 1"),
         ({"data": None}, "data must be str, got None"),
         ({"recipe_options": [1]}, "recipe_options must be "),
         ({"recipe_options": {"f": math}}, "recipe_options must be plain JSON values"),

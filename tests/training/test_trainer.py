@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import runpy
 import subprocess
@@ -108,13 +109,52 @@ class Framework(torch.nn.Module):
         return {"a": targets[0]["labels"].sum(), "b": targets[1]["labels"].sum()}
 
 
-def test_the_losses_are_compiled_where_that_is_asked_for(small, small_data, monkeypatch):
+@pytest.mark.parametrize(
+    ("asked", "device", "has_compiler", "expected"),
+    [
+        (None, "cpu", True, False),
+        (None, "cuda", True, True),
+        (None, "cuda", False, False),
+        (False, "cuda", True, False),
+        (True, "cpu", True, True),
+        (True, "cpu", False, False),
+    ],
+)
+def test_the_losses_are_compiled_if_asked_for_or_on_a_gpu(
+    asked, device, has_compiler, expected, small, small_data, monkeypatch, caplog
+):
+    """Where there is a compiler; the configuration of the run says what was done."""
     compiled = []
     monkeypatch.setattr("hardmine.training.trainer.compile", lambda part, device: compiled.append((part, device)))
+    monkeypatch.setattr("hardmine.training.trainer.has_compiler", lambda kind: has_compiler and kind == device)
     accelerator = Accelerator()
-    for wanted in (False, True):
-        training = Trainer(small(compile=wanted), accelerator, open_dataset(small_data, "train"))
-        assert compiled == [(training.detector, accelerator.device)][: int(wanted)]
+    monkeypatch.setattr(Accelerator, "device", torch.device(device))
+    monkeypatch.setattr(Accelerator, "prepare", lambda self, *parts: parts)
+    with caplog.at_level(logging.INFO, "hardmine"):
+        trainer = Trainer(small(compile=asked), accelerator, open_dataset(small_data, "train"))
+    assert compiled == [(trainer.detector, accelerator.device)] * expected
+    assert trainer.config.compile == expected
+    assert ("compiling the losses" in caplog.text) == expected
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # of torch by itself
+def test_every_run_of_a_process_is_compiled(small, small_data, monkeypatch):
+    """By itself torch stops after eight graphs of one function, and all heads are one function to it."""
+    compiled, whole = [], torch.compile
+
+    def noted(graph, inputs):
+        compiled.append(graph)
+        return graph
+
+    monkeypatch.setattr("hardmine.training.trainer.has_compiler", lambda kind: True)
+    monkeypatch.setattr("hardmine.compiling.has_compiler", lambda kind: True)
+    monkeypatch.setattr(torch, "compile", lambda function, **_: whole(function, backend=noted))
+    data = open_dataset(small_data, "train")
+    with torch._dynamo.config.patch(recompile_limit=1):
+        for number in (1, 2):
+            trainer = Trainer(small(compile=True), Accelerator(), data)
+            trainer.backward(*next(iter(trainer.loader)))
+            assert len(compiled) == number
 
 
 def test_the_sum_of_the_losses_is_trained_in_the_frameworks_labels():

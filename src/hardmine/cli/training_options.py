@@ -41,7 +41,7 @@ TRAINING_OPTIONS = {
     "clip_norm": _option(float, "Largest gradient norm.", "10.0"),
     "ema": _option(float, "Decay of the averaged weights that are then evaluated.", "no averaging"),
     "precision": _option(str, "no, bf16 or fp16.", "no"),
-    "compile": _option(bool, "Compile the losses, if there is a compiler.", "False"),
+    "compile": _option(bool, "Compile the losses, where there is a compiler.", "on a GPU"),
     "workers": _option(int, "Processes that load images.", "0 on a CPU, 4 on a GPU"),
     "flip_horizontal": _option(float, "Probability of a left-right flip.", "0.5; 0 on scenes"),
     "flip_vertical": _option(float, "Probability of an upside-down flip.", "0.0"),

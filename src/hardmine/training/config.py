@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from types import UnionType
-from typing import Any, Self, get_origin, get_type_hints
+from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from hardmine.data.scenes import SCENES
 from hardmine.errors import ConfigError, check_name
@@ -64,7 +64,7 @@ class TrainingConfig:
         clip_norm: largest gradient norm; None: not clipped.
         ema: decay of the averaged weights that are then evaluated and saved; None: no averaging.
         precision: of the training step; predictions are always made in float32.
-        compile: the losses, as `hardmine.compile` does; changes no result but by rounding.
+        compile: the losses, as `hardmine.compile` does; changes no result but by rounding. None: on a GPU.
         workers: processes that load images; None: 0 on a CPU, where the step is the bottleneck, 4 beside a GPU.
             Changes no result.
         flip_horizontal: probability of a left-right flip; None: .5, but 0 on the scenes, whose digits have one side.
@@ -100,7 +100,7 @@ class TrainingConfig:
     clip_norm: float | None = 10.0
     ema: float | None = None
     precision: str = "no"
-    compile: bool = False
+    compile: bool | None = None
     workers: int | None = None
     flip_horizontal: float | None = None
     flip_vertical: float = 0.0
@@ -164,6 +164,10 @@ class TrainingConfig:
         """The name of the split that is measured on."""
         return self.val_split if self.fold is None else "held_out"
 
+    def compiles_on(self, device_type: str) -> bool:
+        """`compile`, or where that is None, what its rule gives for a kind of device ("cpu", "cuda")."""
+        return device_type == "cuda" if self.compile is None else self.compile
+
     def steps_per_epoch(self, num_images: int, num_processes: int) -> int:
         """Optimiser steps until every image was seen; the last batch is filled up from the start of the order."""
         return math.ceil(num_images / (self.batch_size * num_processes))
@@ -180,7 +184,7 @@ def check_type(what: str, value: object, hint: Any) -> None:
     """Raises ConfigError unless the value is of this type; a whole number may stand for one with a fraction."""
     allowed = Mapping if get_origin(hint) is Mapping else hint
     is_whole_number_for_float = type(value) is int and isinstance(1.0, allowed)
-    is_bool_for_number = isinstance(value, bool) and allowed is not bool
+    is_bool_for_number = isinstance(value, bool) and bool not in (get_args(hint) or (hint,))
     if is_bool_for_number or not (isinstance(value, allowed) or is_whole_number_for_float):
         expected = str(hint) if get_origin(hint) or isinstance(hint, UnionType) else hint.__name__
         raise ConfigError(f"{what} must be {expected}, got {value!r}")

@@ -25,7 +25,7 @@ __all__ = ["IMAGES", "RunFolder", "refuse_other_config"]
 IMAGES = "images"
 """Under this name the environment of a run says which images it is of, by data set."""
 
-_FREE_TO_CHANGE = {"workers"}  # the only option that changes no result
+_FREE_TO_CHANGE = {"workers", "compile"}  # what changes no result, but for rounding
 
 
 @dataclass(frozen=True, slots=True)

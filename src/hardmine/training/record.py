@@ -58,9 +58,10 @@ class Recorder:
     def __init__(self, detector: Detector) -> None:
         self.rows: list[dict[str, list[Any]]] = []
         self.targets: Sequence[Mapping[str, Any]] = ()
+        look: Any = torch.compiler.disable(self._look)  # at values, which no graph can hold
         for head in detector.modules():
             if isinstance(head, Head) and head.traits.name != "rpn":
-                head.register_forward_hook(self._look)
+                head.register_forward_hook(look)
 
     def expect(self, targets: Sequence[Mapping[str, Any]]) -> None:
         """Says which batch comes next."""

@@ -4,6 +4,7 @@ Every epoch is a closed unit. It starts from seeds of its own, so it depends on 
 step count alone, and these are what a checkpoint holds. Stopping and continuing between two epochs changes nothing.
 """
 
+import logging
 import math
 import statistics
 import time
@@ -18,7 +19,7 @@ from accelerate import Accelerator
 from accelerate.utils import send_to_device, set_seed
 from torch import Tensor, nn
 
-from hardmine.compiling import compile
+from hardmine.compiling import compile, has_compiler
 from hardmine.data import DetectionDataset
 from hardmine.detectors import Detector
 from hardmine.errors import RunError
@@ -35,6 +36,8 @@ from hardmine.training.record import Recorder, WithPlaces
 from hardmine.training.run import make_detector
 
 __all__ = ["SummedLoss", "Trainer"]
+
+logger = logging.getLogger("hardmine")
 
 FIRST_STEPS = 10
 """Steps whose median loss is what the loss of an untrained detector is taken to be."""
@@ -69,11 +72,13 @@ class Trainer:
 
     def __init__(self, config: TrainingConfig, accelerator: Accelerator, train_data: DetectionDataset) -> None:
         self.epochs = config.num_epochs(len(train_data), accelerator.num_processes)
-        self.config, self.accelerator = replace(config, epochs=self.epochs, lr=config.peak_lr), accelerator
+        is_compiled = config.compiles_on(accelerator.device.type) and has_compiler(accelerator.device.type)
+        in_effect = {"epochs": self.epochs, "lr": config.peak_lr, "compile": is_compiled}
+        self.config, self.accelerator = replace(config, **in_effect), accelerator
         self.detector = make_detector(config, len(train_data.classes))
         self.optimizer = optimizer_for(self.detector, config)
-        if config.compile:
-            compile(self.detector, accelerator.device)
+        if is_compiled:
+            self._compile_losses()
         self.model, self.optimizer = accelerator.prepare(SummedLoss(self.detector), self.optimizer)
         self.average = None if config.ema is None else averaged_weights(self.detector, config.ema)
         self.workers = config.workers if config.workers is not None else (0 if accelerator.device.type == "cpu" else 4)
@@ -85,6 +90,12 @@ class Trainer:
         self.loader = training_loader(images, config, self.order, self.workers)
         self.rows: list[dict[str, Any]] = []
         self.first_loss = 0.0  # of the first steps; 0: not known, since they were made by another process
+
+    def _compile_losses(self) -> None:
+        if self.accelerator.is_main_process:
+            logger.info("compiling the losses: the first steps take up to a minute; --no-compile does without")
+        torch.compiler.reset()  # the compiler gives up after 8 heads, and runs before this one had theirs
+        compile(self.detector, self.accelerator.device)
 
     @property
     def final_detector(self) -> Detector:
