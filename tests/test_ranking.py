@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
+from hardmine import ranking
 from hardmine.ranking import (
     balanced_priority,
     rank_in_groups,
@@ -74,6 +75,37 @@ def test_the_shares_of_all_groups_come_first_and_the_rest_by_what_it_is_of_the_l
     whole = torch.tensor(group).view(1, -1)
     priority = balanced_priority(noise, candidates, whole, torch.tensor([[quota]]), num_groups)
     torch.testing.assert_close(priority[candidates].double(), expected[candidates])
+
+
+@pytest.fixture
+def not_looking(monkeypatch):
+    """As on a device, where the number of candidates is not known."""
+
+    def without(function, *arguments):
+        with monkeypatch.context() as patch:
+            patch.setattr(ranking, "looking_is_free", lambda _: False)
+            return function(*arguments)
+
+    return without
+
+
+@pytest.mark.parametrize("num_groups", [None, 4])
+@pytest.mark.parametrize("most", [0, 1, 9])
+def test_where_candidates_are_few_only_they_are_looked_at(most, num_groups, not_looking):
+    noise, group = torch.rand(3, 40), torch.randint(-1, 3, (3, 40))
+    candidates = torch.zeros(3, 40, dtype=torch.bool)
+    candidates[1, torch.randperm(40)[:most]] = True
+    candidates[2, 39] = most > 0
+    arguments = noise, candidates, group, torch.tensor([[2], [5], [1]]), num_groups
+    priority = balanced_priority(*arguments)
+    assert torch.equal(priority[candidates], not_looking(balanced_priority, *arguments)[candidates])
+    assert (priority[~candidates] == 0).all()  # they were not looked at
+
+
+@pytest.mark.parametrize("quota", [torch.tensor([[0], [3], [50]]), torch.tensor([[0.0], [2.5], [9.0]])])
+def test_a_quota_that_is_looked_at_is_the_quota(quota, not_looking):
+    key, candidates = torch.randn(3, 40).round(), torch.rand(3, 40) < 0.7
+    assert torch.equal(top_among(key, candidates, quota), not_looking(top_among, key, candidates, quota))
 
 
 def test_the_noise_of_who_is_no_candidate_decides_nothing():

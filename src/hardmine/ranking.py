@@ -28,6 +28,7 @@ __all__ = [
     "balanced_priority",
     "draw_among",
     "hierarchical_local_rank",
+    "looking_is_free",
     "rank_in_groups",
     "rising",
     "top_among",
@@ -93,6 +94,15 @@ def balanced_priority(
         the largest of m numbers is no more, on average, for a large group once it is raised to the power of m.
     group: numbers from -1 up, within 31 bits.  num_groups: None for the number of those that have a candidate.
     """
+    if not looking_is_free(noise) or 4 * (num := _most_in_a_row(candidates)) > noise.shape[-1]:
+        return _balanced(noise, candidates, group, quota, num_groups)
+    index, is_there = _next_to_each_other(candidates, num)
+    few, group = (values.gather(-1, index.clamp_max(noise.shape[-1] - 1)) for values in (noise, group))
+    blank = noise.new_zeros(len(noise), noise.shape[-1] + 1, dtype=torch.float32)
+    return blank.scatter_(-1, index, _balanced(few, is_there, group, quota, num_groups))[:, :-1]
+
+
+def _balanced(noise: Tensor, candidates: Tensor, group: Tensor, quota: Tensor, num_groups: int | None) -> Tensor:
     noise, end = noise.float(), group.long() << 33
     found, order = _sorted(torch.where(candidates, end - noise.view(torch.int32), end + 1))  # who is none, behind
     draw, end = noise.gather(-1, order), end.gather(-1, order)
@@ -138,6 +148,8 @@ def _first(turn: Tensor, candidates: Tensor, quota: int | Tensor, most: int | No
     if isinstance(quota, int):
         most, quota = quota, torch.full((len(turn), 1), quota, device=turn.device)
     quota = quota.ceil().long() if quota.is_floating_point() else quota
+    if most is None and looking_is_free(quota) and len(quota):
+        most = int(quota.max())
     if most is None or most >= num:
         first, quota = F.pad(_sorted(turn)[0], (0, 1), value=LAST), quota.clamp_max(num)
     else:
@@ -183,6 +195,22 @@ def _place(row: Tensor, first: int = 0) -> Tensor:
 def _back(order: Tensor, values: Tensor) -> Tensor:
     """What belongs to sorted numbers, where they came from, (B, N)."""
     return torch.empty_like(values).scatter_(-1, order, values)
+
+
+def looking_is_free(values: Tensor) -> bool:
+    """On a CPU in eager mode; elsewhere what a number is would have to be waited for."""
+    return values.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def _most_in_a_row(mask: Tensor) -> int:
+    return int(mask.sum(dim=-1).max()) if len(mask) else 0
+
+
+def _next_to_each_other(mask: Tensor, num: int) -> tuple[Tensor, Tensor]:
+    """Places where a mask (B, N) is true, row by row, N where a row has no more, and where it has some: (B, num)."""
+    column = mask.nonzero()[:, 1]
+    is_there = _place(column.new_empty(num)) < mask.sum(dim=-1, keepdim=True)
+    return torch.full_like(is_there, mask.shape[-1], dtype=torch.int64).masked_scatter_(is_there, column), is_there
 
 
 def _sorted(numbers: Tensor) -> tuple[Tensor, Tensor]:

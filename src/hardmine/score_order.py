@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hardmine.boxes import at_least_float32
+from hardmine.ranking import looking_is_free
 from hardmine.samples import IGNORE
 
 __all__ = ["ScorePool", "SoftOrder", "Windows", "step_at_zero", "sum_above_of_smaller_key"]
@@ -47,7 +48,7 @@ class ScorePool:
         own = self.only_positives(torch.full_like(self.positives, -torch.inf, dtype=negatives.dtype), 0)
         self.negatives = negatives.index_add_(0, self._places, own)
         self._logits, self._negative_rows = logits.detach(), None
-        if _looking_is_free(logits):
+        if looking_is_free(logits):
             self._keep_negatives_above(F.pad(self.positives, (0, 1), value=torch.inf)[:1] - delta)
 
     def _keep_negatives_above(self, least: Tensor) -> None:
@@ -95,11 +96,6 @@ def _places_of_positives(labels: Tensor) -> Tensor:
 
 def _all_places(labels: Tensor) -> Tensor:
     return torch.arange(len(labels), device=labels.device)
-
-
-def _looking_is_free(values: Tensor) -> bool:
-    """On a CPU in eager mode; elsewhere the number of what is found would have to be waited for."""
-    return values.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def step_at_zero(delta: float) -> float:
