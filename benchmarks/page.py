@@ -55,8 +55,8 @@ GROWTH = """`mine_shards` with `memory={memory:g}`: {objects} objects and {predi
 Parquet to the mined folder, in a process of its own that does everything.
 """
 DEVICE = """What is launched, counted on torch's meta device ({torch}) and not timed: one image, one class, {samples:,}
-samples, {positives} objects or positives; losses forward + backward. Copies: what is written, in times of the logits. A
-test holds each method to its figure.
+samples, {positives} objects or positives; losses forward + backward. Waits: for the host, to know how many
+positives there are. Copies: what is written, in times of the logits. A test holds each method to its figure.
 """
 
 
@@ -146,13 +146,14 @@ def mining(result: Row) -> str:
 def device_cost(result: Row) -> str:
     def cells(cost: Row | None) -> list[str]:
         if cost is None:
-            return ["waits for the host", "", ""]
+            return ["waits for the host", "", "", ""]
         copies = cost["written"] / (4 * result["size"]["samples"])
-        return [str(cost["kernels"]), str(cost["dispatched"]), f"{copies:.0f}"]
+        return [str(cost["kernels"]), str(cost["dispatched"]), str(cost["waits"] or ""), f"{copies:.0f}"]
 
     rows = [[f"`{name}`", *cells(cost)] for name, cost in result["costs"].items()]
     counted = DEVICE.format(torch=result["torch"].split("+")[0], **result["size"])
-    return "\n".join(["## On a device\n", counted, table(("method", "kernels", "with views", "copies"), rows), ""])
+    columns = ("method", "kernels", "with views", "waits", "copies")
+    return "\n".join(["## On a device\n", counted, table(columns, rows), ""])
 
 
 def section(title: str, result: Row, *parts: str) -> str:

@@ -22,7 +22,7 @@ def check_no_dearer(kept, now):
     if kept is None:  # it waits for the host; that it no longer does is welcome
         return
     assert now is not None, "it waits for the host"
-    for field in ("kernels", "dispatched", "written"):
+    for field in ("kernels", "dispatched", "written", "waits"):
         assert getattr(now, field) <= kept[field] * SLACK, f"{field}: {getattr(now, field)}, was {kept[field]}"
 
 
@@ -59,6 +59,19 @@ def test_views_and_what_is_broadcast_are_counted_as_what_they_are():
     cost = device_cost.count(lambda: (values[:, :2] + 1, values + one.expand(1000, 4)))
     assert (cost.kernels, cost.dispatched) == (2, 4)
     assert (cost.read, cost.written) == (2000 * 4 + 4000 * 4 + 4 * 4, 2000 * 4 + 4000 * 4)
+
+
+def test_a_search_for_what_is_true_is_a_wait_and_finds_as_many_as_there_are_positives():
+    with torch.device("meta"):
+        mask = torch.empty(10, dtype=torch.bool)
+    cost = device_cost.count(lambda: mask.nonzero() + 1)
+    assert (cost.kernels, cost.waits, cost.written) == (2, 1, 2 * device_cost.SIZE.positives * 8)
+
+
+@pytest.mark.parametrize("name", ["APLoss", "ALRP", "ALRPWeight", "RankSort"])
+def test_rankings_wait_once_and_write_no_more_than_a_few_numbers_for_each_score(found, name):
+    assert found[name].waits == 1
+    assert found[name].written <= 40 * 4 * device_cost.SIZE.samples
 
 
 def test_what_waits_for_the_host_cannot_be_counted():

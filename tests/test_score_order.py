@@ -5,7 +5,7 @@ import torch
 
 from hardmine import score_order
 from hardmine.samples import BACKGROUND, IGNORE
-from hardmine.score_order import ScorePool, SoftOrder, Windows, step_at_zero, sum_above_of_smaller_key
+from hardmine.score_order import ScorePool, SoftOrder, Windows, _rounded_down, step_at_zero, sum_above_of_smaller_key
 
 
 def step(difference: torch.Tensor, delta: float) -> torch.Tensor:
@@ -53,6 +53,27 @@ def test_how_much_is_dealt_with_at_once_changes_nothing(numbers, monkeypatch):
 def test_a_score_is_above_an_equal_one_by_so_much(delta):
     here = torch.zeros(1).double()
     assert SoftOrder(Windows(here, delta), here).above() == step_at_zero(delta)
+
+
+def test_a_score_is_above_a_bound_and_above_the_rounded_one_alike():
+    """The scores nearest to each bound, on both sides."""
+    bounds = torch.cat([torch.randn(200).double() * 10, torch.tensor([0.0, 0.5, -0.5, torch.inf, -1e30, 1e30])])
+    near, rounded = bounds.float(), _rounded_down(bounds, torch.float32)
+    for scores in (near, *(near.nextafter(torch.tensor(end)) for end in (torch.inf, -torch.inf))):
+        assert torch.equal(scores.double() > bounds, scores > rounded)
+
+
+@pytest.mark.parametrize("spread", [0.3, 3.0, 1000.0])
+def test_negatives_below_all_positives_are_left_out_if_they_are_most(spread):
+    logits, labels = torch.randn(1, 500, 1) * spread, torch.full((1, 500), BACKGROUND)
+    labels[0, logits[0, :, 0].topk(3).indices] = 0
+    pool = ScorePool(logits, labels, 0.5)
+    counts = logits[labels < 0].flatten() >= pool.positives[0] - 0.5
+    expected = counts.sum() if counts.sum() < 250 else 500
+    assert len(pool.negatives) == expected
+    value = torch.rand(len(pool.negatives))
+    back = pool.to_scores(torch.zeros(3), value)
+    assert back.sum().item() == pytest.approx(value.sum().item())
 
 
 @pytest.mark.parametrize("is_compiling", [False, True], ids=["what matters", "all in their places"])
