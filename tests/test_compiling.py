@@ -14,7 +14,7 @@ from hardmine.recipes import RECIPES
 # torch looks at .grad of whatever enters a graph, and warns of itself
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
 
-DETECTOR_OF = {"ohem": "fasterrcnn", "ghm": "retinanet"}
+DETECTOR_OF = {"ohem": "fasterrcnn", "ghm": "retinanet", "alrp": "retinanet"}
 
 
 @pytest.fixture
@@ -68,6 +68,22 @@ def test_only_the_heads_of_a_detector_are_compiled():
     compiled = hardmine.compile(hardmine.wrap(model, RECIPES["random"]()), "cpu")
     names = [name for name, module in compiled.named_modules() if module._compiled_call_impl is not None]
     assert names == ["rpn_head", "roi_head"]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_what_waits_for_the_device_is_left_out_of_the_graph(waits, monkeypatch):
+    whole, captured = torch.compile, []
+
+    def rank(loss: nn.Module, logits: Tensor, labels: Tensor) -> Tensor:
+        captured.append(torch.compiler.is_compiling())
+        return logits.mean()
+
+    monkeypatch.setattr(torch, "compile", lambda function, **_: whole(function, backend="aot_eager"))
+    monkeypatch.setattr(hardmine.APLoss, "forward", rank)
+    monkeypatch.setattr(hardmine.APLoss, "on_device", not waits)
+    model = hardmine.build("retinanet", num_classes=3, backbone="tiny", image_size=64)
+    losses_and_gradient(hardmine.compile(hardmine.wrap(model, RECIPES["ap_loss"]()), "cpu"))
+    assert captured == [not waits]
 
 
 def test_a_function_is_given_back_as_a_compiled_one():

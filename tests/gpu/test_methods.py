@@ -69,7 +69,7 @@ def check_loss(
     samples, logits = make_samples(labels), make_logits(loss, labels)
     evidence = {name: samples[name] for name in loss.needs}
     for scores in (logits, logits.round()):  # apart, and with ties
-        check_call(classify, loss, scores, labels, evidence)
+        check_call(classify, loss, scores, labels, evidence, on_device=loss.on_device)
 
 
 @pytest.mark.parametrize("shape", [(2, 5), (2, 0)], ids=str)

@@ -7,7 +7,7 @@ A detector's adapter turns its framework's tensors into a `HeadOutput`; all that
 """
 
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -93,7 +93,7 @@ class LossSlot(nn.Module, Generic[Loss]):
 
         Raises: ShapeError: the sampling gives weights to numbers that the loss does not have.
         """
-        own = self.sampling(kept)
+        own = _call(self.sampling, kept)
         if own.ndim > 2 and own.shape != loss.shape:
             raise ShapeError(
                 f"{type(self.sampling).__name__} gives weights {tuple(own.shape)}, but {type(self.loss).__name__} "
@@ -156,7 +156,7 @@ class Head(nn.Module):
 
         Raises: ShapeError: the sampling of the select slot has weights of its own for each class.
         """
-        weights = self.select(samples)
+        weights = _call(self.select, samples)
         if weights.ndim > 2:
             raise ShapeError(
                 f"{type(self.select).__name__} gives weights {tuple(weights.shape)}, but the slot 'select' needs one a "
@@ -274,7 +274,19 @@ def _absent_under(slots: Slots) -> frozenset[Evidence]:
 
 
 def _evaluate(loss: ClassificationLoss, samples: Samples) -> Tensor:
-    return loss(samples["logits"], samples["labels"], **{name: samples[name] for name in loss.needs})
+    return _call(loss, samples["logits"], samples["labels"], **{name: samples[name] for name in loss.needs})
+
+
+def _call(part: Sampling | ClassificationLoss, *args: Any, **evidence: Any) -> Tensor:
+    """What waits for the device stays out of a compiled graph: there it would do for all samples what is for a few."""
+    if part.on_device:
+        return part(*args, **evidence)
+    return _call_uncompiled(part, *args, **evidence)  # pyright: ignore (the decorator hides the type)
+
+
+@torch.compiler.disable
+def _call_uncompiled(part: nn.Module, *args: Any, **evidence: Any) -> Tensor:
+    return part(*args, **evidence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,8 @@ class ClassificationLoss(nn.Module, ABC):
     """Evidence that `forward` takes by keyword, beside logits and labels."""
     listwise: ClassVar[bool] = False
     """Whether the loss is one number for the whole batch."""
+    on_device: ClassVar[bool] = True
+    """False where a call waits for the device, because what it does next depends on values."""
     through_grad: ClassVar[bool] = True
     """Whether the gradient is that of the whole loss; False where a factor of it is held fixed."""
 

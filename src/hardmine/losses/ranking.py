@@ -39,6 +39,7 @@ class _RankingLoss(ClassificationLoss):
     """
 
     listwise = True
+    on_device = False  # for the number of positives
 
     def __init__(self, delta: float):
         super().__init__("sigmoid")

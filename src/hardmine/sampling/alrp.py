@@ -33,6 +33,7 @@ class ALRPWeight(Sampling):
 
     needs: frozenset[Evidence] = frozenset({"logits", "labels"})
     pools_batch = True
+    on_device = False  # for the number of positives
     activation = "sigmoid"
 
     def __init__(self, delta: float = 1.0, tau: float = 0.5):
