@@ -5,11 +5,15 @@ compared with what it gives on the CPU, although it takes the branches of device
 tensors of two devices is an error. Under `waiting_is_an_error` so is all that makes the host wait for a GPU: a copy
 from or to the host, be it of one number, and an operation whose result, or its shape, depends on values.
 
-A CPU tensor of a single number is refused among others too, although many operations of a GPU would take it.
+As on a GPU, a CPU tensor of a single number may stand among others where each number is worked on by itself; `where`
+is left out of that, because it would copy the number first.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from traceback import FrameSummary, extract_stack
 from typing import Any, ClassVar
 
 import torch
@@ -20,6 +24,7 @@ from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
 __all__ = ["PretendedDevice", "WaitsError"]
 
+TORCH = f"{Path(torch.__file__).parent}{os.sep}"
 DEVICE = torch.device("lazy:0")
 """A kind that no build of torch can compute on, but whose gradients autograd works out in the thread that asks."""
 COPIES = {torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default}
@@ -51,13 +56,17 @@ class _Held(Tensor):
 
 
 class PretendedDevice(TorchDispatchMode):
-    """There while it is entered; see the module."""
+    """There while it is entered; see the module.
+
+    waits: where the host has waited for it, the innermost line outside of torch each.
+    """
 
     device: ClassVar[torch.device] = DEVICE
 
     def __init__(self) -> None:
         super().__init__()
         self.may_wait = True
+        self.waits: list[FrameSummary] = []
 
     @contextmanager
     def waiting_is_an_error(self) -> Iterator[None]:
@@ -84,18 +93,28 @@ class PretendedDevice(TorchDispatchMode):
         if func.namespace == "hardmine":  # an operation of our own: what it does on a device
             with self:
                 return OPDEFS[func.name()]._init_fn(*args, **kwargs)
-        self._check(func, [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)], ends_here)
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        self._check(func, tensors, ends_here and all(isinstance(t, _Held) or _is_number(func, t) for t in tensors))
         result = func(*tree_map(_on_the_cpu, args), **tree_map(_on_the_cpu, kwargs))
         if not ends_here:
             return result
         return return_and_correct_aliasing(func, args, kwargs, tree_map_only(Tensor, _Held, result))
 
-    def _check(self, func: Any, tensors: list[Tensor], ends_here: bool) -> None:
-        is_copied = not (ends_here and all(isinstance(tensor, _Held) for tensor in tensors))
-        if is_copied and func not in COPIES:
+    def _check(self, func: Any, tensors: list[Tensor], stays_here: bool) -> None:
+        if not (stays_here or func in COPIES):
             raise RuntimeError(f"{func}: tensors on two devices")
-        if not self.may_wait and (is_copied or _depends_on_values(func, tensors)):
-            raise WaitsError(f"{func} makes the host wait for the device")
+        if not stays_here or _depends_on_values(func, tensors):
+            self.waits.append(_caller())
+            if not self.may_wait:
+                raise WaitsError(f"{func} makes the host wait for the device")
+
+
+def _caller() -> FrameSummary:
+    return next(frame for frame in reversed(extract_stack()) if not frame.filename.startswith((TORCH, __file__)))
+
+
+def _is_number(func: Any, tensor: Tensor) -> bool:
+    return tensor.ndim == 0 and torch.Tag.pointwise in func.tags and func is not torch.ops.aten.where.self
 
 
 def _is_here(device: torch.device) -> bool:
@@ -111,4 +130,4 @@ def _on_the_cpu(argument: Any) -> Any:
 def _depends_on_values(func: Any, tensors: list[Tensor]) -> bool:
     if func in INDEXING:
         return any(tensor.dtype in (torch.bool, torch.uint8) for tensor in tensors[1:])
-    return func is torch.ops.torchvision.nms.default or not DEPENDS_ON_VALUES.isdisjoint(func.tags)
+    return func.name() == "torchvision::nms" or not DEPENDS_ON_VALUES.isdisjoint(func.tags)

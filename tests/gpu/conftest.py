@@ -32,13 +32,9 @@ from tests.contract.conftest import (  # noqa: F401 (fixtures)
 from tests.pretended_device import PretendedDevice
 
 MOST_NOISE = 1 << 15
-
-
-OF_TORCH_ITSELF = (
-    "ignore:Synchronization debug mode is a prototype:UserWarning",
-    "ignore:TensorFloat32 tensor cores for float32 matrix:UserWarning",
-    "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning",
-)
+ROUNDING = {"rtol": 1e-4, "atol": 1e-5}
+"""Powers and exponentials of a GPU differ from a CPU's in their last bits, and more where these cancel."""
+OF_TORCH_ITSELF = ("ignore:Synchronization debug mode is a prototype:UserWarning", "ignore::UserWarning:torch")
 """What torch says of its own doings on a GPU, and where it compiles."""
 
 
@@ -127,7 +123,7 @@ def check_call(place) -> Callable[..., None]:
         expected = call(own, *inputs)
         assert {each.device.type for each in (*found, *there.buffers())} == {place.device.type}
         found, state = _moved([list(found), list(there.buffers())], torch.device("cpu"))
-        torch.testing.assert_close(found, list(expected))
-        torch.testing.assert_close(state, list(own.buffers()))
+        torch.testing.assert_close(found, list(expected), **ROUNDING)
+        torch.testing.assert_close(state, list(own.buffers()), **ROUNDING)
 
     return check
