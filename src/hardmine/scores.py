@@ -36,15 +36,20 @@ def of_each_class(
 ) -> Sloped:
     """α_t · function(x) of every class of sigmoid logits, (B, N, C), (B, N) -> (B, N, C); sigmoid(x) is 1 - p_t.
 
-    The labelled class has x = -z, every other class x = z. With t = 1 for the label and 0 for the others the sign of x
-    is 1 - 2t and α_t is 1 - α - (1 - 2α) t, so that α_t · sign, by which the slope goes on to z, is 1 - α - t.
+    The labelled class has x = -z, every other class x = z. With t = 1 for the label and 0 for the others α_t is
+    1 - α - (1 - 2α) t, and times the sign of x, by which the slope goes on to z, it is 1 - α - t.
     """
-    own = is_label(labels, logits.shape[-1]).to(logits.dtype)
-    sign = torch.rsub(own, 1, alpha=2)
-    value, slope = function(logits * sign)
+    is_own = is_label(labels, logits.shape[-1])
+    value, slope = function(_with_sign(logits, is_own))
     if alpha is None:
-        return value, lambda: slope() * sign
+        return value, lambda: _with_sign(slope(), is_own)
+    own = is_own.to(logits.dtype)
     return value * torch.rsub(own, 1 - alpha, alpha=1 - 2 * alpha), lambda: slope() * (1 - alpha - own)
+
+
+def _with_sign(values: Tensor, is_own: Tensor) -> Tensor:
+    """Minus the values of the labelled class."""
+    return torch.where(is_own, -values, values)
 
 
 def gradient_norm(x: Tensor) -> Sloped:
@@ -127,9 +132,9 @@ def _masked(logits: Tensor, labels: Tensor) -> Tensor:
 
 class _ReplaceIgnored(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:
+    def forward(_ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:
         return _masked(logits, labels)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(_ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return gradient, None

@@ -46,6 +46,12 @@ class _WithSlope(torch.autograd.Function):
         ctx: Any, *grad_outputs: Tensor
     ) -> tuple[Tensor | None, ...]:
         (slope,), (gradient,) = ctx.saved_tensors, grad_outputs
-        of_each = gradient if gradient.ndim == slope.ndim else gradient.unsqueeze(-1)
-        in_order = torch.empty_like(slope, memory_format=torch.contiguous_format)  # or a leaf would copy it into order
-        return None, torch.mul(of_each, slope, out=in_order), *[None] * (len(ctx.needs_input_grad) - 2)
+        return None, _times(gradient, slope), *[None] * (len(ctx.needs_input_grad) - 2)
+
+
+def _times(gradient: Tensor, slope: Tensor) -> Tensor:
+    """Each gradient by the slope of its number or row; in order, or a leaf would copy it into order."""
+    if gradient.ndim == slope.ndim:
+        return gradient * slope
+    in_order = torch.empty_like(slope, memory_format=torch.contiguous_format)
+    return torch.mul(gradient.unsqueeze(-1), slope, out=in_order)

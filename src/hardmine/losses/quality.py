@@ -75,8 +75,8 @@ class QFL(_QualityLoss):
         factor = away.pow(self.beta)
 
         def slope() -> Tensor:
-            of_factor = cross_entropy * rest * (1 - rest) / away * gap.sign()
-            return factor * torch.add(gap, of_factor, alpha=self.beta)
+            of_gap = torch.ops.aten.sigmoid_backward(cross_entropy, rest) * gap.sign()  # BCE p (1 - p)
+            return factor * torch.addcdiv(gap, of_gap, away, value=self.beta)
 
         return factor * cross_entropy, slope
 

@@ -1,7 +1,7 @@
 """Classification-aware regression loss: the box loss of a positive counts by its class score, and teaches that too."""
 
 import math
-from typing import cast, get_args
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from hardmine.boxes import at_least_float32
 from hardmine.errors import ConfigError, check_name
 from hardmine.samples import Activation, Evidence, Samples
 from hardmine.sampling.base import Sampling
-from hardmine.scores import log_probability_of_label
+from hardmine.scores import log_probability_of_label, softmax_cross_entropy
 
 __all__ = ["CARL"]
 
@@ -56,10 +56,13 @@ class CARL(Sampling):
         return (self.base + relative).masked_fill(rest, 0).to(logits.dtype)
 
     def _log_v(self, logits: Tensor, labels: Tensor) -> Tensor:
-        log_p = log_probability_of_label(logits, labels, cast(Activation, self.activation))
+        """Up to a number that is the same for all: it is b that is taken out of the sum in v."""
+        if self.activation == "softmax":
+            cross_entropy = softmax_cross_entropy(logits, labels)
+        else:
+            cross_entropy = -log_probability_of_label(logits, labels, "sigmoid")
         if self.bias == 0:
-            return self.k * log_p
+            return -self.k * cross_entropy
         if self.bias == 1:
-            return 0 * log_p
-        log_bias = math.log(self.bias)  # log((1 - b) p + b) with b taken out of the sum
-        return self.k * (F.softplus(log_p + (math.log(1 - self.bias) - log_bias)) + log_bias)
+            return 0 * cross_entropy
+        return self.k * F.softplus(torch.rsub(cross_entropy, math.log(1 - self.bias) - math.log(self.bias)))

@@ -62,7 +62,9 @@ class ClassBalanced(Sampling):
 
     def weigh(self, samples: Samples) -> Tensor:
         column, num_classes = column_of_label(samples["labels"], len(self.counts) + 1), len(self.counts)
-        weights = F.pad(self.class_weights.to(samples.assignment.iou.dtype), (0, 1), value=1)  # the background's is last
+        weights = F.pad(
+            self.class_weights.to(samples.assignment.iou.dtype), (0, 1), value=1
+        )  # the background's is last
         if self.training and self.is_counting:
             self.counts += count_over_ranks(column, num_classes)
         return weights[column]

@@ -62,4 +62,4 @@ class FocalFactor(Sampling):
         """u^γ with u = 1 - p_t = sigmoid(x), whose slope is γ u^γ (1 - u)."""
         wrong = torch.sigmoid(x)
         power = sigmoid_power(x, wrong, self.gamma)
-        return power, lambda: self.gamma * power * (1 - wrong)
+        return power, lambda: power * torch.rsub(wrong, self.gamma, alpha=self.gamma)

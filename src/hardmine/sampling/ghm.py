@@ -49,22 +49,22 @@ class _Harmonized(Sampling):
         """β, 0 where left out, in the dtype, given norms of the same shape."""
         if self.density == "exact":
             beta = _by_neighbours(norm, ~left_out, self.bins).masked_fill(left_out, 0)
-            return beta.clamp_max(torch.finfo(dtype).max).to(dtype)
+            return _in_dtype(beta, dtype)
         place = (norm * self.bins).int().clamp(0, self.bins - 1)  # the last bin includes g = 1; some bin has NaN
         place = place.masked_fill(left_out, self.bins)
-        beta = self._of_regions(count_over_ranks(place, self.bins), norm.dtype)
-        return F.pad(beta.clamp_max(torch.finfo(dtype).max).to(dtype), (0, 1))[place]
+        beta = self._of_regions(count_over_ranks(place, self.bins).to(norm.dtype))
+        return F.pad(_in_dtype(beta, dtype), (0, 1))[place]
 
-    def _of_regions(self, counts: Tensor, dtype: torch.dtype) -> Tensor:
+    def _of_regions(self, counts: Tensor) -> Tensor:
         """β of each bin, (M,)."""
         regions, total = self.bins if self.over == "all" else (counts > 0).sum(), counts.sum()
-        return total / (regions * self._running(counts.to(dtype), total))
+        return total / (regions * self._running(counts, total))
 
     def _running(self, counts: Tensor, total: Tensor) -> Tensor:
         """R with what is remembered of earlier batches; a batch where nothing counts is not remembered."""
         if self.momentum == 0:
             return counts
-        share = (total > 0).to(counts.dtype) * (1 - self.momentum)
+        share = total.clamp_max(1 - self.momentum)  # 0 where nothing counts
         histogram = torch.lerp(snapshot(self.histogram).to(counts.dtype), counts, share)
         seen = torch.lerp(snapshot(self.seen).to(counts.dtype), torch.ones_like(share), share)
         if self.training:
@@ -158,6 +158,11 @@ class GHMR(_Harmonized):
         distance = at_least_float32(error).masked_fill(rest, 0).abs()
         norm = distance / torch.hypot(distance, torch.full_like(distance[:1, :1, :1], self.mu))
         return self.harmonize(norm, rest.expand_as(norm), error.dtype)
+
+
+def _in_dtype(beta: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is too large for half precision is its largest number."""
+    return beta if beta.dtype == dtype else beta.clamp_max(torch.finfo(dtype).max).to(dtype)
 
 
 def _by_neighbours(norm: Tensor, counted: Tensor, bins: int) -> Tensor:

@@ -56,7 +56,7 @@ class GradientBalanced(Sampling):
 
     @abstractmethod
     def pull(self, of_class: Tensor, logits: Tensor, labels: Tensor) -> Sloped:
-        """Size of the gradient of weight times cross entropy, over the weight, held fixed; arguments as of `balance`."""
+        """Size of the gradient of weight times cross entropy, over the weight, held fixed; arguments of `balance`."""
 
     @property
     def ratio(self) -> Tensor:
