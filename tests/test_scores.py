@@ -10,6 +10,8 @@ from hardmine.scores import (
     is_label,
     log_probability_of_label,
     of_each_class,
+    replace_ignored,
+    softmax_cross_entropy,
     softmax_power,
 )
 
@@ -30,6 +32,21 @@ def test_the_probability_of_the_label():
     torch.testing.assert_close(of_softmax, LOGITS[0].softmax(-1)[[0, 1, 2], [1, 2, 0]])
     of_sigmoid = log_probability_of_label(LOGITS, LABELS, "sigmoid").exp()[0, [0, 2]]
     torch.testing.assert_close(of_sigmoid, LOGITS[0].sigmoid()[[0, 2], [1, 0]])
+
+
+def test_softmax_cross_entropy_is_of_the_label_and_0_where_ignored():
+    expected = -LOGITS[0].log_softmax(-1)[[0, 1, 2], [1, 2, 0]]
+    torch.testing.assert_close(softmax_cross_entropy(LOGITS, LABELS)[0], torch.cat([expected, torch.zeros(1)]))
+
+
+def test_ignored_logits_are_replaced_and_have_no_gradient_where_what_is_made_of_them_has_none():
+    logits = LOGITS.masked_fill((LABELS == IGNORE).unsqueeze(-1), torch.nan).requires_grad_()
+    safe = replace_ignored(logits, LABELS)
+    assert safe[0, 3].tolist() == [0, 0, 0]
+    assert torch.equal(safe[0, :3], LOGITS[0, :3])
+    (gradient,) = torch.autograd.grad(softmax_cross_entropy(safe, LABELS).sum(), logits)
+    assert (gradient[0, 3] == 0).all()
+    assert (gradient[0, :3] != 0).all()
 
 
 @pytest.mark.parametrize(("alpha", "of_label", "of_others"), [(None, 1.0, 1.0), (0.25, 0.25, 0.75)])
