@@ -12,6 +12,7 @@ from hardmine.ranking import (
     top_balanced,
     top_indices,
     top_preferred,
+    top_set,
 )
 from hardmine.samples import Assignment
 
@@ -100,6 +101,15 @@ def test_where_candidates_are_few_only_they_are_looked_at(most, num_groups, not_
     priority = balanced_priority(*arguments)
     assert torch.equal(priority[candidates], not_looking(balanced_priority, *arguments)[candidates])
     assert (priority[~candidates] == 0).all()  # they were not looked at
+
+
+@pytest.mark.parametrize("levels", [2, 5, 1000])
+@pytest.mark.parametrize("num", [1, 7, 40, 50])
+def test_looking_for_ties_changes_no_set(num, levels, not_looking):
+    key = torch.randint(levels, (3, 2, 40)).float()
+    expected = key.argsort(dim=-1, descending=True, stable=True)[..., :num]
+    assert torch.equal(top_set(key, num).sort().values, expected.sort().values)
+    assert torch.equal(top_set(key, num), not_looking(top_set, key, num))
 
 
 @pytest.mark.parametrize("quota", [torch.tensor([[0], [3], [50]]), torch.tensor([[0.0], [2.5], [9.0]])])

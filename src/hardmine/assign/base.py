@@ -181,7 +181,9 @@ def insets(points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 def is_inside(points: Tensor, boxes: Tensor) -> Tensor:
     """Whether the points (B, 2, ...) lie inside all sides of the boxes (B, 4, ...), (B, ...); in empty ones never."""
-    return torch.minimum(*insets(points, boxes)).amin(dim=1) > 0
+    lower, upper = boxes.chunk(2, dim=1)
+    along_x, along_y = ((points > lower) & (points < upper)).unbind(dim=1)
+    return along_x & along_y
 
 
 def off_centre(points: Tensor, boxes: Tensor) -> Tensor:

@@ -68,8 +68,9 @@ class TaskAligned(Assigner):
         """The best samples of some objects, how well each fits, 0 for none, and IoU of the prediction, (B, G, K)."""
         objects, said = pairing.objects[:, part], pairing.predictions
         iou = pairwise_iou(objects, said.boxes)  # (B, chunk, N)
-        fit = iou.pow(self.beta) * scores_of(pairing.labels[:, part], said.scores).pow(self.alpha)
-        allowed = fit.masked_fill(~is_inside(points, objects.mT.unsqueeze(-1)), 0)
+        alignment = iou.square().pow(self.beta / 2)  # of the paper's 6 only products are left
+        fit = alignment.mul_(scores_of(pairing.labels[:, part], said.scores).pow(self.alpha))
+        allowed = torch.where(is_inside(points, objects.mT.unsqueeze(-1)), fit, 0)
         ranked = allowed if self.rank_over == "inside" else fit.masked_fill(pairing.is_padding.unsqueeze(1), 0)
         index = top_set(ranked, self.k)
         return index, allowed.gather(2, index), iou.gather(2, index)
