@@ -47,13 +47,14 @@ class ClassMatches:
     def average_precision_of(self, counts: np.ndarray) -> np.ndarray:
         """The same from counts (I, R) int32."""
         rows = max(1, int(self.is_true.any(axis=0).sum()), int(self.num_objects.sum()))
-        columns = max(1, MAX_CELLS // rows)
-        blocks = (counts[:, start : start + columns] for start in range(0, counts.shape[1], columns))
+        columns = max(2, MAX_CELLS // rows)  # of a single one NumPy sums in another order, with other last bits
+        blocks = np.array_split(counts, max(1, counts.shape[1] // columns), axis=1)
         return np.concatenate([self._average_precision(np.ascontiguousarray(block)) for block in blocks])
 
     def _average_precision(self, counts: np.ndarray) -> np.ndarray:
         place = np.flatnonzero(self.is_true.any(axis=0))  # the curve's envelope has its corners at true predictions
-        num_objects = self.num_objects @ counts  # (R,)
+        has_objects = np.flatnonzero(self.num_objects)
+        num_objects = self.num_objects[has_objects] @ counts[has_objects]  # (R,)
         reached = _ReachedRecalls(num_objects)
         true = counts[self.image_index[place]]  # (P, R)
         seen = self._num_up_to(place, np.arange(len(self.scores)), counts)
@@ -62,7 +63,7 @@ class ClassMatches:
             rows = is_true[place]
             ignored = np.flatnonzero(is_ignored)
             counted = seen[rows] - self._num_up_to(place[rows], ignored, counts) if len(ignored) else seen[rows]
-            total += _envelope_mean(np.cumsum(true[rows], axis=0), counted, reached)
+            total += _envelope_mean(_running(true[rows]), counted, reached)
         return np.where(num_objects > 0, total / len(self.is_true), np.nan)
 
     def _num_up_to(self, place: np.ndarray, predictions: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -75,7 +76,7 @@ class ClassMatches:
         at = after[is_before_last], self.image_index[predictions[is_before_last]]
         ones = np.ones(len(at[0]), dtype=counts.dtype)
         between = sparse.coo_array((ones, at), shape=(len(place), len(counts))).tocsr()
-        return np.cumsum(between @ counts, axis=0)
+        return _running(between @ counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ def _objects(annotations: Sequence[dict], image_ids: Sequence, category_ids: Seq
 
 
 def _ranked(found: CheckedPredictions) -> CheckedPredictions:
-    """The first `MAX_DETECTIONS` of each image and class, by class, falling score, and image; of equals as they came."""
+    """The first `MAX_DETECTIONS` of each image and class, by class, falling score, image; of equals as they came."""
     order = np.lexsort((-found.score, found.image, found.category))
     is_first = np.diff(found.image[order], prepend=-1) != 0
     is_first |= np.diff(found.category[order], prepend=-1) != 0
@@ -255,6 +256,11 @@ def _by_image(image_counts: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image_counts.T, dtype=np.int32)
 
 
+def _running(counts: np.ndarray) -> np.ndarray:
+    """Sums of counts (P, R) up to each row."""
+    return np.cumsum(counts, axis=0, dtype=counts.dtype)
+
+
 class _ReachedRecalls:
     """How many of the 101 recalls are reached with so many true predictions, in each of R resamples: looked up."""
 
@@ -281,5 +287,4 @@ def _envelope_mean(true: np.ndarray, seen: np.ndarray, reached: _ReachedRecalls)
     precision = true / np.maximum(seen, 1)
     envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
     newly_reached = np.diff(reached(true), axis=0, prepend=np.int8(0))
-    # summed one by one: the last bits of a sum of several columns depend on how many there are
-    return np.cumsum(envelope * newly_reached, axis=0)[-1] / len(RECALL_POINTS)
+    return (envelope * newly_reached).sum(axis=0) / len(RECALL_POINTS)
