@@ -206,7 +206,9 @@ def mine(
         typer.Option(min=1, max=MOST_ROWS, help="Keep so many hard positives and negatives.", show_default="all"),
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Also list them here.")] = False,
-    memory: Annotated[float, typer.Option(help="GiB to stay below, with predictions in Parquet.")] = 2.0,
+    memory: Annotated[
+        float, typer.Option(help="GiB to stay below, with predictions in Parquet or COCO results.")
+    ] = 2.0,
     cvat_names: Annotated[
         str, typer.Option(help="How a task of CVAT calls an image: {name}, its path; {file}, its bare name.")
     ] = "{name}",
@@ -215,7 +217,8 @@ def mine(
 
     The form of the predictions is recognised from the path, and whether boxes and classes are what they are taken for
     is checked against the labels. The pictures are needed only where the labels do not state their sizes.
-    Predictions in Parquet files may be more than memory holds: they are mined by parts, and what was stopped goes on.
+    Predictions in Parquet files and COCO results may be more than memory holds: they are mined by parts, and what was
+    stopped goes on.
     """
     from hardmine.cli.tables import hardest_table, mined_table, suspects_table
     from hardmine.predictions import Confirmed
@@ -247,12 +250,14 @@ def _mine_predictions(
     memory: float,
     cvat_names: str,
 ) -> None:
-    """Mines what another model found; predictions in Parquet a part at a time."""
+    """Mines what another model found; predictions in Parquet, and COCO results beyond memory, a part at a time."""
     from hardmine.data import open_dataset
     from hardmine.mining import LabelFiles, label_files, labels_of, mine as run_mining, mine_shards, write_mined
+    from hardmine.mining.found_files import may_exceed
+    from hardmine.mining.shards import most_rows
     from hardmine.predictions import holds_parquet, read_found
 
-    if not holds_parquet(predictions):
+    if not holds_parquet(predictions) and not may_exceed(predictions, int(most_rows(memory))):
         dataset = open_dataset(data, **opened, need_pictures=False)
         tables = run_mining(dataset, read_found(predictions, confirmed.box_format), confirmed=confirmed)
         write_mined(out, tables, predictions.name, top, cvat_names=cvat_names)

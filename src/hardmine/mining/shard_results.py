@@ -12,10 +12,12 @@ import polars as pl
 from hardmine.columns import SIDES
 from hardmine.data import DetectionDataset, ImageRecord
 from hardmine.data.identity import ImageName, ImageNames
-from hardmine.data.parquet import reading, schema_of
-from hardmine.errors import ConfigError, DataError
+from hardmine.data.parquet import reading
+from hardmine.errors import DataError
+from hardmine.mining.found_files import FoundFiles
 from hardmine.mining.label_files import LabelFiles
-from hardmine.predictions import ClassNames, Confirmed, found_in, resolve, scan_found
+from hardmine.predictions import ClassNames, Confirmed, found_in, resolve
+from hardmine.predictions.found import corner_columns
 
 __all__ = ["check_sample", "open_results"]
 
@@ -24,32 +26,34 @@ SAMPLED = 300
 SIZED = ("image_id", "width", "height")
 
 
-def open_results(labels: LabelFiles, source: Path, category_offset: int = 0) -> pl.LazyFrame:
+def open_results(labels: LabelFiles, files: FoundFiles, category_offset: int = 0) -> pl.LazyFrame:
     """prediction (number in the file or files, from 0), image_id, category_id, x1, y1, x2, y2, score.
 
     Raises: DataError: files that hold no predictions, or an image or class that the labels do not have, by name.
     """
-    table = _with_images(labels, source)
+    table = _with_images(labels, files)
     keys = ("category_id", "category")
-    rows = _first_of_each(table, keys, source)
+    rows = _first_of_each(table, keys, files)
     names, found = ClassNames(_sample_dataset(labels, [])), []
     for prediction, key, name in rows.iter_rows():
         try:
             found.append(names.find(key, name, category_offset))
         except DataError as error:
-            raise DataError(f"{source}, record {prediction}: {error}") from error
+            raise DataError(f"{files.source}, record {prediction}: {error}") from error
     known = rows.select(keys).with_columns(label=pl.Series(list(labels.categories), dtype=pl.Int64).gather(found))
     joined = table.join(known.lazy(), on=keys, how="left", nulls_equal=True, maintain_order="left")
-    return joined.select("prediction", "image_id", pl.col("label").alias("category_id"), *SIDES, "score")
+    if files.box_format.endswith("n"):
+        sizes = labels.images.select(SIZED).unique("image_id")
+        joined = joined.join(sizes, on="image_id", how="left", maintain_order="left")
+    corners = corner_columns(files.box_format)
+    return joined.select("prediction", "image_id", pl.col("label").alias("category_id"), *corners, "score")
 
 
-def check_sample(labels: LabelFiles, source: Path, confirmed: Confirmed) -> None:
+def check_sample(labels: LabelFiles, files: FoundFiles, confirmed: Confirmed) -> None:
     """Are boxes and classes what they are taken for, on some of the images?
 
-    Raises: DataError: as `resolve`.  ConfigError: boxes that are to be something else than corners in pixels.
+    Raises: DataError, ConfigError: as `resolve`.
     """
-    if confirmed.box_format not in (None, "xyxy"):
-        raise ConfigError(f"{source} has the corners x1, y1, x2, y2 in pixels, and cannot be {confirmed.box_format}")
     with reading(labels.source):
         step = max(1, labels.images.select(pl.len()).collect().item() // SAMPLED)
         chosen = pl.col("image_id").hash(0) % step == 0
@@ -57,41 +61,38 @@ def check_sample(labels: LabelFiles, source: Path, confirmed: Confirmed) -> None
         images = images.unique("image_id", maintain_order=True).collect()
         on_them = pl.col("image_id").is_in(images["image_id"].implode())
         objects = labels.objects.filter(on_them).drop_nulls().collect()
-    with reading(source):
-        found = _with_images(labels, source).filter(on_them).with_columns(file_name=pl.lit(None, pl.String)).collect()
+    with reading(files.source):
+        found = _with_images(labels, files).filter(on_them).with_columns(file_name=pl.lit(None, pl.String)).collect()
     # ids are in doubt where nothing else says the image; of some of the images, numbers and places would mislead
-    if step > 1 or not _has_own_numbers(labels) or "file_name" in schema_of(source):
+    if step > 1 or not _has_own_numbers(labels) or files.has_names():
         images = images.with_columns(file_name=pl.lit(None, pl.String))
     dataset = _sample_dataset(labels, _records(images, objects, labels))
-    resolve(found_in(found, source), dataset, confirmed)
+    resolve(found_in(found, files.source, files.box_format), dataset, confirmed)
 
 
-def _with_images(labels: LabelFiles, source: Path) -> pl.LazyFrame:
+def _with_images(labels: LabelFiles, files: FoundFiles) -> pl.LazyFrame:
     """The predictions with the numbers of their images; those of incomplete images are left out."""
-    has = schema_of(source)
-    if _has_own_numbers(labels) and "file_name" not in has and "image_id" in has and has["image_id"].is_numeric():
-        table = scan_found(source, pl.Int64)
-    else:
-        table = _looked_up(labels, scan_found(source), source)
+    are_numbers = _has_own_numbers(labels) and files.has_whole_ids()
+    table = files.scan(pl.Int64) if are_numbers else _looked_up(labels, files)
     records = labels.dataset.records if labels.dataset is not None else ()
     incomplete = [record.image_id for record in records if not record.is_complete]
     return table.filter(~pl.col("image_id").is_in(incomplete)) if incomplete else table
 
 
-def _looked_up(labels: LabelFiles, table: pl.LazyFrame, source: Path) -> pl.LazyFrame:
-    keys = ("image_id", "file_name")
-    rows = _first_of_each(table, keys, source)
+def _looked_up(labels: LabelFiles, files: FoundFiles) -> pl.LazyFrame:
+    keys, table = ("image_id", "file_name"), files.scan()
+    rows = _first_of_each(table, keys, files)
     names, numbers = _image_names(labels)
     called = list(rows.select(keys).iter_rows())
-    places = names.find(called, lambda place: f"{source}, record {rows['prediction'][place]}")
+    places = names.find(called, lambda place: f"{files.source}, record {rows['prediction'][place]}")
     known = rows.select(keys).with_columns(number=numbers.gather(places)).lazy()
     joined = table.join(known, on=keys, how="left", nulls_equal=True, maintain_order="left")
     return joined.with_columns(pl.col("number").alias("image_id")).drop("number")
 
 
-def _first_of_each(table: pl.LazyFrame, keys: tuple[str, str], source: Path) -> pl.DataFrame:
+def _first_of_each(table: pl.LazyFrame, keys: tuple[str, str], files: FoundFiles) -> pl.DataFrame:
     """prediction and keys of the first row with each pair of keys."""
-    with reading(source):
+    with reading(files.source):
         return (
             table.group_by(keys)
             .agg(pl.col("prediction").min())

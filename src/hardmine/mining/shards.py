@@ -1,4 +1,4 @@
-"""Mining more than memory holds: a part of the images at a time, from Parquet to Parquet.
+"""Mining more than memory holds: a part of the images at a time, from Parquet, or JSON made Parquet, to Parquet.
 
     labels, predictions  -> parts by a hash of the image id -> each mined as ever -> OUT/*.parquet -> what is listed
 
@@ -9,6 +9,7 @@ kept beside OUT until all is done: what was stopped goes on at the next part. Po
 .OUT.unfinished/part00000       the tables of a part; one that has its name is whole
 .OUT.unfinished/joined          what becomes OUT, in one step
 .OUT.unfinished/published.json  the plan from just before that step on: parts may go
+.OUT.found                      predictions in JSON as Parquet, see `found_files`
 """
 
 import json
@@ -24,21 +25,22 @@ from pathlib import Path
 import polars as pl
 
 from hardmine.columns import SIDES
-from hardmine.data.parquet import facts_of, files_in, reading, refuse_rows
+from hardmine.data.parquet import reading, refuse_rows
 from hardmine.errors import ConfigError, DataError, RunError, what_failed
 from hardmine.mining.calibration import Calibration
 from hardmine.mining.folder import refuse_existing, write_made_of_tables
+from hardmine.mining.found_files import FoundFiles
 from hardmine.mining.label_files import IMAGE, MARKS, LabelFiles
 from hardmine.mining.label_tools import CVAT_NAMES, check_cvat_names
 from hardmine.mining.labels import Labels, detections_in, objects_in
 from hardmine.mining.results import refuse_no_probability, scores_in_range
 from hardmine.mining.shard_results import check_sample, open_results
 from hardmine.mining.tables import TABLES, image_weight, mine_tables
-from hardmine.predictions import Confirmed
+from hardmine.predictions import Confirmed, holds_parquet
 from hardmine.reading import read_text
 from hardmine.writing import is_taken, write_json
 
-__all__ = ["mine_shards"]
+__all__ = ["mine_shards", "most_rows"]
 
 logger = logging.getLogger("hardmine")
 
@@ -69,9 +71,10 @@ def mine_shards(
     cvat_names: str = CVAT_NAMES,
     confirmed: Confirmed | None = None,
 ) -> None:
-    """Mines predictions in a Parquet file, or a folder of such, and writes what `write_mined` does; rows come by part.
+    """Mines predictions in a Parquet file, a folder of such, or COCO results; writes what `write_mined` does, by parts.
 
-    Args: predictions: image_id or file_name, category_id or category, x1, y1, x2, y2 in pixels and score from 0 to 1.
+    Args: predictions: COCO results in JSON; or in Parquet image_id or file_name, category_id or category, x1, y1, x2,
+        y2 in pixels and score from 0 to 1.
         memory: GiB to stay below.  top: hard ones and suspects in the COCO files; None: at most 10,000.
         cvat_names: as `write_mined` takes it.  confirmed: what is known of boxes and classes, and then not questioned.
     Raises: ConfigError: too little memory, or no such names.  DataError: predictions that do not fit the labels; the
@@ -80,23 +83,28 @@ def mine_shards(
     source, out = Path(predictions), Path(out)
     check_cvat_names(cvat_names)
     top = _checked_top(top)
-    files = files_in(source)
-    _refuse_unfinished(source)
+    most_rows(memory)
     confirmed = confirmed or Confirmed()
-    check_sample(labels, source, confirmed)
-    results = open_results(labels, source, confirmed.category_offset or 0)
-    rows = _count(labels, results, source)
+    unfinished, converted = (out.with_name(f".{out.name[:60]}.{kind}") for kind in ("unfinished", "found"))
+    if not unfinished.exists():  # nothing to go on with
+        refuse_existing(out)
+    with _removed_if_refused(converted):
+        with _writing(out):
+            files = _found_files(source, converted, confirmed)
+        check_sample(labels, files, confirmed)
+        results = open_results(labels, files, confirmed.category_offset or 0)
+        rows = _count(labels, results, source)
     num_parts = _num_parts(rows["objects"] + rows["predictions"], memory)
     plan = {
         "hardmine": _version(),
         "out": out.name,
-        "predictions": facts_of(files),
+        "predictions": files.facts,
+        "box_format": files.box_format,
         "category_offset": confirmed.category_offset or 0,
         "labels": labels.facts,
         "rows": rows,
         "parts": num_parts,
     }
-    unfinished = out.with_name(f".{out.name[:60]}.unfinished")
     with _writing(out):
         if _is_published(unfinished, plan) and is_taken(out):
             logger.info("%s was finished already", out)
@@ -108,6 +116,25 @@ def mine_shards(
             write_made_of_tables(joined, labels.categories, labels.folder, source.name, top, cvat_names)
             _publish(unfinished, joined, out)
         _remove(unfinished)
+        if files.is_converted:
+            shutil.rmtree(converted)
+
+
+def _found_files(source: Path, converted: Path, confirmed: Confirmed) -> FoundFiles:
+    if source.is_dir() or holds_parquet(source):
+        _refuse_unfinished(source)
+        return FoundFiles.of_parquet(source, confirmed)
+    return FoundFiles.of_json(source, converted, confirmed)
+
+
+@contextmanager
+def _removed_if_refused(converted: Path) -> Iterator[None]:
+    """Leaves no predictions that were converted and then found not to fit."""
+    try:
+        yield
+    except (DataError, ConfigError):
+        shutil.rmtree(converted, ignore_errors=True)
+        raise
 
 
 def _refuse_unfinished(source: Path) -> None:
@@ -154,10 +181,15 @@ def _count(labels: LabelFiles, results: pl.LazyFrame, source: Path) -> dict[str,
     return rows
 
 
-def _num_parts(rows: int, memory: float) -> int:
+def most_rows(memory: float) -> float:
+    """Objects and predictions that are mined at once within so many GiB. Raises: ConfigError: too little for any."""
     if not (math.isfinite(memory) and memory > LEAST_MEMORY):
         raise ConfigError(f"memory must be above {LEAST_MEMORY} GiB, got {memory:g}")
-    parts = max(math.ceil(rows * BYTES_A_ROW / ((memory - LEAST_MEMORY) * 2**30)), 1)
+    return (memory - LEAST_MEMORY) * 2**30 / BYTES_A_ROW
+
+
+def _num_parts(rows: int, memory: float) -> int:
+    parts = max(math.ceil(rows / most_rows(memory)), 1)
     if parts > MOST_PARTS:
         raise ConfigError(f"memory of {memory:g} GiB makes {parts:,} parts of {rows:,} rows; give more")
     return parts

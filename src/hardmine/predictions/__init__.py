@@ -6,7 +6,7 @@ table = resolve(found, dataset)            of the data set's own images and clas
 
 from hardmine.predictions.found import BOX_FORMATS, Found
 from hardmine.predictions.parquet import found_in, scan_found
-from hardmine.predictions.reading import holds_parquet, read_found, read_json
+from hardmine.predictions.reading import holds_parquet, read_found, read_json, results_in_parts
 from hardmine.predictions.records import checked_record, found_records
 from hardmine.predictions.resolving import (
     ClassNames,
@@ -32,6 +32,7 @@ __all__ = [
     "read_json",
     "read_results",
     "resolve",
+    "results_in_parts",
     "scan_found",
     "written_results",
     "written_table",

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from hardmine.columns import SIDES
 from hardmine.errors import ConfigError
 
-__all__ = ["BOX_FORMATS", "COLUMNS", "NUMBERS", "Found", "make_rows", "to_corners"]
+__all__ = ["BOX_FORMATS", "COLUMNS", "NUMBERS", "Found", "corner_columns", "make_rows", "to_corners"]
 
 NUMBERS = ("box1", "box2", "box3", "box4")
 COLUMNS: Mapping[str, Any] = {
@@ -59,3 +60,16 @@ def to_corners(boxes: np.ndarray, box_format: str, sizes: np.ndarray) -> np.ndar
     if form == "cxcywh":
         first = first - last / 2
     return np.hstack([first, last if form == "xyxy" else first + last])
+
+
+def corner_columns(box_format: str) -> list[pl.Expr]:
+    """The same of the columns `NUMBERS`, and for fractions width and height, as x1, y1, x2, y2."""
+    numbers = [pl.col(name) for name in NUMBERS]
+    if box_format.endswith("n"):
+        numbers = [number * side for number, side in zip(numbers, map(pl.col, ("width", "height") * 2), strict=True)]
+    first, last, form = numbers[:2], numbers[2:], box_format.removesuffix("n")
+    if form == "cxcywh":
+        first = [centre - side / 2 for centre, side in zip(first, last, strict=True)]
+    if form != "xyxy":
+        last = [start + side for start, side in zip(first, last, strict=True)]
+    return [number.alias(side) for number, side in zip([*first, *last], SIDES, strict=True)]

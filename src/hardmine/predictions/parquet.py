@@ -10,7 +10,7 @@ import polars as pl
 from hardmine.columns import SIDES
 from hardmine.data.parquet import reading, refuse_rows, scan, schema_of
 from hardmine.errors import DataError
-from hardmine.predictions.found import Found, make_rows
+from hardmine.predictions.found import NUMBERS as BOX, Found, make_rows
 
 __all__ = ["found_in", "read", "scan_found"]
 
@@ -28,14 +28,14 @@ def read(path: Path, box_format: str | None) -> Found:
         "corner or score that is no number": ~pl.all_horizontal(pl.col(name).is_finite() for name in NUMBERS),
     }
     refuse_rows(table, wrong, str(path), "prediction")
-    return found_in(table, path, box_format or "xyxy")
+    return found_in(table.rename(dict(zip(SIDES, BOX, strict=True))), path, box_format or "xyxy")
 
 
-def found_in(table: pl.DataFrame, path: Path, box_format: str = "xyxy") -> Found:
-    """Rows of `scan_found` that can be used."""
+def found_in(table: pl.DataFrame, path: Path, box_format: str) -> Found:
+    """Rows that can be used: prediction, `NAMES`, the four numbers of a box, score."""
     columns = {name: table[name].cast(pl.String) for pair in NAMES for name in pair} | {"score": table["score"]}
     number = table["prediction"]
-    rows = make_rows(columns, table.select(SIDES).to_numpy())
+    rows = make_rows(columns, table.select(BOX).to_numpy())
     return Found(rows, box_format, str(path), lambda row: f"{path}, record {number[row]}")
 
 
