@@ -1,13 +1,15 @@
 """What others wrote is read whole, in its encoding, or refused at once."""
 
+import json
 import os
 import socket
 from pathlib import Path
 
 import pytest
+from hypothesis import given, strategies as st
 
 from hardmine.errors import DataError
-from hardmine.reading import check_regular, read_bytes, read_text
+from hardmine.reading import check_regular, parse_json, read_bytes, read_pieces, read_text
 
 TEXT = "names: [Žluťoučký kůň, 猫]\n"
 
@@ -68,3 +70,39 @@ def test_a_name_that_is_nowhere_is_one_line(tmp_path, name):
 def test_a_file_that_hides_its_size_is_read_no_further_than_the_limit():
     with pytest.raises(DataError, match="more than 10 bytes"):
         read_bytes(Path("/proc/self/status"), 10)
+
+
+def test_pieces_are_the_whole(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(bytes(range(100)))
+    monkeypatch.setattr("hardmine.reading._AT_A_TIME", 7)
+    assert b"".join(read_pieces(tmp_path / "a")) == bytes(range(100))
+    assert max(map(len, read_pieces(tmp_path / "a"))) == 7
+
+
+TOKENS = st.sampled_from(
+    (
+        *(b"[", b"]", b"{", b"}", b",", b":", b" ", b"\n", b'"a"', b'"a"', b'"\\ud800"', b'"\xc3\xa9"', b'"\xff"'),
+        *(b"0", b"-0", b"-0.0", b"01", b"1.", b"1e400", b"1e-400", b"0.1", b"9007199254740993", b"9" * 30, b"9" * 5000),
+        *(b'"\x01"', b"NaN", b"-Infinity", b"true", b"null", b"\xef\xbb\xbf", b"x"),
+    )
+)
+
+
+def outcome(parse, content: bytes) -> str:
+    try:
+        return repr(parse(content))
+    except ValueError as error:
+        return f"{type(error).__name__}: {error}"
+
+
+@given(st.lists(TOKENS, max_size=9).map(b"".join))
+def test_json_is_read_as_the_standard_library_reads_it(content):
+    assert outcome(parse_json, content) == outcome(json.loads, content)
+    assert outcome(parse_json, b"[" + content + b"]") == outcome(json.loads, b"[" + content + b"]")
+
+
+def test_json_in_the_encoding_that_it_is_in():
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32-be"):
+        assert parse_json('["é"]'.encode(encoding)) == ["é"]
+    with pytest.raises(RecursionError):
+        parse_json(b"[" * 10**5)

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from hardmine.errors import RunError
-from hardmine.writing import is_taken, write_atomically, write_json, write_new
+from hardmine.writing import is_taken, write_atomically, write_json, write_list, write_lists, write_new
 
 
 def test_replaces_the_content_and_leaves_nothing_else(tmp_path):
@@ -79,3 +79,14 @@ def test_json_can_be_read_by_anyone(tmp_path):
     assert json.loads((tmp_path / "a.json").read_text()) == {"ap": None, "loss": 0.5}
     with pytest.raises(ValueError, match="JSON compliant"):
         write_json(tmp_path / "a.json", {"loss": math.nan})
+
+
+@pytest.mark.parametrize("num", [0, 1, 3])
+def test_lists_are_written_a_record_a_line_whatever_is_in_it(tmp_path, num):
+    records = [{"name": "a\nb\u2028", "box": [0.1, -0.0, 1e300], "none": None} for _ in range(num)]
+    write_list(tmp_path / "a.json", iter(records))
+    write_lists(tmp_path / "b.json", {"one": iter(records), "oth\ner": records})
+    assert json.loads((tmp_path / "a.json").read_text()) == records
+    assert json.loads((tmp_path / "b.json").read_text()) == {"one": records, "oth\ner": records}
+    assert (tmp_path / "a.json").read_bytes().count(b"{") == num
+    assert (tmp_path / "a.json").read_bytes().count(b"\n{") == num

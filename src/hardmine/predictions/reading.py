@@ -95,8 +95,9 @@ def results_in_parts(path: Path, box_format: str | None = None) -> Iterator[pl.D
 
 def _records(texts: Iterator[str], box_format: str) -> Iterator[Values]:
     """The records in parts; none at all, not even an empty part, where the text is something else."""
-    start = next(texts).lstrip(SPACE)
-    read = records_in_list if start.startswith("[") else records_in_lines if _starts_with_line(start) else None
+    start = next(texts)
+    is_list = start.lstrip(SPACE).startswith("[")
+    read = records_in_list if is_list else records_in_lines if _starts_with_line(start) else None
     values = read(chain([start], texts), box_format) if read else iter(())
     first = next(values, None)
     if first is None or any(label_studio.is_task(value) for value in first[:1]):
@@ -107,7 +108,7 @@ def _records(texts: Iterator[str], box_format: str) -> Iterator[Values]:
 
 def _starts_with_line(text: str) -> bool:
     """Whether there is an object on the first line, and something on another."""
-    line, _, others = text.partition("\n")
+    line, _, others = text.lstrip(SPACE).partition("\n")
     try:
         return bool(others.strip(SPACE)) and isinstance(parse_json(line), dict)
     except (ValueError, RecursionError):

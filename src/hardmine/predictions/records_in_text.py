@@ -35,18 +35,19 @@ def records_in_list(texts: Iterator[str], box_format: str) -> Iterator[Values]:
     Raises: ValueError, RecursionError: it is no JSON; as `json.loads` says it of the whole.
     """
     decoder = msgspec.json.Decoder(list[plain_record(box_format)])
-    return _values(next(texts).lstrip(SPACE)[1:], texts, _InList(decoder.decode))
+    first = next(texts)
+    start = _after_space(first, 0) + 1  # the bracket
+    return _values(first[start:], texts, _InList(decoder.decode), _Place().after(first[:start]))
 
 
 def records_in_lines(texts: Iterator[str], box_format: str) -> Iterator[Values]:
     """The same of lines with an object each. Raises: ValueError, RecursionError: a line is none."""
     decoder = msgspec.json.Decoder(plain_record(box_format))
-    return _values("", texts, _InLines(decoder.decode_lines))
+    return _values("", texts, _InLines(decoder.decode_lines), _Place())
 
 
-def _values(rest: str, texts: Iterator[str], form: "_Form") -> Iterator[Values]:
-    """What is left of the text before goes before the next."""
-    place = _Place()
+def _values(rest: str, texts: Iterator[str], form: "_Form", place: "_Place") -> Iterator[Values]:
+    """What is left of the text before goes before the next. place: where the rest begins."""
     try:
         for text in texts:
             values, end = form.whole(rest)
@@ -98,17 +99,25 @@ class _Form(ABC):
 
 
 class _InList(_Form):
-    """A text begins where a value is expected."""
+    """A text begins where a value is expected; the first may begin at the end of an empty list."""
+
+    _is_first = True
 
     def whole(self, rest: str) -> tuple[Values, int]:
         # what is JSON up to a comma before a brace ends there: a comma within a value would leave that unfinished
-        for end in _commas_before_braces(rest):
-            values = self.plain(f"[{rest[:end]}]")
+        for comma in _commas_before_braces(rest):
+            values = self.plain(f"[{rest[:comma]}]")
             if values is not None:
-                return values, end + 1
-        return self._any(rest)
+                self._is_first = False
+                return values, comma + 1
+        values, end = self._any(rest)
+        self._is_first = self._is_first and not end
+        return values, end
 
     def last(self, rest: str) -> Values:
+        start = _after_space(rest, 0)
+        if not self._is_first and rest[start : start + 1] == "]":
+            raise json.JSONDecodeError("Expecting value", rest, start)
         text = f"[{rest}"
         values = self.plain(text)
         try:
