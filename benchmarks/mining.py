@@ -1,14 +1,20 @@
-"""What mining costs: against cleanlab's ObjectLab on the same predictions, and as the number of images grows.
+"""What mining costs: against cleanlab's ObjectLab on the same predictions, as the number of images grows, as a whole
+command against COCO's evaluation of the same files, and what matching and resampling two runs take.
 
-python -m benchmarks.mining            needs cleanlab and pandas for the first part
+python -m benchmarks.mining                        needs cleanlab and pandas for the first part
+python -m benchmarks.mining command evaluation     only these parts; the others' results stay
 """
 
+import argparse
 import json
+import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +23,7 @@ import polars as pl
 
 from benchmarks.machine import describe
 from benchmarks.measure import alternate
+from hardmine.evaluation import match_predictions, paired_differences
 from hardmine.mining import Detections, Objects, match, name_detections
 from hardmine.mining.suspects import suspect
 
@@ -27,6 +34,14 @@ IMAGES = 300
 GROWING = (100_000, 300_000, 1_000_000)
 MEMORY = 2.0  # GiB
 SHARD = 100_000  # images
+COMMAND = {"images": 5_000, "objects": 7, "predictions": 100, "classes": 80}  # as COCO's validation split
+ROUNDS, RESAMPLES = 3, 1_000
+COCO_EVAL = """
+import sys
+from faster_coco_eval import COCO, COCOeval_faster
+truth = COCO(sys.argv[1])
+COCOeval_faster(truth, truth.loadRes(sys.argv[2]), "bbox").run()
+"""
 RUN = """
 import json, resource, sys
 from pathlib import Path
@@ -148,9 +163,119 @@ def measure(num_images: int) -> dict[str, float]:
     return {"images": num_images, "seconds": round(seconds, 1), **json.loads(done.stdout)}
 
 
+def whole_command() -> dict[str, Any]:
+    """`hardmine mine`, and COCO's evaluation, of the same labels and results in JSON, in turn."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        truth, results = coco_files()
+        (folder / "labels.json").write_text(json.dumps(truth))
+        (folder / "results.json").write_text(json.dumps(results))
+        files = [str(folder / f"{name}.json") for name in ("labels", "results")]
+        given = ("--data", files[0], "--predictions", files[1])
+        calls = {
+            "ours": lambda number: ["-m", "hardmine", "mine", *given, "--out", str(folder / f"mined{number}")],
+            "peer": lambda _: ["-c", COCO_EVAL, *files],
+        }
+        rounds = [in_turn(calls, number) for number in range(ROUNDS)]
+        megabytes = (folder / "results.json").stat().st_size / 1e6
+    found = {
+        f"{of}_{name}": round(statistics.median(getattr(each[of], name) for each in rounds), 2)
+        for of in calls
+        for name in ("seconds", "cpu_seconds", "peak_gib")
+    }
+    ratios = {
+        name: round(statistics.median(getattr(each["ours"], of) / getattr(each["peer"], of) for each in rounds), 2)
+        for name, of in (("ratio", "seconds"), ("cpu_ratio", "cpu_seconds"))
+    }
+    torch = {"torch_peak_gib": round(process(["-c", "import torch"]).peak_gib, 2)}
+    return {
+        **COMMAND, "megabytes": round(megabytes, 1), "rounds": ROUNDS, **found, **ratios, **torch, "machine": describe()
+    }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a process took from start to end: seconds on the clock and of processors, and the most memory."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_gib: float
+
+
+def in_turn(calls: dict[str, Callable[[int], Sequence[str]]], number: int) -> dict[str, Used]:
+    """What each call takes, whoever is first changing every round."""
+    names = list(calls) if number % 2 else list(calls)[::-1]
+    return {name: process(calls[name](number)) for name in names}
+
+
+def process(arguments: Sequence[str]) -> Used:
+    """Python with these arguments."""
+    start = time.perf_counter()
+    child = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(child.pid, 0)
+    if status:
+        raise RuntimeError(f"{list(arguments)[:4]} ended with {status}")
+    return Used(time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20)
+
+
+def coco_files() -> tuple[dict[str, list[dict]], list[dict]]:
+    """Random labels, and for each label a prediction near it and others anywhere, most of these with low scores."""
+    rng, ids = np.random.default_rng(0), np.arange(1, COMMAND["images"] + 1)
+    labels = coco_boxes(ids, COMMAND["objects"], rng)
+    others = coco_boxes(ids, COMMAND["predictions"] - COMMAND["objects"], rng)
+    near = labels.with_columns(pl.col("x") + 4, pl.col("y") - 3, score=rng.beta(4, 2, len(labels)))
+    found = pl.concat([near, others.with_columns(score=rng.beta(1, 10, len(others)))]).sort("image_id")
+    box = pl.concat_list(pl.col("x", "y", "width", "height").clip(0).round(2)).alias("bbox")
+    annotations = labels.select("image_id", "category_id", box, (pl.col("width") * pl.col("height")).alias("area"))
+    truth = {
+        "images": [{"id": int(n), "file_name": f"{n:012}.jpg", "width": int(SIDE), "height": int(SIDE)} for n in ids],
+        "annotations": annotations.with_row_index("id", 1).with_columns(iscrowd=0).to_dicts(),
+        "categories": [{"id": n, "name": f"class {n}"} for n in range(COMMAND["classes"])],
+    }
+    return truth, found.select("image_id", "category_id", box, pl.col("score").round(4)).to_dicts()
+
+
+def coco_boxes(ids: np.ndarray, per_image: int, rng: np.random.Generator) -> pl.DataFrame:
+    num = len(ids) * per_image
+    (x, y), (width, height) = rng.uniform(0, SIDE - 150, (2, num)), rng.uniform(20, 150, (2, num))
+    category = rng.integers(0, COMMAND["classes"], num)
+    columns = {"x": x, "y": y, "width": width, "height": height}
+    return pl.DataFrame({"image_id": np.repeat(ids, per_image), "category_id": category, **columns})
+
+
+def evaluation() -> dict[str, Any]:
+    """Seconds of processors to match such results to their labels, and to compare two such runs by resamples."""
+    truth, results = coco_files()
+    runs, seconds = {}, []
+    for name, step in (("one", 0.0), ("other", 0.01)):
+        moved = [result | {"score": result["score"] + step * (result["category_id"] % 3)} for result in results]
+        start = time.process_time()
+        runs[name] = [match_predictions(truth, moved)]
+        seconds.append(time.process_time() - start)
+    start = time.process_time()
+    paired_differences(runs, num_resamples=RESAMPLES)
+    return {
+        "resamples": RESAMPLES,
+        "match_seconds": round(min(seconds), 1),
+        "resamples_seconds": round(time.process_time() - start, 1),
+        "machine": describe(),
+    }
+
+
 def main() -> None:
-    rows = {"cleanlab": [against_cleanlab(*numbers) for numbers in CROWDED], "growth": list(map(measure, GROWING))}
-    RESULT.write_text(json.dumps({"machine": describe(), "memory": MEMORY, **rows}, indent=1) + "\n")
+    parts = {
+        "cleanlab": lambda: [against_cleanlab(*numbers) for numbers in CROWDED],
+        "growth": lambda: list(map(measure, GROWING)),
+        "command": whole_command,
+        "evaluation": evaluation,
+    }
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mining", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*parts, []], default=[])
+    chosen = parser.parse_args().parts or list(parts)
+    kept = json.loads(RESULT.read_text())
+    machine = {} if set(chosen) <= {"command", "evaluation"} else {"machine": describe()}
+    rows = {name: parts[name]() for name in chosen}
+    RESULT.write_text(json.dumps(kept | machine | {"memory": MEMORY} | rows, indent=1) + "\n")
     print(json.dumps(rows, indent=1))
 
 

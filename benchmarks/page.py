@@ -54,6 +54,16 @@ MINING = """Matching, naming, suspicion and ranking of every label and predictio
 GROWTH = """`mine_shards` with `memory={memory:g}`: {objects} objects and {predictions} predictions an image, from
 Parquet to the mined folder, in a process of its own that does everything.
 """
+COMMAND = """`hardmine mine` of {images:,} images with {objects} objects and {predictions} predictions each
+({megabytes:.0f} MB of COCO results), beside faster-coco-eval's evaluation of the same files: each whole, in a process
+of its own, in turn, {rounds} times ({date}, load {load}). Ours took {ours_cpu_seconds:.1f} s of processors, theirs
+{peer_cpu_seconds:.1f} s and {peer_peak_gib:.2f} GiB. Ours does not import torch, which alone takes
+{torch_peak_gib:.2f} GiB.
+"""
+EVALUATION = """`match_predictions` on such results, and {resamples:,} bootstrap resamples of two such runs, in seconds of
+processors ({date}, load {load}).
+"""
+AIMS = {"ratio": 0.6, "cpu_ratio": 0.6, "ours_peak_gib": 0.8, "match_seconds": 4, "resamples_seconds": 8}
 DEVICE = """What is launched, counted on torch's meta device ({torch}) and not timed: one image, one class, {samples:,}
 samples, {positives} objects or positives; losses forward + backward. Waits: for the host, to know how many
 positives there are. Copies: what is written, in times of the logits. A test holds each method to its figure.
@@ -140,7 +150,29 @@ def mining(result: Row) -> str:
         table(("objects", "predictions", "ratio", "ours, ms an image", "theirs"), [map(str, row) for row in against]),
         GROWTH.format(memory=result["memory"], **rows[0]),
         table(("images", "seconds", "peak, GiB"), growth),
+        _explained(COMMAND, result["command"]),
+        _beside_aims(
+            result["command"],
+            ratio="time over theirs",
+            cpu_ratio="the same, of processors",
+            ours_peak_gib="peak, GiB",
+        ),
+        _explained(EVALUATION, result["evaluation"]),
+        _beside_aims(result["evaluation"], match_seconds="matching, s", resamples_seconds="resamples, s"),
     )
+
+
+def _explained(text: str, row: Row) -> str:
+    return text.format(**row, date=row["machine"]["date"], load=row["machine"]["load"])
+
+
+def _beside_aims(row: Row, **measures: str) -> str:
+    """Each measure with its aim, which it should not exceed."""
+    rows = [
+        (words, f"{row[name]:.2f}", f"{AIMS[name]:.2f}", "" if row[name] <= AIMS[name] else "missed")
+        for name, words in measures.items()
+    ]
+    return table(("", "measured", "aim, at most", ""), rows)
 
 
 def device_cost(result: Row) -> str:
