@@ -60,8 +60,8 @@ of its own, in turn, {rounds} times ({date}, load {load}). Ours took {ours_cpu_s
 {peer_cpu_seconds:.1f} s and {peer_peak_gib:.2f} GiB. Ours does not import torch, which alone takes
 {torch_peak_gib:.2f} GiB.
 """
-EVALUATION = """`match_predictions` on such results, and {resamples:,} bootstrap resamples of two such runs, in seconds of
-processors ({date}, load {load}).
+EVALUATION = """`match_predictions` on such results, and {resamples:,} bootstrap resamples of two such runs, in seconds
+of processors ({date}, load {load}).
 """
 AIMS = {"ratio": 0.6, "cpu_ratio": 0.6, "ours_peak_gib": 0.8, "match_seconds": 4, "resamples_seconds": 8}
 DEVICE = """What is launched, counted on torch's meta device ({torch}) and not timed: one image, one class, {samples:,}

@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from hardmine.errors import DataError
 from hardmine.reading import check_regular, parse_json, read_bytes, read_pieces, read_text
@@ -95,6 +95,7 @@ def outcome(parse, content: bytes) -> str:
         return f"{type(error).__name__}: {error}"
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(TOKENS, max_size=9).map(b"".join))
 def test_json_is_read_as_the_standard_library_reads_it(content):
     assert outcome(parse_json, content) == outcome(json.loads, content)

@@ -4,7 +4,7 @@ import math
 
 import polars as pl
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from hardmine.errors import DataError
 from hardmine.predictions.plain_records import rows_if_plain
@@ -20,6 +20,7 @@ ODD = st.sampled_from(
 FIELDS = st.sampled_from([*GOOD, "file_name", "category", "category_name", "label", "class_name", "area"])
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     st.dictionaries(FIELDS, ODD, max_size=3),
     st.sets(st.sampled_from(list(GOOD)), max_size=1),

@@ -5,7 +5,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from hardmine.predictions import records_in_text
 from hardmine.predictions.plain_records import PlainRecord
@@ -48,6 +48,7 @@ def normal(value: object) -> object:
     return float(value) if type(value) is int and abs(value) < 2**53 else value
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(RECORDS, max_size=6), st.lists(st.integers(0, 10**6), max_size=4), st.sampled_from([None, 1]))
 def test_a_list_that_is_cut_anywhere_is_the_list(records, places, indent):
     text = json.dumps(records, indent=indent)
@@ -56,6 +57,7 @@ def test_a_list_that_is_cut_anywhere_is_the_list(records, places, indent):
     assert list(map(same, found)) == list(map(same, json.loads(text)))
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(RECORDS, max_size=6), st.lists(st.integers(0, 10**6), max_size=4), st.sampled_from(["\n", "\r\n\n"]))
 def test_lines_that_are_cut_anywhere_are_the_lines(records, places, between):
     text = between.join(map(json.dumps, records))
@@ -64,6 +66,7 @@ def test_lines_that_are_cut_anywhere_are_the_lines(records, places, between):
 
 
 @pytest.mark.parametrize("fault", ["x", "]", ",", "}", '{"a":', "[1 2]", '"\x01"', "{} {}"])
+@settings(deadline=None, max_examples=50)
 @given(places=st.lists(st.integers(0, 10**6), max_size=3))
 def test_a_fault_in_a_list_is_told_as_of_the_whole(fault, places):
     plain = json.dumps(PLAIN)
@@ -73,6 +76,12 @@ def test_a_fault_in_a_list_is_told_as_of_the_whole(fault, places):
     first, *texts = cut(text[3:], places)
     with pytest.raises(ValueError, match=re.escape(str(expected.value))):
         list(records_in_list(iter([text[:3] + first, *texts]), "xywh"))
+
+
+def test_a_comma_before_the_first_record_is_a_fault():
+    for texts in (["[,", "{}, {}]"], ["[", ",{}, {}]"], ["[{},", ",{}, {}]"]):
+        with pytest.raises(ValueError, match="Expecting value"):
+            list(records_in_list(iter(texts), "xywh"))
 
 
 def test_a_fault_in_a_line_is_told_with_its_place():

@@ -107,7 +107,7 @@ class _InList(_Form):
         # what is JSON up to a comma before a brace ends there: a comma within a value would leave that unfinished
         for comma in _commas_before_braces(rest):
             values = self.plain(f"[{rest[:comma]}]")
-            if values is not None:
+            if values:
                 self._is_first = False
                 return values, comma + 1
         values, end = self._any(rest)
