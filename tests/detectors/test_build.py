@@ -15,6 +15,7 @@ COMBINATIONS = [
     ("ssdlite", "regnet_y_400mf"),
     ("retinanet", "densenet121"),
     *((detector, "tiny") for detector in DETECTORS),
+    ("fasterrcnn", "micro"),
 ]
 
 
@@ -54,6 +55,15 @@ def test_what_cannot_be_built_is_named(arguments, message):
 def test_a_reference_architecture_has_our_classes_without_its_weights():
     model = build("ssdlite", 3, backbone="mobilenet_v3_large", weights="coco", load=False)
     assert wrap(model, recipes.random()).num_classes == 3
+
+
+def test_micro_differs_from_tiny_in_faster_rcnn_alone():
+    for detector in DETECTORS:
+        shapes = [
+            {name: value.shape for name, value in build(detector, 3, backbone=backbone).state_dict().items()}
+            for backbone in ("tiny", "micro")
+        ]
+        assert (shapes[0] == shapes[1]) == (detector != "fasterrcnn")
 
 
 def test_the_same_seed_builds_the_same_detector():

@@ -32,7 +32,7 @@ def scenes() -> Scenes:
 def mined(scenes, tmp_path_factory) -> MinedTables:
     folder = tmp_path_factory.mktemp("planted")
     write_coco(scenes, folder)
-    config = TrainingConfig(data=str(folder), detector="fasterrcnn", image_size=96, epochs=16, flip_horizontal=0.0)
+    config = TrainingConfig(data=str(folder), backbone="tiny", image_size=96, epochs=16, flip_horizontal=0.0)
     RunFolder(folder / "run").start(config, {})
     return mine(*predict_for_mining(folder / "run", 2, progress=False))
 

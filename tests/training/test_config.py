@@ -24,8 +24,8 @@ def test_a_configuration_cannot_be_changed():
         ({"batchsize": 4}, "unknown training option 'batchsize'; did you mean batch_size"),
         ({"xyz": 4}, "unknown training option 'xyz'; there are: data, "),
         ({"batch_size": 0}, "batch_size must be from 1 to 65536, got 0"),
-        ({"batch_size": 2.5}, "batch_size must be int, got 2.5"),
-        ({"batch_size": True}, "batch_size must be int, got True"),
+        ({"batch_size": 2.5}, "batch_size must be int | None, got 2.5"),
+        ({"batch_size": True}, "batch_size must be int | None, got True"),
         ({"lr": "1e-3"}, "lr must be float | None, got '1e-3'"),
         ({"lr": 0}, "lr must be from 1e-09 to 100, got 0"),
         ({"lr": math.nan}, "lr must be from 1e-09 to 100, got nan"),
@@ -74,6 +74,13 @@ def test_from_scratch_learns_faster_unless_a_rate_is_given():
     assert TrainingConfig(weights="none").peak_lr == 2e-3
     assert TrainingConfig(weights="imagenet").peak_lr == 1e-3
     assert TrainingConfig(lr=0.5).peak_lr == 0.5
+
+
+def test_scenes_have_small_batches_unless_a_size_is_given():
+    assert TrainingConfig(data="scenes").images_per_step == 4
+    assert TrainingConfig(data="elsewhere").images_per_step == 8
+    assert TrainingConfig(data="scenes", batch_size=7).images_per_step == 7
+    assert TrainingConfig(data="scenes").steps_per_epoch(480, 2) == 60
 
 
 def test_digits_are_not_mirrored_unless_asked_for():

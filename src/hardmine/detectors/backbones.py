@@ -1,12 +1,15 @@
 """Backbones with a feature pyramid: any convolutional classification network of torchvision, and a tiny one of our own.
 
+The tiny one comes twice, by what Faster R-CNN puts on it: "tiny", with torchvision's RoI features, and "micro", with
+fewer proposals and coarser features, which do for objects of a few dozen pixels. Other detectors are the same on both.
+
 What suits a backbone beside it (pyramid width, head depth, image size) is one row of `FAMILIES`: networks made for
 phones and CPUs get a detector of their own weight, the others torchvision's usual sizes.
 """
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +21,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP
 from hardmine.detectors.weights import imagenet_network
 from hardmine.errors import ConfigError, check_name
 
-__all__ = ["Family", "Pyramid", "family_of"]
+__all__ = ["OWN", "Family", "Pyramid", "family_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class Family:
     channels: of every level.  head_depth: convolutions before RetinaNet's and FCOS's outputs.
     roi_features: width of the RoI head.  roi_anchor: side of Faster R-CNN's anchors, in strides.
     proposals, roi_samples: that an image gives to the RoI head in training, and of which that trains on so many.
+    test_proposals: that an image gives to the RoI head when it predicts.
+    roi_bins, roi_points: RoIAlign's features of a proposal, so many a side, each the mean of so many points a side.
     image_size: the image's shorter side, in pixels.
     """
 
@@ -42,19 +47,32 @@ class Family:
     proposals: int
     roi_samples: int
     image_size: int
+    test_proposals: int = 1000
+    roi_bins: int = 7
+    roi_points: int = 2
 
 
+TINY = Family(
+    dense_strides=(4, 8, 16, 32),
+    roi_strides=(4, 8, 16, 32),
+    channels=32,
+    head_depth=1,
+    roi_features=128,
+    roi_anchor=4,
+    proposals=256,
+    roi_samples=64,
+    image_size=128,
+)
 FAMILIES = {
-    "tiny": Family(
-        dense_strides=(4, 8, 16, 32),
-        roi_strides=(4, 8, 16, 32),
-        channels=32,
-        head_depth=1,
-        roi_features=128,
-        roi_anchor=4,
-        proposals=256,
-        roi_samples=64,
-        image_size=128,
+    "tiny": TINY,
+    "micro": replace(
+        TINY,
+        roi_strides=(4, 8, 16),
+        proposals=128,
+        roi_samples=32,
+        test_proposals=256,
+        roi_bins=5,
+        roi_points=1,
     ),
     "light": Family(
         dense_strides=(8, 16, 32, 64),
@@ -79,6 +97,7 @@ FAMILIES = {
         image_size=800,
     ),
 }
+OWN = ("tiny", "micro")
 LIGHT = ("mobilenet", "efficientnet_b0", "mnasnet", "shufflenet", "squeezenet", "regnet_x_400mf", "regnet_y_400mf")
 FROZEN_BELOW = 8  # pretrained stages of finer stride keep their weights, as in torchvision's detectors
 
@@ -88,8 +107,8 @@ def family_of(backbone: str) -> Family:
 
     Raises: ConfigError: torchvision has no such network.
     """
-    if backbone == "tiny":
-        return FAMILIES["tiny"]
+    if backbone in OWN:
+        return FAMILIES[backbone]
     check_name("backbone", backbone, models.list_models(module=models))
     return FAMILIES["light" if backbone.startswith(LIGHT) else "full"]
 
@@ -105,7 +124,7 @@ class Pyramid(nn.Module):
 
     def __init__(self, backbone: str, strides: Sequence[int], channels: int, *, imagenet: bool, load: bool):
         super().__init__()
-        body = _tiny_network() if backbone == "tiny" else _body(_network(backbone, imagenet and load))
+        body = _tiny_network() if backbone in OWN else _body(_network(backbone, imagenet and load))
         stages = _stages(body, backbone)
         own = [stride for stride in strides if stride in stages]
         extra = len(strides) - len(own)

@@ -40,7 +40,7 @@ def build(
 ) -> nn.Module:
     """A torchvision detector for ``num_classes`` foreground classes.
 
-    Args: detector: a key of `DETECTORS`.  backbone: "tiny" or a torchvision classification network.
+    Args: detector: a key of `DETECTORS`.  backbone: "micro", "tiny" or a torchvision classification network.
         weights: "none", "imagenet" (the backbone's), "coco" (the whole detector's, on torchvision's own architecture),
         or a file with a state_dict (.safetensors or .pth) of the detector or of its backbone.
         image_size: length in pixels of the image's shorter side; None for what suits the backbone.
@@ -99,11 +99,13 @@ def _faster_rcnn(pyramid: Pyramid, family: Family, strides: Strides, num_classes
     return FasterRCNN(
         pyramid,
         rpn_anchor_generator=AnchorGenerator(sizes, (RATIOS,) * len(sizes)),
-        box_roi_pool=MultiScaleRoIAlign(list(pyramid.levels), output_size=7, sampling_ratio=2),
-        box_head=TwoMLPHead(family.channels * 7**2, family.roi_features),
+        box_roi_pool=MultiScaleRoIAlign(list(pyramid.levels), family.roi_bins, family.roi_points),
+        box_head=TwoMLPHead(family.channels * family.roi_bins**2, family.roi_features),
         box_predictor=FastRCNNPredictor(family.roi_features, num_classes + 1),
         rpn_pre_nms_top_n_train=family.proposals,
         rpn_post_nms_top_n_train=family.proposals,
+        rpn_pre_nms_top_n_test=family.test_proposals,
+        rpn_post_nms_top_n_test=family.test_proposals,
         box_batch_size_per_image=family.roi_samples,
         **resize,
     )

@@ -48,7 +48,7 @@ class BatchOrder(Sampler[list[tuple[int, int, int]]]):
     def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
         generator = torch.Generator().manual_seed(derive_seed("order", self.config.seed, self.epoch))
         drawn = draw_images(self.weights, generator)
-        shape = len(self), self.num_processes, self.config.batch_size
+        shape = len(self), self.num_processes, self.config.images_per_step
         places = np.resize(np.arange(self.num_images), shape)  # starts again from the front where images run out
         for batch in drawn[places[:, self.rank]].tolist():
             yield [(self.epoch, image, draw) for image, draw in batch]

@@ -58,7 +58,8 @@ class TrainingConfig:
         recipe, recipe_options: a name in `RECIPES` and its arguments.
         seed: decides initial weights, data order, augmentation and sampling noise.
         epochs: None: as many as give about 360 optimiser steps, at least 6 and at most 100.
-        batch_size: images per process and step.
+        batch_size: images per process and step; None: 8, but 4 on the scenes: of few images, more
+            steps are better.
         lr: the peak, reached after `warmup_fraction` of all steps and then lowered along a cosine; None: 2e-3 from
             scratch, 1e-3 from pretrained weights.
         clip_norm: largest gradient norm; None: not clipped.
@@ -86,14 +87,14 @@ class TrainingConfig:
     mined: str | None = None
     suspects: str = "keep"
     detector: str = "fasterrcnn"
-    backbone: str = "tiny"
+    backbone: str = "micro"
     weights: str = "none"
     image_size: int | None = None
     recipe: str = "random"
     recipe_options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     epochs: int | None = None
-    batch_size: int = 8
+    batch_size: int | None = None
     lr: float | None = None
     weight_decay: float = 1e-4
     warmup_fraction: float = 0.1
@@ -154,6 +155,11 @@ class TrainingConfig:
         return self.lr if self.lr is not None else 2e-3 if self.weights == "none" else 1e-3
 
     @property
+    def images_per_step(self) -> int:
+        """`batch_size`, or where that is None, what its rule gives."""
+        return self.batch_size if self.batch_size is not None else 4 if self.data == SCENES else 8
+
+    @property
     def flips(self) -> tuple[float, float]:
         """Probabilities of a left-right and an upside-down flip."""
         usual = 0.0 if self.data == SCENES else 0.5
@@ -170,7 +176,7 @@ class TrainingConfig:
 
     def steps_per_epoch(self, num_images: int, num_processes: int) -> int:
         """Optimiser steps until every image was seen; the last batch is filled up from the start of the order."""
-        return math.ceil(num_images / (self.batch_size * num_processes))
+        return math.ceil(num_images / (self.images_per_step * num_processes))
 
     def num_epochs(self, num_images: int, num_processes: int) -> int:
         """`epochs`, or where that is None, what its rule gives for this much data."""

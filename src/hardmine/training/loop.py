@@ -129,7 +129,7 @@ def _evaluate(folder: RunFolder, trainer: Trainer, val_data: DetectionDataset, r
         trainer.final_detector,
         val_data,
         trainer.accelerator,
-        batch_size=trainer.config.batch_size,
+        batch_size=trainer.config.images_per_step,
         workers=trainer.workers,
         watch=reporter.evaluating,
     )

@@ -167,7 +167,7 @@ def predict_run(
             write_new(out, as_json(written_results(dataset, results)))
     else:
         loaded.detector.to(accelerator.device)
-        size, options = loaded.config.batch_size, _what_decides(loaded.config)
+        size, options = loaded.config.images_per_step, _what_decides(loaded.config)
         predict_shards(loaded.detector, dataset, accelerator, out, batch_size=size, options=options)
     return out
 
@@ -215,4 +215,4 @@ def _open_data(
 
 def _predict(loaded: LoadedRun, dataset: DetectionDataset, accelerator: Accelerator) -> list[dict[str, Any]]:
     loaded.detector.to(accelerator.device)
-    return predict(loaded.detector, dataset, accelerator, batch_size=loaded.config.batch_size)
+    return predict(loaded.detector, dataset, accelerator, batch_size=loaded.config.images_per_step)

@@ -73,8 +73,8 @@ class Trainer:
     def __init__(self, config: TrainingConfig, accelerator: Accelerator, train_data: DetectionDataset) -> None:
         self.epochs = config.num_epochs(len(train_data), accelerator.num_processes)
         is_compiled = config.compiles_on(accelerator.device.type) and has_compiler(accelerator.device.type)
-        in_effect = {"epochs": self.epochs, "lr": config.peak_lr, "compile": is_compiled}
-        self.config, self.accelerator = replace(config, **in_effect), accelerator
+        rules_applied = {"epochs": self.epochs, "batch_size": config.images_per_step, "lr": config.peak_lr}
+        self.config, self.accelerator = replace(config, **rules_applied, compile=is_compiled), accelerator
         self.detector = make_detector(config, len(train_data.classes))
         self.optimizer = optimizer_for(self.detector, config)
         if is_compiled:
@@ -197,7 +197,7 @@ class Trainer:
         return losses
 
     def _num_images(self, num_steps: int) -> int:
-        return num_steps * self.config.batch_size * self.accelerator.num_processes
+        return num_steps * self.config.images_per_step * self.accelerator.num_processes
 
     def _row(self, epoch: int, totals: dict[str, Tensor], seconds: list[float], elapsed: float) -> dict[str, Any]:
         means = self.accelerator.reduce(dict(totals), reduction="mean")
