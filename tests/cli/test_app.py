@@ -26,12 +26,14 @@ def few_scenes(monkeypatch):
 
 
 def test_compare_trains_and_ends_in_a_table(hardmine, few_scenes, tmp_path):
-    command = ("compare", "--recipes", "random,ohem:budget=16", "--out", str(tmp_path / "out"), *SMALL)
+    recipes = ("--recipes", "random,ohem:budget=16", "--seeds", "1", "--jobs", "1")
+    command = ("compare", *recipes, "--out", str(tmp_path / "out"), *SMALL)
     done = hardmine(*command)
     assert done.code == 0
     for expected in ("random", "ohem-budget=16", "AP50", "look-alikes", "1.00x", "one seed", "compare.csv"):
         assert expected in done.out, expected
-    assert json.loads((tmp_path / "out/compare.json").read_text())["seeds"] == [0]
+    stored = json.loads((tmp_path / "out/compare.json").read_text())
+    assert (stored["seeds"], stored["recipes"][1]["verdict"]) == ([0], "one seed: no verdict")
     refused = hardmine(*command)
     assert (refused.code, refused.out) == (2, "")
     assert "exists already" in one_line(refused.err)
@@ -56,21 +58,36 @@ def test_train_evaluate_and_predict_form_a_chain(hardmine, few_scenes, tmp_path)
 def test_options_reach_the_training(hardmine, monkeypatch, tmp_path):
     seen = []
 
-    def fake(config, recipes, seeds, out, *, resume):
-        seen.append((config, [recipe.label for recipe in recipes], list(seeds), out, resume))
+    def fake(config, recipes, seeds, out, *, resume, jobs):
+        seen.append((config, [recipe.label for recipe in recipes], list(seeds), out, resume, jobs))
         return comparison()
 
     monkeypatch.setattr("hardmine.training.compare.compare", fake)
-    hardmine("compare", "--recipes", "random,hnm", "--seeds", "3", "--out", str(tmp_path), "--resume", "--lr", "0.01")
-    assert seen == [(TrainingConfig(lr=0.01), ["random", "hnm"], [0, 1, 2], tmp_path, True)]
+    asked = ("--recipes", "random,hnm", "--seeds", "2", "--jobs", "5", "--lr", "0.01")
+    hardmine("compare", *asked, "--out", str(tmp_path), "--resume")
+    assert seen == [(TrainingConfig(lr=0.01), ["random", "hnm"], [0, 1], tmp_path, True, 5)]
+
+
+def test_without_options_there_are_three_recipes_and_seeds_and_a_process_a_thread(hardmine, monkeypatch):
+    seen = []
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
+    monkeypatch.setattr(
+        "hardmine.training.compare.compare",
+        lambda config, recipes, seeds, out, *, resume, jobs: (
+            seen.append((len(recipes), len(seeds), jobs)) or comparison()
+        ),
+    )
+    assert hardmine("compare").code == 0
+    assert seen == [(3, 3, 2)]
 
 
 def comparison() -> Comparison:
     look_alikes = LookAlikeErrors(40, 0.125, 0.9, None)
-    first = ComparisonRow("random", 0.5, 0.8, 0.6, (0.5,), None, 1.0, 812.4, look_alikes)
-    better = ComparisonRow("ohem", 0.52, 0.8, 0.6, (0.52,), Difference(0.02, 0.01, 0.03), 1.071, 800, look_alikes)
-    unsure = ComparisonRow("hnm", 0.49, 0.8, 0.6, (0.49,), Difference(-0.01, -0.02, 0.01), 0.95, 800, look_alikes)
-    return Comparison((first, better, unsure), (0,), 80, "resident in the process", TrainingConfig())
+    first = ComparisonRow("random", 0.5, 0.8, 0.6, (0.4, 0.6), None, 1.0, 812.4, look_alikes)
+    better = ComparisonRow("ohem", 0.52, 0.8, 0.6, (0.5, 0.54), Difference(0.02, 0.01, 0.03), 1.071, 800, look_alikes)
+    unsure = ComparisonRow("hnm", 0.49, 0.8, 0.6, (0.48, 0.5), Difference(-0.01, -0.02, 0.01), 0.95, 800, look_alikes)
+    return Comparison((first, better, unsure), (0, 1), 80, "resident in the process", TrainingConfig())
 
 
 def test_the_table_shows_interval_verdict_and_ratios(hardmine, monkeypatch):

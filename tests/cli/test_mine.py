@@ -147,7 +147,7 @@ def test_rounds_are_a_table(hardmine, few_scenes, tmp_path):
     done = hardmine("loop", "--rounds", "2", "--folds", "1", "--suspects", "drop", "--out", str(tmp_path / "l"), *plain)
     assert done.code == 0, done.err
     assert json.loads((tmp_path / "l/round2/config.json").read_text())["suspects"] == "drop"
-    for expected in ("suspects", "no difference seen", "over images only"):
+    for expected in ("suspects", "one seed: no verdict", "over images only"):
         assert expected in done.out, expected
     assert "-0.0" in done.out or "+0.0" in done.out
 

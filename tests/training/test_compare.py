@@ -10,7 +10,7 @@ from hardmine.errors import ConfigError, DataError, EvidenceError, RunError
 from hardmine.evaluation import Difference, match_predictions
 from hardmine.recipes import RECIPES, Recipe, Slot
 from hardmine.sampling import Sampling
-from hardmine.training import TrainingConfig
+from hardmine.training import TrainingConfig, train
 from hardmine.training.compare import Comparison, ComparisonRow, RecipeChoice, _look_alikes, compare, every_recipe
 
 RANDOM, OHEM = RecipeChoice("random"), RecipeChoice("ohem", {"budget": 16})
@@ -156,9 +156,25 @@ def test_the_notes_say_what_the_interval_covers(num_seeds, said):
     assert ("few" in note) == (1 < num_seeds < 5)
 
 
-def test_the_verdict_is_that_of_the_interval():
-    assert row(difference=Difference(0.2, 0.1, 0.3)).verdict == "better"
-    assert row(difference=Difference(0.2, 0.1, 0.3)).to_dict()["verdict"] == "better"
+def test_the_verdict_is_that_of_the_interval_and_needs_more_than_one_seed():
+    better = row(difference=Difference(0.2, 0.1, 0.3), ap_by_seed=(0.4, 0.6))
+    assert better.verdict == better.to_dict()["verdict"] == "better"
+    assert replace(better, ap_by_seed=(0.5,)).verdict == "one seed: no verdict"
+    assert row(difference=None).verdict == ""
+
+
+def test_runs_are_handed_to_processes_where_several_are_asked_for(finished, module_config, monkeypatch):
+    out, comparison = finished
+    asked = []
+
+    def one_after_the_other(jobs, num_processes, *, resume):
+        asked.append((num_processes, [(job.number, job.name) for job in jobs]))
+        return [train(job.config, job.folder, resume=resume, progress=False) for job in jobs]
+
+    monkeypatch.setattr("hardmine.training.compare.train_together", one_after_the_other)
+    assert compare(module_config, [RANDOM, OHEM], [0, 1], out, resume=True, jobs=2) == comparison
+    names = ["random, seed 0", "ohem-budget=16, seed 0", "random, seed 1", "ohem-budget=16, seed 1"]
+    assert asked == [(2, list(enumerate(names, start=1)))]
 
 
 def test_every_recipe_is_what_the_detector_takes_and_the_others_are_told(module_config, caplog):

@@ -49,7 +49,8 @@ def comparison_table(comparison: "Comparison") -> Table:
     if has_look_alikes:
         table.add_column("look-alikes\nhit, AUC")
     for row in comparison.rows:
-        cells = [row.recipe, *map(_number, (row.ap, row.ap50, row.ap75)), _difference(row.difference)]
+        difference = _difference(row.difference, row.verdict)
+        cells = [row.recipe, *map(_number, (row.ap, row.ap50, row.ap75)), difference]
         cells += [f"{row.step_time_ratio:.2f}x", f"{row.peak_memory_mb:.0f}"]
         _add(table, *cells, *([_look_alikes(row.look_alikes)] if has_look_alikes else []))
     return table
@@ -120,10 +121,12 @@ def _box(row: Mapping[str, Any], prefix: str = "") -> str:
 
 def rounds_table(rounds: "Iterable[Round]") -> Table:
     """One row per round: how good its detector is, and what was mined with it."""
+    from hardmine.training.compare import NO_VERDICT
+
     table = _table("round", "AP", "AP50", "difference in AP", "hard\npositives", "hard\nnegatives", "suspects")
     for row in rounds:
         metrics, mined = row.metrics, (row.hard_positives, row.hard_negatives, row.suspects)
-        quality = (_number(metrics.ap), _number(metrics.ap50), _difference(row.difference))
+        quality = (_number(metrics.ap), _number(metrics.ap50), _difference(row.difference, NO_VERDICT))
         _add(table, str(row.number), *quality, *(UNDEFINED if count is None else str(count) for count in mined))
     return table
 
@@ -247,10 +250,10 @@ def _number(value: float | None) -> str:
     return UNDEFINED if value is None else f"{value:.3f}"
 
 
-def _difference(difference: "Difference | None") -> str:
+def _difference(difference: "Difference | None", verdict: str) -> str:
     if difference is None:
         return UNDEFINED
-    return f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]\n{difference.verdict}"
+    return f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]\n{verdict}"
 
 
 def _look_alikes(errors: "LookAlikeErrors | None") -> str:

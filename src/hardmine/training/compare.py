@@ -5,7 +5,8 @@ the same order and is measured on the same images as (first recipe, seed k). So 
 compared is the difference within a pair.
 
 The seeds are the outer loop: all recipes are trained on seed 0, then all on seed 1. A comparison that is stopped is
-still paired, and `resume` goes on from there; runs that are finished are not trained again.
+still paired, and `resume` goes on from there; runs that are finished are not trained again. Several runs can be trained
+at a time (`together.py`).
 """
 
 import csv
@@ -39,12 +40,14 @@ from hardmine.training.data import open_measured_data
 from hardmine.training.files import is_taken, write_atomically, write_json
 from hardmine.training.loop import RunResult, train
 from hardmine.training.run import make_detector
+from hardmine.training.together import Job, train_together
 
-__all__ = ["Comparison", "ComparisonRow", "RecipeChoice", "compare", "every_recipe"]
+__all__ = ["NO_VERDICT", "Comparison", "ComparisonRow", "RecipeChoice", "compare", "every_recipe"]
 
 logger = logging.getLogger("hardmine")
 
 FEWEST_SURE_SEEDS = 5
+NO_VERDICT = "one seed: no verdict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +83,13 @@ class ComparisonRow:
 
     @property
     def verdict(self) -> str:
-        """What the interval of the difference says, in words; empty for the recipe that the others are compared to."""
-        return self.difference.verdict if self.difference else ""
+        """What the interval of the difference says, in words; empty for the recipe that the others are compared to.
+
+        One seed gives no verdict: another differs by as much as recipes do, and the interval knows nothing of that.
+        """
+        if self.difference is None:
+            return ""
+        return self.difference.verdict if len(self.ap_by_seed) > 1 else NO_VERDICT
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON-able dictionary."""
@@ -147,6 +155,7 @@ def compare(
     *,
     resume: bool = False,
     progress: bool = True,
+    jobs: int = 1,
 ) -> Comparison:
     """Trains every recipe on every seed as ordinary runs in `out/<recipe>/seed<k>`, and compares them to the first.
 
@@ -154,7 +163,9 @@ def compare(
 
     Args:
         resume: keep what is finished in `out` and continue what is not.
-        progress: show bars, if on a terminal.
+        progress: show bars, if on a terminal and one job at a time.
+        jobs: runs to train at a time, in processes that share the threads of the CPU; a script that asks for several
+            needs `if __name__ == "__main__":`. Results change by rounding only, as with the number of threads.
 
     Raises:
         ConfigError, DataError: nothing to compare, or a recipe or data set that cannot be used; nothing was trained.
@@ -165,7 +176,7 @@ def compare(
     _check_recipes(config, recipes, seeds, len(val_data.classes))
     if not resume and is_taken(out):
         raise RunError(f"{out} exists already; choose another folder with --out, or continue with --resume")
-    runs = _train_all(config, recipes, seeds, out, resume, progress)
+    runs = _by_recipe(recipes, _train_all(_jobs(config, recipes, seeds, out), jobs, resume, progress))
     memory_of = next(iter(runs.values()))[0].rows[0]["peak_memory_of"]
     comparison = Comparison(_rows(runs, val_data), tuple(seeds), len(val_data), memory_of, config)
     if PartialState().is_main_process:
@@ -205,23 +216,33 @@ def _config_of(config: TrainingConfig, recipe: RecipeChoice, seed: int) -> Train
     return replace(config, recipe=recipe.name, recipe_options=recipe.options, seed=seed)
 
 
-def _train_all(
-    config: TrainingConfig,
-    recipes: Sequence[RecipeChoice],
-    seeds: Sequence[int],
-    out: Path,
-    resume: bool,
-    progress: bool,
-) -> dict[str, list[RunResult]]:
-    runs: dict[str, list[RunResult]] = {recipe.label: [] for recipe in recipes}
-    for seed in seeds:
-        for recipe in recipes:
-            done = sum(map(len, runs.values()))
-            logger.info("run %d of %d: %s, seed %d", done + 1, len(recipes) * len(seeds), recipe.label, seed)
-            folder = out / recipe.label / f"seed{seed}"
-            result = train(_config_of(config, recipe, seed), folder, resume=resume, progress=progress)
-            runs[recipe.label].append(result)
-    return runs
+def _jobs(config: TrainingConfig, recipes: Sequence[RecipeChoice], seeds: Sequence[int], out: Path) -> list[Job]:
+    """What to train, in this order: all recipes on the first seed, then all on the second."""
+    runs = [(recipe, seed) for seed in seeds for recipe in recipes]
+    return [
+        Job(
+            number=number,
+            name=f"{recipe.label}, seed {seed}",
+            config=_config_of(config, recipe, seed),
+            folder=out / recipe.label / f"seed{seed}",
+        )
+        for number, (recipe, seed) in enumerate(runs, start=1)
+    ]
+
+
+def _train_all(jobs: Sequence[Job], num_processes: int, resume: bool, progress: bool) -> list[RunResult]:
+    if num_processes > 1:
+        return train_together(jobs, num_processes, resume=resume)
+    results = []
+    for job in jobs:
+        logger.info("run %d of %d: %s", job.number, len(jobs), job.name)
+        results.append(train(job.config, job.folder, resume=resume, progress=progress))
+    return results
+
+
+def _by_recipe(recipes: Sequence[RecipeChoice], results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
+    """The results of `_jobs` of each recipe, in the order of the seeds."""
+    return {recipe.label: list(results[place :: len(recipes)]) for place, recipe in enumerate(recipes)}
 
 
 def _rows(runs: Mapping[str, Sequence[RunResult]], val_data: DetectionDataset) -> tuple[ComparisonRow, ...]:

@@ -7,7 +7,12 @@ from accelerate import Accelerator
 
 from hardmine.errors import ConfigError
 
-__all__ = ["start_accelerator"]
+__all__ = ["num_started", "start_accelerator"]
+
+
+def num_started() -> int:
+    """How many processes `torchrun` or `accelerate launch` has started to work together, this one among them."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def start_accelerator(precision: str | None = None) -> Accelerator:
@@ -19,15 +24,14 @@ def start_accelerator(precision: str | None = None) -> Accelerator:
     Args: precision: of training; None: as it is, or no other than float32.
     Raises: ConfigError: the precision cannot be had here, or the processes do not find each other.
     """
-    num_started = int(os.environ.get("WORLD_SIZE", "1"))
-    on_cpus = num_started > 1 and not torch.accelerator.is_available()
+    on_cpus = num_started() > 1 and not torch.accelerator.is_available()
     try:
         accelerator = Accelerator(mixed_precision=precision, cpu=on_cpus)
     except ValueError as error:  # fp16 without a GPU, or a second precision in one process
         raise ConfigError(f"precision {precision} cannot be had here: {error}") from error
-    if accelerator.num_processes != num_started:
+    if accelerator.num_processes != num_started():
         raise ConfigError(
-            f"{num_started} processes were started, but each works as one of {accelerator.num_processes}; "
+            f"{num_started()} processes were started, but each works as one of {accelerator.num_processes}; "
             "start them with `torchrun --nproc-per-node N -m hardmine ...`, or one alone"
         )
     return accelerator
