@@ -170,20 +170,17 @@ def top_set(key: Tensor, num: int) -> Tensor:
     """As `top_indices`, but in the order of their places, those that equal the least of them last.
 
     `torch.topk` leaves open which of equal keys it takes, and devices differ in it; so it finds the least key that gets
-    in, and then all above it and the first that equal it.
+    in, and then all above it and the first that equal it. Where looking is free, it looks whether there are others.
     """
-    num = min(num, key.shape[-1])
+    N = key.shape[-1]
+    num = min(num, N)
     values, index = key.topk(num, dim=-1)
     least = values[..., -1:]
     if looking_is_free(key) and bool(((key >= least).sum(dim=-1) == num).all()):
-        return index.gather(-1, _turn_in_set(values, least, index, key.shape[-1]).argsort(dim=-1))
-    turn = _turn_in_set(key, least, torch.arange(key.shape[-1], dtype=torch.int32, device=key.device), key.shape[-1])
+        return index.gather(-1, torch.where(values > least, index - N, index).argsort(dim=-1))
+    early, place = torch.arange(-N, N, dtype=torch.int32, device=key.device).tensor_split(2)
+    turn = torch.where(key > least, early, place).masked_fill(key < least, N)
     return turn.topk(num, dim=-1, largest=False).indices
-
-
-def _turn_in_set(key: Tensor, least: Tensor, place: Tensor, N: int) -> Tensor:
-    """By which the places of keys above the least come first, then those of keys that equal it, then all others."""
-    return torch.where(key > least, place - N, place).masked_fill(key < least, N)
 
 
 def top_balanced(key: Tensor, assignment: Assignment, num: int, positive_fraction: float) -> Tensor:
