@@ -87,12 +87,13 @@ def balanced_priority(
     The largest ``quota`` (B, 1) keys of the candidates are ``quota / num_groups`` random ones of each group, rounded
     down but at least 1, and, for the places that are left, others. These have the same chance each, whatever their
     group; and where there are more groups than places, each group has the same chance of one. Keys are at least 0, and
-    float32; those of who is no candidate mean nothing.
+    float32; those of who is no candidate mean nothing. Where looking is free and candidates are few, only these are
+    sorted.
 
     noise: uniform in [0, 1), and what decides. The largest of a group are its share, which leaves small numbers for the
         rest. Those are uniform below the least of the share, so that divided by it they are as good as new. Likewise
         the largest of m numbers is no more, on average, for a large group once it is raised to the power of m.
-    group: numbers from -1 up, within 31 bits.  num_groups: None for the number of those that have a candidate.
+    group: numbers from -1 up, within 30 bits.  num_groups: None for the number of those that have a candidate.
     """
     if not looking_is_free(noise) or 4 * (num := _most_in_a_row(candidates)) > noise.shape[-1]:
         return _balanced(noise, candidates, group, quota, num_groups)

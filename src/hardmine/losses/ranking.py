@@ -13,7 +13,8 @@ part of the batch, as in the authors' codes.
 Differs from the authors' codes, which loop over the positives: the same numbers, exactly and for any δ, come from sums
 over the intervals between the bounds s_i ± δ (`score_order.SoftOrder`), computed in float64. Without positives,
 where their codes fail, the loss is 0 with a gradient of zeros; that is also so without negatives, save for what RS
-sorts among positives. δ = 0 is the hard step, with H(0) = 1 as in RS's code.
+sorts among positives. δ = 0 is the hard step, with H(0) = 1 as in RS's code. On a GPU the host waits once, for the
+number of positives; compiled it does not.
 """
 
 from typing import Any
