@@ -4,10 +4,12 @@ Torch and what stands on it take seconds to import, so they are imported in the 
 answers at once.
 """
 
+import gc
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -243,11 +245,22 @@ def mine(
     else:
         confirmed = Confirmed(box_format, category_offset)
         opened = {"split": split, "images": images, "allow_unlabelled": allow_unlabelled}
-        _mine_predictions(data, opened, predictions, confirmed, out, top, memory, cvat_names)
+        with _keeping_what_there_is():
+            _mine_predictions(data, opened, predictions, confirmed, out, top, memory, cvat_names)
     if int(os.environ.get("RANK", "0")) == 0:  # of several processes that torchrun started, the first
         kinds = ("hard positive", "hard negative") if show else ()
         listed = [*(hardest_table(out, kind, top) for kind in kinds), *([suspects_table(out, top)] if show else [])]
         _show(mined_table(out), *listed, f"Mined: {out}; its README.md says what each file is")
+
+
+@contextmanager
+def _keeping_what_there_is() -> Iterator[None]:
+    """No search for cycles of garbage, which would walk over all records again and again: there are next to none."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _mine_predictions(

@@ -19,7 +19,6 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 from hardmine.data.paths import parts_of, path_in_link, stem_of
@@ -72,7 +71,7 @@ class ImageNames:
         self._by_number: defaultdict[int, list[int]] = defaultdict(list)
         for place, image in enumerate(self._images):
             self._by_key |= dict.fromkeys(image.keys, place)
-            self._list(place, stem_of(PurePosixPath(image.path).name))
+            self._list(place, stem_of(image.path.rpartition("/")[2]))
 
     def _list(self, place: int, stem: str) -> None:
         self._by_stem[stem].append(place)

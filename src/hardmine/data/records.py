@@ -20,7 +20,6 @@ import numpy as np
 
 from hardmine.data.identity import ImageName, ImageNames, as_key, as_text
 from hardmine.data.images import load_rgb
-from hardmine.data.paths import absolute
 from hardmine.data.problems import Problem
 from hardmine.errors import DataError
 
@@ -130,7 +129,8 @@ class DetectionDataset(Dataset):
     @cached_property
     def folder(self) -> Path | None:
         """The innermost folder that holds all images; None where they are generated."""
-        folders = {absolute(record.file.parent) for record in self.records if record.file is not None}
+        files = (os.path.abspath(record.file) for record in self.records if record.file is not None)  # noqa: PTH100
+        folders = set(map(os.path.dirname, files))
         return Path(os.path.commonpath(folders)) if folders else None
 
     @cached_property
@@ -138,7 +138,7 @@ class DetectionDataset(Dataset):
         """Of each image, relative to `folder`, with slashes; empty where it is generated."""
         folder = self.folder
         return tuple(
-            as_text(Path(os.path.relpath(record.file, folder)).as_posix()) if record.file and folder else ""
+            as_text(os.path.relpath(record.file, folder).replace(os.sep, "/")) if record.file and folder else ""
             for record in self.records
         )
 

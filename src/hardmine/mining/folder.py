@@ -131,7 +131,8 @@ def write_mined(
     with new_folder(Path(out)) as folder:
         for name in TABLES:
             getattr(tables, name).write_parquet(folder / f"{name}.parquet")
-        write_made_of_tables(folder, tables.categories, tables.folder, source, top, cvat_names)
+        in_memory = {name: getattr(tables, name).lazy() for name in TABLES}
+        write_made_of_tables(folder, in_memory, tables.categories, tables.folder, source, top, cvat_names)
 
 
 @contextmanager
@@ -164,14 +165,14 @@ def refuse_existing(out: Path) -> None:
 
 def write_made_of_tables(
     folder: Path,
+    tables: Mapping[str, pl.LazyFrame],
     categories: Mapping[int, str],
     images_in: Path | None,
     source: str,
     top: int | None,
     cvat_names: str = CVAT_NAMES,
 ) -> None:
-    """Writes all that is made from the tables in a folder; of these no more is read at a time than is listed."""
-    tables = {name: pl.scan_parquet(folder / f"{name}.parquet") for name in TABLES}
+    """Writes all that is made from the tables; of these no more is read at a time than is listed."""
     weights = tables["images"].select("image_id", "file_name", "weight")
     weights.with_columns(pl.col(pl.String).str.replace(FORMULA, "'$1")).sink_csv(folder / "image_weights.csv")
     names = {"category_id": list(categories), "category": [_encodable(name) for name in categories.values()]}

@@ -193,8 +193,13 @@ def _task(image: Mapping[str, Any], boxes: list[dict[str, Any]], folder: PurePos
 
 def _region(name: str, image: Mapping[str, Any], box: Mapping[str, Any]) -> dict[str, Any]:
     """Label Studio's boxes are in percent of the image."""
-    left, right = (100 * box[side] / image["width"] for side in ("x1", "x2"))
-    upper, lower = (100 * box[side] / image["height"] for side in ("y1", "y2"))
+    across, down = image["width"], image["height"]
+    left, right, upper, lower = (
+        100 * box["x1"] / across,
+        100 * box["x2"] / across,
+        100 * box["y1"] / down,
+        100 * box["y2"] / down,
+    )
     region = {
         "id": name,
         "type": "rectanglelabels",

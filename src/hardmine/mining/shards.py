@@ -113,7 +113,8 @@ def mine_shards(
             _start(unfinished, plan)
             _mine_parts(labels, results, source, unfinished, num_parts)
             joined = _join(unfinished, rows, num_parts)
-            write_made_of_tables(joined, labels.categories, labels.folder, source.name, top, cvat_names)
+            tables = {name: pl.scan_parquet(joined / f"{name}.parquet") for name in TABLES}
+            write_made_of_tables(joined, tables, labels.categories, labels.folder, source.name, top, cvat_names)
             _publish(unfinished, joined, out)
         _remove(unfinished)
         if files.is_converted:
