@@ -83,7 +83,7 @@ def test_json_can_be_read_by_anyone(tmp_path):
 
 @pytest.mark.parametrize("num", [0, 1, 3])
 def test_lists_are_written_a_record_a_line_whatever_is_in_it(tmp_path, num):
-    records = [{"name": "a\nb\u2028", "box": [0.1, -0.0, 1e300], "none": None} for _ in range(num)]
+    records = [{"name": "a\nb\u2028\ud800", "box": [0.1, -0.0, 1e300], "none": None} for _ in range(num)]
     write_list(tmp_path / "a.json", iter(records))
     write_lists(tmp_path / "b.json", {"one": iter(records), "oth\ner": records})
     assert json.loads((tmp_path / "a.json").read_text()) == records

@@ -18,6 +18,7 @@ from hardmine.errors import RunError, what_failed
 __all__ = ["as_json", "is_taken", "write_atomically", "write_json", "write_list", "write_lists", "write_new"]
 
 UNFINISHED = ".part"
+_ENCODER = msgspec.json.Encoder()
 
 
 def is_taken(path: Path) -> bool:
@@ -74,11 +75,18 @@ def write_lists(path: Path, lists: Mapping[str, Iterable[Any]]) -> None:
 
 
 def _list_in_lines(records: Iterable[Any]) -> Iterator[bytes]:
-    encode, before = msgspec.json.Encoder().encode, b"[\n"
+    before = b"[\n"
     for record in records:
-        yield before + encode(record)
+        yield before + _in_a_line(record)
         before = b",\n"
     yield b"\n]" if before == b",\n" else b"[]"
+
+
+def _in_a_line(record: Any) -> bytes:
+    try:
+        return _ENCODER.encode(record)
+    except UnicodeEncodeError:  # half a character, which only an escape can say
+        return json.dumps(record, allow_nan=False).encode()
 
 
 def _write(path: Path, content: bytes, unfinished: Path, *, is_new: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Every prediction beside every object of its image."""
+"""Every prediction beside every object of its image that it overlaps."""
 
 import numpy as np
 import pytest
@@ -7,13 +7,14 @@ from hardmine.mining import pairs as pairs_module
 from hardmine.mining.pairs import Detections, Objects, Pairs, pairs_in_parts, spread
 
 
-def test_each_prediction_meets_the_objects_of_its_image_in_parts_or_at_once(monkeypatch):
+def test_each_prediction_meets_the_objects_that_it_overlaps_in_parts_or_at_once(monkeypatch):
     rng = np.random.default_rng(0)
     corners = rng.uniform(0, 50, (30, 2))
     boxes = np.hstack([corners, corners + 10])
     objects = Objects(rng.integers(0, 4, 30), np.zeros(30, int), boxes, np.zeros(30, bool))
     detections = Detections(rng.integers(0, 5, 30), np.zeros(30, int), boxes[::-1], np.ones(30))
-    expected = {(p, g) for p in range(30) for g in range(30) if detections.image[p] == objects.image[g]}
+    overlap = (np.abs(corners[::-1][:, None] - corners) < 10).all(axis=2)  # of squares with sides of 10
+    expected = {(int(p), int(g)) for p, g in np.argwhere(overlap) if detections.image[p] == objects.image[g]}
     for at_a_time in (1_000_000, 7):
         monkeypatch.setattr(pairs_module, "PAIRS_AT_A_TIME", at_a_time)
         found = [

@@ -234,7 +234,7 @@ def coco_of(images: pl.LazyFrame, rows: pl.DataFrame, categories: Mapping[int, s
     return {
         "images": on_them.iter_rows(named=True),
         "annotations": _annotations(rows),
-        "categories": [{"id": category_id, "name": _encodable(name)} for category_id, name in categories.items()],
+        "categories": [{"id": category_id, "name": name} for category_id, name in categories.items()],
     }
 
 

@@ -1,7 +1,8 @@
 """Predictions and the objects of their images side by side: what all that compares boxes is computed from.
 
 Images are not looped over one by one: pairs of one image are listed side by side, as many images at a time as have a
-million pairs. So time grows with the pairs, and memory with objects and predictions only.
+million pairs, and those that do not overlap are left out. So time grows with the pairs, and memory with objects and
+predictions only.
 """
 
 from collections.abc import Iterator
@@ -73,7 +74,7 @@ def pairs_in_parts(objects: Objects, detections: Detections) -> Iterator[tuple[P
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Predictions and objects of one image, (K,) each, and how much they overlap."""
+    """Predictions and objects of one image that overlap, (K,) each, and by how much."""
 
     detection: Places
     object: Places
