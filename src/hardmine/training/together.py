@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from typing import Any
 
 import torch
@@ -76,7 +76,9 @@ def train_together(jobs: Sequence[Job], num_processes: int, *, resume: bool) -> 
         )
     try:
         with _pool(num_processes) as pool:
-            return _results([pool.submit(_train, job, len(jobs), resume) for job in jobs])
+            with _interrupts_ignored():  # which the processes inherit, and which holds while they import
+                futures = [pool.submit(_train, job, len(jobs), resume) for job in jobs]
+            return _results(futures)
     except KeyboardInterrupt:
         logger.warning("stopped; continue with the same command and --resume")
         raise
@@ -118,6 +120,19 @@ def _results(futures: Sequence[Future[RunResult]]) -> list[RunResult]:
 
 
 @contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """A terminal sends an interrupt to all processes; the one that started the others decides."""
+    if current_thread() is not main_thread():  # only that one may say so
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def _logged_here(records: Any) -> Iterator[None]:
     """What other processes put into the queue goes to the loggers of this one."""
     listener = QueueListener(records, _Relay())
@@ -135,7 +150,7 @@ class _Relay(logging.Handler):
 
 def _begin(threads: int, level: int, lifeline: Any, records: Any) -> None:
     """Prepares a process that trains."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the one that started us decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it is not inherited
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the pool sends it to all if one ends; the lifeline does that better
     Thread(target=_end_with, args=(lifeline, records), daemon=True).start()
     torch.set_num_threads(threads)
