@@ -163,6 +163,16 @@ def test_the_verdict_is_that_of_the_interval_and_needs_more_than_one_seed():
     assert row(difference=None).verdict == ""
 
 
+def test_each_recipe_gets_its_own_runs_seed_by_seed(finished, module_config, monkeypatch):
+    out, _ = finished
+    seen = []
+    monkeypatch.setattr("hardmine.training.compare._rows", lambda runs, _: seen.append(runs) or (row(),))
+    compare(module_config, [RANDOM, OHEM], [0, 1], out, resume=True, progress=False)
+    for choice in (RANDOM, OHEM):
+        folders = [result.folder.path for result in seen[0][choice.label]]
+        assert folders == [out / choice.label / "seed0", out / choice.label / "seed1"]
+
+
 def test_runs_are_handed_to_processes_where_several_are_asked_for(finished, module_config, monkeypatch):
     out, comparison = finished
     asked = []
