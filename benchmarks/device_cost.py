@@ -95,7 +95,7 @@ class Counted(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
-        results = _places(*args) if name == WAITS else func(*args, **(kwargs or {}))
+        results = _places(*args) if name == WAITS and args[0].is_meta else func(*args, **(kwargs or {}))
         self.dispatched += 1
         if not func.is_view and name not in NO_KERNEL:
             self.kernels[name] += 1
