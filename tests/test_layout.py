@@ -10,10 +10,9 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "hardmine"
 MODULES = sorted(SOURCE.rglob("*.py"))
 ORDER = (
-    "errors", "columns", "reading", "writing", "slopes", "boxes", "samples", "scores", "ranking", "score_order",
-    "ranks", "state", "blocks", "counting", "assign", "sampling", "losses", "normalize", "recipes", "detectors",
-    "data", "predictions",
-    "evaluation", "compiling", "training", "mining", "figures", "cli",
+    "errors", "versions", "columns", "reading", "writing", "slopes", "boxes", "samples", "scores", "ranking",
+    "score_order", "ranks", "state", "blocks", "counting", "assign", "sampling", "losses", "normalize", "recipes",
+    "detectors", "data", "predictions", "evaluation", "compiling", "training", "mining", "figures", "cli",
 )  # fmt: skip
 RECIPES = [path for path in (SOURCE / "recipes").glob("*.py") if path.name not in ("__init__.py", "recipe.py")]
 TABLES = {  # modules whose tests are a table's, each line of it one of them

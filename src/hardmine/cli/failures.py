@@ -11,8 +11,6 @@ import traceback
 import zlib
 from pathlib import Path
 
-import polars as pl
-
 from hardmine.errors import HardmineError, what_failed
 
 __all__ = ["explain_failure", "printable"]
@@ -25,10 +23,10 @@ _MEANINGS: dict[type[BaseException], str] = {
     MemoryError: "memory is full; lower --batch-size, --image-size or --memory, or split the file",
     zlib.error: "a compressed file is damaged; get it again",
     EOFError: "a compressed file ends too early; get it again",
-    pl.exceptions.PolarsError: "a table cannot be read or written",
 }
-_MEANINGS_BY_NAME = {  # of classes that are a library's own, or not worth importing it for
+_MEANINGS_BY_NAME = {  # of classes that are a library's own, or not worth importing it for, and of all that are such
     "OutOfMemoryError": "the GPU's memory is full; lower --batch-size or --image-size",
+    "PolarsError": "a table cannot be read or written",
     "PanicException": "a file is damaged so that its reader gave up",
     "SafetensorError": "a file of weights is damaged; restore it from a copy",
 }
@@ -44,7 +42,8 @@ def explain_failure(error: BaseException) -> str | None:
     meaning = _meaning_of(error)
     if meaning is None:
         return None
-    reason = what_failed(error) if isinstance(error, pl.exceptions.PolarsError) else message
+    of_polars = isinstance(error, Exception) and "PolarsError" in _kinds_of(error)
+    reason = what_failed(error) if of_polars else message
     return printable(f"{meaning}: {reason} ({type(error).__name__} in {_place_of(error)})")
 
 
@@ -58,8 +57,13 @@ def printable(text: str) -> str:
 
 
 def _meaning_of(error: BaseException) -> str | None:
-    known = (meaning for kind, meaning in _MEANINGS.items() if isinstance(error, kind))
-    return next(known, _MEANINGS_BY_NAME.get(type(error).__name__))
+    known = [meaning for kind, meaning in _MEANINGS.items() if isinstance(error, kind)]
+    by_name = [meaning for name, meaning in _MEANINGS_BY_NAME.items() if name in _kinds_of(error)]
+    return next(iter(known + by_name), None)
+
+
+def _kinds_of(error: BaseException) -> list[str]:
+    return [kind.__name__ for kind in type(error).__mro__]
 
 
 def _files_of(error: OSError) -> str:

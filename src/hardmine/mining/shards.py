@@ -19,7 +19,6 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import polars as pl
@@ -38,6 +37,7 @@ from hardmine.mining.shard_results import check_sample, open_results
 from hardmine.mining.tables import TABLES, image_weight, mine_tables
 from hardmine.predictions import Confirmed, holds_parquet
 from hardmine.reading import read_text
+from hardmine.versions import version_of
 from hardmine.writing import is_taken, write_json
 
 __all__ = ["mine_shards", "most_rows"]
@@ -96,7 +96,7 @@ def mine_shards(
         rows = _count(labels, results, source)
     num_parts = _num_parts(rows["objects"] + rows["predictions"], memory)
     plan = {
-        "hardmine": _version(),
+        "hardmine": version_of("hardmine"),
         "out": out.name,
         "predictions": files.facts,
         "box_format": files.box_format,
@@ -144,13 +144,6 @@ def _refuse_unfinished(source: Path) -> None:
         from hardmine.training.predict import refuse_unfinished_shards
 
         refuse_unfinished_shards(source)
-
-
-def _version() -> str:
-    try:
-        return version("hardmine")
-    except PackageNotFoundError:
-        return "not installed, run from its source"
 
 
 @contextmanager

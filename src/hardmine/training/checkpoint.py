@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from hardmine.errors import RunError
 from hardmine.reading import check_regular
-from hardmine.training.files import write_atomically
+from hardmine.writing import write_atomically
 
 __all__ = [
     "load_module",

@@ -37,10 +37,10 @@ from hardmine.predictions import read_results
 from hardmine.recipes import RECIPES
 from hardmine.training.config import TrainingConfig
 from hardmine.training.data import open_measured_data
-from hardmine.training.files import is_taken, write_atomically, write_json
 from hardmine.training.loop import RunResult, train
 from hardmine.training.run import make_detector
 from hardmine.training.together import Job, train_together
+from hardmine.writing import is_taken, write_atomically, write_json
 
 __all__ = ["NO_VERDICT", "Comparison", "ComparisonRow", "RecipeChoice", "compare", "every_recipe"]
 

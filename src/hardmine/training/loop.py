@@ -12,7 +12,6 @@ from hardmine.evaluation import Metrics, evaluate_predictions
 from hardmine.predictions import written_results
 from hardmine.training.config import TrainingConfig
 from hardmine.training.data import open_training_data
-from hardmine.training.files import write_json
 from hardmine.training.folder import IMAGES, RunFolder
 from hardmine.training.measure import environment
 from hardmine.training.predict import predict
@@ -20,6 +19,7 @@ from hardmine.training.processes import start_accelerator
 from hardmine.training.progress import Reporter
 from hardmine.training.run import save_weights
 from hardmine.training.trainer import Trainer
+from hardmine.writing import write_json
 
 __all__ = ["RunResult", "train"]
 

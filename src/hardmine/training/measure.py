@@ -4,12 +4,13 @@ import os
 import platform
 import resource
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
-__all__ = ["environment", "peak_memory", "reset_peak_memory", "synchronize", "version_of"]
+from hardmine.versions import version_of
+
+__all__ = ["environment", "peak_memory", "reset_peak_memory", "synchronize"]
 
 _MIB = 2**20
 
@@ -59,11 +60,3 @@ def environment(device: torch.device, num_processes: int) -> dict[str, object]:
         "cpu_count": os.cpu_count(),
         "cpu_threads": torch.get_num_threads(),
     }
-
-
-def version_of(package: str) -> str:
-    """The version that is installed, or that it is not."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed, run from its source"

@@ -23,8 +23,8 @@ from hardmine.detectors import Detector
 from hardmine.errors import DataError, RunError, what_failed
 from hardmine.predictions import written_table
 from hardmine.reading import read_text
-from hardmine.training.files import write_atomically, write_json
-from hardmine.training.measure import version_of
+from hardmine.versions import version_of
+from hardmine.writing import write_atomically, write_json
 
 __all__ = ["coco_results", "predict", "predict_shards", "refuse_unfinished_shards"]
 

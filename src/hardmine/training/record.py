@@ -32,7 +32,7 @@ from hardmine.detectors import Detector
 from hardmine.detectors.head import Head, HeadOutput
 from hardmine.errors import DataError, RunError, what_failed
 from hardmine.samples import Assignment, GroundTruth
-from hardmine.training.files import write_atomically
+from hardmine.writing import write_atomically
 
 __all__ = ["Recorder", "WithPlaces", "read_dynamics"]
 

@@ -19,10 +19,10 @@ from hardmine.recipes import RECIPES, Recipe
 from hardmine.training import checkpoint
 from hardmine.training.config import TrainingConfig, check_type
 from hardmine.training.data import open_split, open_training_data
-from hardmine.training.files import as_json, is_taken, write_json, write_new
 from hardmine.training.folder import RunFolder
 from hardmine.training.predict import predict, predict_shards
 from hardmine.training.processes import start_accelerator
+from hardmine.writing import as_json, is_taken, write_json, write_new
 
 __all__ = [
     "LoadedRun",
