@@ -42,9 +42,9 @@ def explain_failure(error: BaseException) -> str | None:
     meaning = _meaning_of(error)
     if meaning is None:
         return None
-    of_polars = isinstance(error, Exception) and "PolarsError" in _kinds_of(error)
-    reason = what_failed(error) if of_polars else message
-    return printable(f"{meaning}: {reason} ({type(error).__name__} in {_place_of(error)})")
+    if isinstance(error, Exception) and "PolarsError" in _kinds_of(error):
+        message = what_failed(error)
+    return printable(f"{meaning}: {message} ({type(error).__name__} in {_place_of(error)})")
 
 
 def printable(text: str) -> str:
