@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from threading import Thread
 
 import psutil
@@ -60,14 +62,35 @@ def test_a_process_that_is_ended_from_outside_is_an_error_with_a_remedy(jobs):
     assert not multiprocessing.active_children()
 
 
+@pytest.fixture
+def started_by_a_user() -> Iterator[Callable[[list[str]], subprocess.Popen]]:
+    """Starts a command in a session of its own, which ends with the test; it hears Ctrl-C even if pytest does not."""
+    groups = []
+
+    def start(command: list[str]) -> subprocess.Popen:
+        started = subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 (one call, no lock)
+        )
+        groups.append(started.pid)
+        return started
+
+    yield start
+    for group in filter(is_there, groups):
+        os.killpg(group, signal.SIGKILL)
+
+
 @pytest.mark.parametrize(
     ("sent", "when"),
     [(signal.SIGINT, "starting"), (signal.SIGINT, "training"), (signal.SIGKILL, "training")],
 )
-def test_the_processes_end_with_the_one_that_started_them(small_data, tmp_path, sent, when):
+def test_the_processes_end_with_the_one_that_started_them(started_by_a_user, small_data, tmp_path, sent, when):
     options = ("--data", str(small_data), "--image-size", "64", "--epochs", "1000", "--out", str(tmp_path / "out"))
     command = [sys.executable, "-m", "hardmine", "compare", *options, "--jobs", "2"]
-    started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    started = started_by_a_user(command)
     if when == "starting":
         wait_until(lambda: len(psutil.Process(started.pid).children()) == 3)  # one keeps books of what they share
         time.sleep(0.5)  # they import for seconds
