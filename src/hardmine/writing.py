@@ -103,7 +103,7 @@ def _write(path: Path, content: bytes, unfinished: Path, *, is_new: bool = False
             unfinished.unlink()
         raise RunError(
             f"cannot write {path}: {what_failed(error)}. What was there before is kept; "
-            "a training goes on with --resume"
+            "a command that has --resume goes on with it"
         ) from error
 
 

@@ -311,7 +311,7 @@ def test_records_that_were_left_out_are_said_once(small, small_data, tmp_path, c
     (tmp_path / "data" / "train.json").write_text(json.dumps(truth))
     for number in (1, 2):
         train(small(data=str(tmp_path / "data"), epochs=1), tmp_path / f"run{number}")
-    assert sum("split 'train': 1 records were left out" in message for message in caplog.messages) == 1
+    assert sum("split 'train': 1 record was left out" in message for message in caplog.messages) == 1
 
 
 def test_it_is_evaluated_every_so_many_epochs(small, tmp_path):

@@ -104,7 +104,7 @@ def compare(
 ) -> None:
     """Train the same detector under several recipes and say which is better, and how sure that is.
 
-    Without options: built-in scenes, a tiny detector, three seeds; a few minutes on two CPU cores.
+    Without options: built-in scenes, a small detector, three seeds; a few minutes on two CPU cores.
     Recipes take options: --recipes random,ohem:budget=64,nms_iou=0.5,hnm
     """
     from accelerate import PartialState
@@ -215,7 +215,12 @@ def mine(
     allow_unlabelled: Unlabelled = False,
     top: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST_ROWS, help="Keep so many hard positives and negatives.", show_default="all"),
+        typer.Option(
+            min=1,
+            max=MOST_ROWS,
+            help="Keep so many hard positives, hard negatives and suspects in the COCO files.",
+            show_default="all; 10,000 where mined by parts",
+        ),
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Also list them here.")] = False,
     memory: Annotated[

@@ -160,8 +160,7 @@ class _ImageFinder:
         join_inside(self._roots[0], name)
         looked = ", ".join(f"'{root}'" for root in self._roots)
         raise DataError(
-            f"{name!r} is missing, expected in one of {looked} or below; add it, or give the folder of the images "
-            "(--images)"
+            f"{name!r} is missing, expected in {looked} or below; add it, or give the folder of the images (--images)"
         )
 
 

@@ -75,7 +75,9 @@ def _tell_problems(dataset: DetectionDataset, data: str | Path) -> None:
     errors = [problem for problem in dataset.problems if problem.severity == "error"]
     num, first = len(dataset.problems), next(iter([*errors, *dataset.problems]), None)
     counts = {"left out or cannot be trusted": len(errors), "corrected": num - len(errors)}
-    told = " and ".join(f"{count} records were {what}" for what, count in counts.items() if count)
+    told = " and ".join(
+        f"{count} {'record was' if count == 1 else 'records were'} {what}" for what, count in counts.items() if count
+    )
     if first is not None and os.environ.get("RANK", "0") == "0":
         _warn_once(
             f"{dataset.name}, split {dataset.split!r}: {told}; the first is: {first}; "

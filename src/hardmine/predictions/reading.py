@@ -42,11 +42,12 @@ SURELY = 2**26
 EXPORTS = ("predictions.json", "samples.json", "labels.json")
 
 
-def read_found(path: Path, box_format: str | None = None) -> Found:
+def read_found(path: str | Path, box_format: str | None = None) -> Found:
     """Predictions in any form.
 
     Raises: DataError: nothing there that is read, or a record that is none; the message names file and record.
     """
+    path = Path(path)
     if path.is_dir():
         return _read_folder(path, box_format)
     if holds_parquet(path):

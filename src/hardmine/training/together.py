@@ -1,6 +1,6 @@
 """Several trainings at a time on the cores of one machine, each in a process of its own.
 
-Most operations of a small network are too short to be shared out to threads: two trainings of the tiny detector, on one
+Most operations of a small network are too short to be shared out to threads: two trainings of a small detector, on one
 thread each, take little more time than one of them alone on two. So the threads are dealt out to processes. A process
 trains one run after the other, and pays once for its start and for the built-in scenes.
 
