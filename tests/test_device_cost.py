@@ -31,7 +31,7 @@ def test_no_method_became_dearer(name):
     check_no_dearer(KEPT[name], device_cost.cost_of(METHODS[name]))
 
 
-@pytest.mark.parametrize(("detector", "recipe"), OF_HEADS, ids="-".join)
+@pytest.mark.parametrize(("detector", "recipe"), OF_HEADS, ids=["-".join(each) for each in OF_HEADS])
 def test_no_recipe_became_dearer(detector, recipe):
     check_no_dearer(HEADS[detector][recipe], head_cost.cost_of_recipe(detector, recipe))
 

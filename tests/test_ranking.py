@@ -139,6 +139,12 @@ def test_keys_are_ranked_as_torch_sorts_them(dtype):
     assert torch.equal(rank_in_groups(key, torch.zeros_like(key)), expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16], ids=str)
+def test_nan_and_infinity_tie_and_keep_their_order(dtype):
+    key = torch.tensor([[torch.inf, torch.nan, 1, torch.inf, -torch.nan, -torch.inf]], dtype=dtype)
+    assert rank_in_groups(key, torch.zeros_like(key)).tolist() == [[0, 1, 4, 2, 3, 5]]
+
+
 @pytest.mark.parametrize("most", [2, None])
 def test_nan_is_the_largest_key_so_that_a_diverged_loss_is_seen(most):
     key = torch.tensor([[1.0, torch.nan, 3.0, 2.0]])

@@ -51,6 +51,7 @@ def rising(key: Tensor) -> Tensor:
     numbers of 64 bits it is the place in a sort.
     """
     if key.element_size() == 8:
+        key = key.nan_to_num(torch.inf, torch.inf, -torch.inf) if key.is_floating_point() else key
         order = key.argsort(dim=-1, descending=True, stable=True)
         return -_back(order, _place(order).expand_as(order))
     if not key.is_floating_point():

@@ -20,6 +20,9 @@ NUMBERS_AT_A_TIME = {"cpu": 1 << 16}
 LAUNCHES_PAY = 1 << 22
 """The same on all other devices: as `assign.base` says of pairs, but each is a dozen numbers of 8 bytes here."""
 
+LARGEST = 2.0**32
+"""Of scores that are told apart: float64 has a millionth there, and every probability is 0 or 1 long before."""
+
 
 class ScorePool:
     """The scores of a batch as one list of positives and one of negatives, and the way back.
@@ -36,7 +39,7 @@ class ScorePool:
     """
 
     def __init__(self, logits: Tensor, labels: Tensor, delta: float):
-        scores, self._labels = at_least_float32(logits.detach()), labels.flatten()
+        scores, self._labels = _bounded(at_least_float32(logits.detach())), labels.flatten()
         self._is_static = torch.compiler.is_compiling()
         self._rows = _all_places(self._labels) if self._is_static else _places_of_positives(self._labels)
         places = self._rows * logits.shape[-1] + self._labels[self._rows].clamp_min(0)
@@ -44,7 +47,7 @@ class ScorePool:
         self._rows, self._places = self._rows[order], places[order]
         self.num_positives = self.only_positives(torch.ones_like(self.positives)).sum().clamp_min(1)
         ignored = (labels == IGNORE).unsqueeze(-1)
-        negatives = scores.masked_fill(ignored, -torch.inf).flatten()
+        negatives = scores.masked_fill_(ignored, -torch.inf).flatten()
         own = self.only_positives(torch.full_like(self.positives, -torch.inf, dtype=negatives.dtype), 0)
         self.negatives = negatives.index_add_(0, self._places, own)
         self._logits, self._negative_rows = logits.detach(), None
@@ -87,6 +90,11 @@ class ScorePool:
         if self._negative_rows is not None:
             given = given.new_zeros(self._logits.numel()).scatter_(0, self._negative_rows, given)
         return given.index_add(0, self._places, self.only_positives(own)).view(self._logits.shape)
+
+
+def _bounded(scores: Tensor) -> Tensor:
+    """A copy in which every score differs from itself by 0, and by half a step from the end of its window."""
+    return scores.clamp(-LARGEST, LARGEST)
 
 
 def _places_of_positives(labels: Tensor) -> Tensor:

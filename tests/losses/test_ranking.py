@@ -44,6 +44,19 @@ def test_without_positives_nothing_is_wrong_and_all_stays_connected(kind):
 
 
 @pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("label", [0, BACKGROUND])
+def test_a_logit_of_infinity_is_one_beyond_all_others(kind, label):
+    """Half precision gets there."""
+    labels, huge = torch.tensor([[label, 0, 1, BACKGROUND]]), torch.randn(1, 4, 2)
+    labels = labels if label == 0 else labels.clamp_max(label)
+    huge[0, 0, 0] = torch.finfo(huge.dtype).max
+    infinite = huge.masked_fill(huge > 1e9, torch.inf)
+    found, expected = call(kind(), infinite, labels), call(kind(), huge, labels)
+    torch.testing.assert_close(found, expected)
+    assert found[1].isfinite().all()
+
+
+@pytest.mark.parametrize("kind", LOSSES)
 @pytest.mark.parametrize("count", [1, 5])
 def test_without_negatives_only_the_order_of_positives_can_be_wrong(kind, count):
     labels = torch.full((1, 7), IGNORE)
