@@ -66,6 +66,14 @@ def test_loader_processes_change_nothing(small_data, small):
         assert all(torch.equal(a["boxes"], b["boxes"]) for a, b in zip(targets, other_targets, strict=True))
 
 
+def test_starting_the_processes_of_a_loader_leaves_the_detectors_random_stream_alone(small_data, small):
+    """They are started anew after a stop, and the training goes on as if it had not been stopped."""
+    loader = training_loader(open_dataset(small_data, "train"), small(), BatchOrder(10, small(), 0, 1), 1)
+    state = torch.get_rng_state()
+    next(iter(loader))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def drawn(weights, seed=0):
     return draw_images(np.array(weights, dtype=float), torch.Generator().manual_seed(seed))
 

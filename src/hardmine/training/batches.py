@@ -97,4 +97,6 @@ def training_loader(dataset: Dataset[Any], config: TrainingConfig, order: BatchO
         num_workers=workers,
         persistent_workers=workers > 0,
         collate_fn=collate,
+        # processes are started once, and again after a stop: that must not draw from the detector's random stream
+        generator=torch.Generator() if workers else None,
     )
