@@ -1,5 +1,6 @@
 """The same predictions in every form are the same; what holds none is refused."""
 
+import gzip
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -114,6 +115,21 @@ def test_lines_that_are_no_objects_are_no_json(tmp_path, content, message):
     (tmp_path / "x.jsonl").write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_json(tmp_path / "x.jsonl")
+
+
+def test_files_that_were_packed_one_by_one_are_one(tmp_path):
+    record = b'{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}'
+    parts = b"[" + record + b",", record + b"]"
+    (tmp_path / "x.json.gz").write_bytes(b"".join(map(gzip.compress, parts)) + bytes(9))
+    assert len(read_found(tmp_path / "x.json.gz").rows) == 2
+
+
+@pytest.mark.parametrize("between", [" ", ", "])
+def test_records_that_share_a_line_are_no_lines_of_records(tmp_path, between):
+    record = '{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}'
+    (tmp_path / "x.jsonl").write_text(f"{record}\n{record}{between}{record}\n")
+    with pytest.raises(DataError, match="not valid JSON"):
+        read_found(tmp_path / "x.jsonl")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

@@ -11,10 +11,11 @@ from hardmine.data import DetectionDataset
 from hardmine.errors import DataError
 from hardmine.predictions import Confirmed, Found, resolve
 
-__all__ = ["ROUNDING", "refuse_no_probability", "results_table", "scores_in_range"]
+__all__ = ["IS_NO_PROBABILITY", "ROUNDING", "refuse_no_probability", "results_table", "scores_in_range"]
 
 ROUNDING = 1e-3
 """By how much half precision and sums of weights bring a score over 1, or under 0."""
+IS_NO_PROBABILITY = ~pl.col("score").is_between(-ROUNDING, 1 + ROUNDING)
 
 
 def results_table(dataset: DetectionDataset, found: Found, confirmed: Confirmed | None = None) -> pl.DataFrame:
@@ -35,7 +36,7 @@ def results_table(dataset: DetectionDataset, found: Found, confirmed: Confirmed 
 
 def refuse_no_probability(table: pl.DataFrame, where: Callable[[int], str]) -> None:
     """Raises: DataError: a score that is not from 0 to 1, but for rounding. where: says which record a number is."""
-    outside = table.filter(~pl.col("score").is_between(-ROUNDING, 1 + ROUNDING))
+    outside = table.filter(IS_NO_PROBABILITY)
     if len(outside):
         raise DataError(
             f"{where(outside['prediction'][0])}: score is {outside['score'][0]:g}, expected 0 to 1; bring scores there "

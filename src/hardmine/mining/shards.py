@@ -32,7 +32,7 @@ from hardmine.mining.found_files import FoundFiles
 from hardmine.mining.label_files import IMAGE, MARKS, LabelFiles
 from hardmine.mining.label_tools import CVAT_NAMES, check_cvat_names
 from hardmine.mining.labels import Labels, detections_in, objects_in
-from hardmine.mining.results import refuse_no_probability, scores_in_range
+from hardmine.mining.results import IS_NO_PROBABILITY, refuse_no_probability, scores_in_range
 from hardmine.mining.shard_results import check_sample, open_results
 from hardmine.mining.tables import TABLES, image_weight, mine_tables
 from hardmine.predictions import Confirmed, holds_parquet
@@ -94,7 +94,8 @@ def mine_shards(
         check_sample(labels, files, confirmed)
         results = open_results(labels, files, confirmed.category_offset or 0)
         rows = _count(labels, results, source)
-    num_parts = _num_parts(rows["objects"] + rows["predictions"], memory)
+        num_parts = _num_parts(rows["objects"] + rows["predictions"], memory)
+        _refuse_scores(results, source)
     plan = {
         "hardmine": version_of("hardmine"),
         "out": out.name,
@@ -175,6 +176,13 @@ def _count(labels: LabelFiles, results: pl.LazyFrame, source: Path) -> dict[str,
     return rows
 
 
+def _refuse_scores(results: pl.LazyFrame, source: Path) -> None:
+    """Before the first part is mined: whoever corrects the scores has other predictions, and no parts of these."""
+    with reading(source):
+        first = results.filter(pl.col("score").is_finite() & IS_NO_PROBABILITY).head(1).collect(engine="streaming")
+    refuse_no_probability(first, lambda row: f"{source}, record {row}")
+
+
 def most_rows(memory: float) -> float:
     """Objects and predictions that are mined at once within so many GiB. Raises: ConfigError: too little for any."""
     if not (math.isfinite(memory) and memory > LEAST_MEMORY):
@@ -231,6 +239,12 @@ def _mine_parts(labels: LabelFiles, results: pl.LazyFrame, source: Path, folder:
             calibration = Calibration.fit(
                 objects_in(of_part.objects), detections_in(found), of_part.sizes_of(of_part.objects)
             )
+            if calibration.model is None and num_parts > 1:
+                logger.warning(
+                    "the first of %d parts has too few labels to learn what a faulty one looks like: probabilities of "
+                    "suspects are rough; give more --memory",
+                    num_parts,
+                )
         if not done.exists():
             _write_part(done, of_part, found, calibration)
 
@@ -296,7 +310,6 @@ def _checked(found: pl.DataFrame, labels: Labels, source: Path) -> pl.DataFrame:
         "score that is no number": ~pl.col("score").is_finite(),
     }
     refuse_rows(found, wrong, str(source), "prediction")
-    refuse_no_probability(found, lambda row: f"{source}, record {row}")
     names = pl.col("category_id").replace_strict(dict(labels.categories), return_dtype=pl.String)
     return scores_in_range(found.with_columns(names.alias("category")))
 

@@ -178,18 +178,24 @@ def _pieces(path: Path) -> Iterator[bytes]:
 
 
 def _unpacked(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Raises: DataError: gzip ends early, or grows too much."""
+    """Of several packed files in one, all. Raises: DataError: gzip ends early, or grows too much."""
     unpacker, num_packed, num_bytes = zlib.decompressobj(wbits=31), 0, 0
     for piece in pieces:
         num_packed += len(piece)
-        part = unpacker.decompress(piece, AT_A_TIME)
-        while part:
+        rest, part = piece, b""
+        while rest or part:
+            if unpacker.eof:
+                rest = rest.lstrip(b"\0")  # gzip may be padded
+                if not rest:
+                    break
+                unpacker = zlib.decompressobj(wbits=31)
+            part = unpacker.decompress(rest, AT_A_TIME)
+            rest = unpacker.unused_data or unpacker.unconsumed_tail
             num_bytes += len(part)
-            limit = max(SURELY, MOST_GROWTH * num_packed)
-            if num_bytes > limit:
+            if num_bytes > (limit := max(SURELY, MOST_GROWTH * num_packed)):
                 raise DataError(f"gzip grows beyond {limit:,} bytes")
-            yield part
-            part = unpacker.decompress(unpacker.unconsumed_tail, AT_A_TIME)
+            if part:
+                yield part
     if not unpacker.eof:
         raise DataError("gzip ends early")
 

@@ -148,7 +148,9 @@ class _InLines(_Form):
 
     def last(self, rest: str) -> Values:
         values = self.plain(rest)
-        return list(_objects(rest)) if values is None else values
+        if values is not None and len(values) == sum(map(bool, map(str.strip, rest.split("\n")))):
+            return values
+        return list(_objects(rest))  # also where records share a line, or lines a record, which is refused
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
@@ -156,12 +158,12 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
     start = 0
     for line in text.split("\n"):
         try:
-            value = json.loads(line) if line.strip(SPACE) else {}
+            value = json.loads(line) if line.strip() else {}
         except json.JSONDecodeError as error:
             raise json.JSONDecodeError(error.msg, text, start + error.pos) from error
         if not isinstance(value, dict):
             raise json.JSONDecodeError("Expecting an object", text, start)
-        if line.strip(SPACE):
+        if line.strip():
             yield value
         start += len(line) + 1
 
