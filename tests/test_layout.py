@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "hardmine"
 MODULES = sorted(SOURCE.rglob("*.py"))
 ORDER = (
-    "errors", "versions", "columns", "reading", "writing", "slopes", "boxes", "samples", "scores", "ranking",
+    "errors", "versions", "columns", "groups", "reading", "writing", "slopes", "boxes", "samples", "scores", "ranking",
     "score_order", "ranks", "state", "blocks", "counting", "assign", "sampling", "losses", "normalize", "recipes",
     "detectors", "data", "predictions", "evaluation", "compiling", "training", "mining", "figures", "cli",
 )  # fmt: skip

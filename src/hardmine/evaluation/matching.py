@@ -21,6 +21,7 @@ from scipy import sparse
 
 from hardmine.errors import DataError
 from hardmine.evaluation.coco import CheckedPredictions, checked_arrays
+from hardmine.groups import Grouped, place_in_run, places_of_lengths
 
 __all__ = ["IOU_THRESHOLDS", "ClassMatches", "Matches", "match_predictions"]
 
@@ -173,15 +174,9 @@ def _ranked(found: CheckedPredictions) -> CheckedPredictions:
     order = np.lexsort((-found.score, found.image, found.category))
     is_first = np.diff(found.image[order], prepend=-1) != 0
     is_first |= np.diff(found.category[order], prepend=-1) != 0
-    kept = order[_place_in_run(is_first) < MAX_DETECTIONS]
+    kept = order[place_in_run(is_first) < MAX_DETECTIONS]
     kept = kept[np.lexsort((found.image[kept], -found.score[kept], found.category[kept]))]
     return CheckedPredictions(found.image[kept], found.category[kept], found.box[kept], found.score[kept])
-
-
-def _place_in_run(is_first: np.ndarray) -> np.ndarray:
-    """(N,) how many there are before each since the last that is the first of a run."""
-    place = np.arange(len(is_first))
-    return place - np.maximum.accumulate(np.where(is_first, place, 0))
 
 
 def _num_objects(objects: _Objects, num_images: int, num_categories: int) -> np.ndarray:
@@ -209,11 +204,7 @@ def _overlapping(
     objects: _Objects, group_of_object: np.ndarray, detections: CheckedPredictions, group: np.ndarray
 ) -> _Pairs:
     """Those of one group, in the order of the predictions, then of the objects."""
-    order = np.argsort(group_of_object, kind="stable")
-    start, end = (np.searchsorted(group_of_object[order], group, side=side) for side in ("left", "right"))
-    detection = np.repeat(np.arange(len(group)), end - start)
-    within = np.arange(len(detection)) - np.repeat(np.cumsum(end - start) - (end - start), end - start)
-    index = order[start[detection] + within]
+    detection, index = Grouped(group_of_object).pairs(group)
     box, other = detections.box[detection].T, objects.box[index].T
     sides = [
         np.minimum(box[axis + 2] + box[axis], other[axis + 2] + other[axis]) - np.maximum(box[axis], other[axis])
@@ -234,7 +225,7 @@ def _turns(candidates: _Pairs, group: np.ndarray) -> Iterator[_Pairs]:
     takers = np.unique(candidates.detection)
     order = np.argsort(group[takers], kind="stable")
     turn = np.zeros(len(group), dtype=np.int64)
-    turn[takers[order]] = _place_in_run(np.diff(group[takers[order]], prepend=-1) != 0)
+    turn[takers[order]] = place_in_run(np.diff(group[takers[order]], prepend=-1) != 0)
     turns = turn[candidates.detection]
     ordered = np.lexsort((candidates.object, candidates.overlap, candidates.detection, turns))
     starts = np.flatnonzero(np.diff(turns[ordered], prepend=-1))
@@ -267,17 +258,12 @@ class _ReachedRecalls:
     def __init__(self, num_objects: np.ndarray):
         lengths = num_objects.astype(np.int64) + 1
         self._first = np.cumsum(lengths) - lengths
-        recall = _place_in_run_of(lengths) / np.repeat(np.maximum(num_objects, 1), lengths)
+        recall = places_of_lengths(lengths) / np.repeat(np.maximum(num_objects, 1), lengths)
         self._reached = np.searchsorted(RECALL_POINTS, recall, side="right").astype(np.int8)
 
     def __call__(self, true: np.ndarray) -> np.ndarray:
         """(P, R)."""
         return self._reached[self._first + true]
-
-
-def _place_in_run_of(lengths: np.ndarray) -> np.ndarray:
-    """0, 1, ... of each length."""
-    return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
 
 def _envelope_mean(true: np.ndarray, seen: np.ndarray, reached: _ReachedRecalls) -> np.ndarray:

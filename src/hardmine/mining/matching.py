@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hardmine.errors import ConfigError
+from hardmine.groups import place_in_run
 from hardmine.mining.pairs import (
     ANY_CATEGORY,
     Detections,
@@ -88,8 +89,7 @@ def _turn(detections: Detections) -> Places:
     order = np.lexsort((-detections.scores, detections.category, detections.image))
     groups = np.stack([detections.image[order], detections.category[order]])
     starts = np.append(True, (groups[:, 1:] != groups[:, :-1]).any(axis=0))[: len(order)]
-    place = np.arange(len(order))
-    return spread(order, place - np.maximum.accumulate(np.where(starts, place, 0)), len(order), 0)
+    return spread(order, place_in_run(starts), len(order), 0)
 
 
 def _take_turns(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardmine.errors import ShapeError
+from hardmine.groups import Grouped
 
 __all__ = ["ANY_CATEGORY", "Detections", "Mask", "Numbers", "Objects", "Pairs", "Places", "pairs_in_parts", "spread"]
 
@@ -66,10 +67,9 @@ def pairs_in_parts(objects: Objects, detections: Detections) -> Iterator[tuple[P
 
     Yields the predictions of a part, those of whole images, and their pairs, which number them as they lie in the part.
     """
-    order = np.argsort(objects.image, kind="stable")
-    images = objects.image[order]
-    for part in _parts(images, detections.image):
-        yield part, _pairs(objects, order, images, detections.only(part))
+    of_images = Grouped(objects.image)
+    for part in _parts(of_images, detections.image):
+        yield part, _overlapping(detections.boxes[part], objects, *of_images.pairs(detections.image[part]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +98,7 @@ class Pairs:
         return spread(best.detection, best.object, num, -1), spread(best.detection, best.overlap, num, 0.0)
 
 
-def _pairs(objects: Objects, order: Places, images: Places, detections: Detections) -> Pairs:
-    """Every prediction with every object of its image, given the objects' order by image and their images in it."""
-    start = np.searchsorted(images, detections.image)
-    count = np.searchsorted(images, detections.image, side="right") - start
-    detection = np.repeat(np.arange(len(count)), count)
-    within = np.arange(len(detection)) - np.repeat(np.cumsum(count) - count, count)
-    return _overlapping(detections.boxes, detection, objects, order[np.repeat(start, count) + within])
-
-
-def _overlapping(boxes: Numbers, place: Places, objects: Objects, other: Places) -> Pairs:
+def _overlapping(boxes: Numbers, objects: Objects, place: Places, other: Places) -> Pairs:
     """Of the boxes at these places and the objects at those the pairs that overlap, and by how much: the IoU, or with a
     crowd the share of the box that lies in it.
 
@@ -126,11 +117,11 @@ def _overlapping(boxes: Numbers, place: Places, objects: Objects, other: Places)
     return Pairs(place, other, np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
-def _parts(images: Places, of_detections: Places) -> list[Places]:
+def _parts(of_images: Grouped, of_detections: Places) -> list[Places]:
     """Which predictions to match at a time: those of whole images, with few enough pairs to bound the memory."""
     order = np.argsort(of_detections, kind="stable")
     sorted_images = of_detections[order]
-    count = np.searchsorted(images, sorted_images, side="right") - np.searchsorted(images, sorted_images)
+    count = of_images.count(sorted_images)
     before = np.cumsum(count + 1) - (count + 1)  # pairs of all predictions before; one more for the prediction itself
     part = before[np.searchsorted(sorted_images, sorted_images)] // PAIRS_AT_A_TIME
     return np.split(order, np.flatnonzero(np.diff(part)) + 1)
