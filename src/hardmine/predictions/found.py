@@ -53,23 +53,22 @@ def to_corners(boxes: np.ndarray, box_format: str, sizes: np.ndarray) -> np.ndar
     """
     if box_format not in BOX_FORMATS:
         raise ConfigError(f"box format {box_format!r}: expected one of {', '.join(BOX_FORMATS)}")
-    if box_format.endswith("n"):
-        boxes = boxes * np.tile(sizes, 2)
-    first, last = boxes[:, :2], boxes[:, 2:]
-    form = box_format.removesuffix("n")
-    if form == "cxcywh":
-        first = first - last / 2
-    return np.hstack([first, last if form == "xyxy" else first + last])
+    return np.stack(_corners(list(boxes.T), box_format, list(sizes.T)), axis=1)
 
 
 def corner_columns(box_format: str) -> list[pl.Expr]:
     """The same of the columns `NUMBERS`, and for fractions width and height, as x1, y1, x2, y2."""
-    numbers = [pl.col(name) for name in NUMBERS]
+    corners = _corners([pl.col(name) for name in NUMBERS], box_format, [pl.col("width"), pl.col("height")])
+    return [corner.alias(side) for corner, side in zip(corners, SIDES, strict=True)]
+
+
+def _corners(numbers: list[Any], box_format: str, image: list[Any]) -> list[Any]:
+    """x1, y1, x2, y2, given the four numbers of boxes and the sides of their images; of arrays and columns alike."""
     if box_format.endswith("n"):
-        numbers = [number * side for number, side in zip(numbers, map(pl.col, ("width", "height") * 2), strict=True)]
+        numbers = [number * side for number, side in zip(numbers, image * 2, strict=True)]
     first, last, form = numbers[:2], numbers[2:], box_format.removesuffix("n")
     if form == "cxcywh":
         first = [centre - side / 2 for centre, side in zip(first, last, strict=True)]
     if form != "xyxy":
         last = [start + side for start, side in zip(first, last, strict=True)]
-    return [number.alias(side) for number, side in zip([*first, *last], SIDES, strict=True)]
+    return [*first, *last]
