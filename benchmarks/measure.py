@@ -5,15 +5,18 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler tells of its every start, once torch has been imported
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-__all__ = ["Timing", "alternate", "in_turn", "milliseconds", "peak_bytes", "quartiles", "written_bytes"]
+__all__ = ["Timing", "alternate", "alternately", "in_turn", "milliseconds", "peak_bytes", "quartiles", "written_bytes"]
 
 Call = Callable[[], object]
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +40,21 @@ def alternate(ours: Call, peer: Call, rounds: int = 9) -> Timing:
 
 
 def in_turn(calls: Sequence[Call], rounds: int) -> list[list[float]]:
-    """Milliseconds of each call in each round, after a call of each; every other round goes the other way round."""
+    """Milliseconds of each call in each round, after a call of each."""
     for call in calls:
         elapsed(call)
+    return alternately([partial(elapsed, call) for call in calls], rounds)
+
+
+def alternately(calls: Sequence[Callable[[], Answer]], rounds: int) -> list[list[Answer]]:
+    """What each call answers in each round; every other round goes the other way round."""
     return [_round(calls, backwards=bool(number % 2)) for number in range(rounds)]
 
 
-def _round(calls: Sequence[Call], *, backwards: bool) -> list[float]:
+def _round(calls: Sequence[Callable[[], Answer]], *, backwards: bool) -> list[Answer]:
     if backwards:
         return _round(calls[::-1], backwards=False)[::-1]
-    return [elapsed(call) for call in calls]
+    return [call() for call in calls]
 
 
 def quartiles(values: list[float]) -> tuple[float, float, float]:

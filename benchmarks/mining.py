@@ -6,13 +6,14 @@ python -m benchmarks.mining command evaluation     only these parts; the others'
 """
 
 import argparse
+import itertools
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.machine import describe
-from benchmarks.measure import alternate
+from benchmarks.measure import alternate, alternately
 from hardmine.evaluation import match_predictions, paired_differences
 from hardmine.mining import Detections, Objects, match, name_detections
 from hardmine.mining.suspects import suspect
@@ -182,11 +183,12 @@ def whole_command() -> dict[str, Any]:
         (folder / "results.json").write_text(json.dumps(results))
         files = [str(folder / f"{name}.json") for name in ("labels", "results")]
         given = ("--data", files[0], "--predictions", files[1])
+        number = itertools.count()
         calls = {
-            "ours": lambda number: ["-m", "hardmine", "mine", *given, "--out", str(folder / f"mined{number}")],
-            "peer": lambda _: ["-c", COCO_EVAL, *files],
+            "ours": lambda: process(["-m", "hardmine", "mine", *given, "--out", str(folder / f"mined{next(number)}")]),
+            "peer": lambda: process(["-c", COCO_EVAL, *files]),
         }
-        rounds = [in_turn(calls, number) for number in range(ROUNDS)]
+        rounds = [dict(zip(calls, used, strict=True)) for used in alternately(list(calls.values()), ROUNDS)]
         megabytes = (folder / "results.json").stat().st_size / 1e6
     found = {
         f"{of}_{name}": round(statistics.median(getattr(each[of], name) for each in rounds), 2)
@@ -210,12 +212,6 @@ class Used:
     seconds: float
     cpu_seconds: float
     peak_gib: float
-
-
-def in_turn(calls: dict[str, Callable[[int], Sequence[str]]], number: int) -> dict[str, Used]:
-    """What each call takes, whoever is first changing every round."""
-    names = list(calls) if number % 2 else list(calls)[::-1]
-    return {name: process(calls[name](number)) for name in names}
 
 
 def process(arguments: Sequence[str]) -> Used:
