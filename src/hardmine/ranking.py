@@ -214,6 +214,7 @@ def _most_in_a_row(mask: Tensor) -> int:
 
 def _next_to_each_other(mask: Tensor, num: int) -> tuple[Tensor, Tensor]:
     """Places where a mask (B, N) is true, row by row, N where a row has no more, and where it has some: (B, num)."""
+    # its number is waited for: only where looking is free, see `balanced_priority`
     column = mask.nonzero()[:, 1]
     is_there = _place(column.new_empty(num)) < mask.sum(dim=-1, keepdim=True)
     return torch.full_like(is_there, mask.shape[-1], dtype=torch.int64).masked_scatter_(is_there, column), is_there

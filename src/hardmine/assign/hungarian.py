@@ -100,13 +100,14 @@ class Hungarian(Assigner):
 def _match_on_host(cost: Tensor) -> Tensor:
     """The object of each sample in the cheapest matching, (B, N), given cost (B, G, N), infinite in padding.
 
-    scipy solves one image at a time, on the host: the device is waited for in two copies, of all costs and of the
-    result, and nowhere else. `on_device` says so.
+    scipy solves one image at a time.
     """
+    # scipy works on the host: the device is waited for once a batch, for all costs, as `on_device` says
     on_host = cost.cpu().numpy()
     matched = np.full((on_host.shape[0], on_host.shape[2]), BACKGROUND)
     for own, image in zip(matched, on_host, strict=True):
         is_pair = np.isfinite(image)
+        # of a NumPy array on the host: no device is waited for
         gt, sample = is_pair.any(axis=1).nonzero()[0], is_pair.any(axis=0).nonzero()[0]
         row, column = linear_sum_assignment(image[np.ix_(gt, sample)])
         own[sample[column]] = gt[row]

@@ -21,7 +21,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP
 from hardmine.detectors.weights import imagenet_network
 from hardmine.errors import ConfigError, check_name
 
-__all__ = ["OWN", "Family", "Pyramid", "family_of"]
+__all__ = ["OWN_NETWORKS", "Family", "Pyramid", "family_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ FAMILIES = {
         image_size=800,
     ),
 }
-OWN = ("tiny", "micro")
+OWN_NETWORKS = ("tiny", "micro")
 LIGHT = ("mobilenet", "efficientnet_b0", "mnasnet", "shufflenet", "squeezenet", "regnet_x_400mf", "regnet_y_400mf")
 FROZEN_BELOW = 8  # pretrained stages of finer stride keep their weights, as in torchvision's detectors
 
@@ -107,7 +107,7 @@ def family_of(backbone: str) -> Family:
 
     Raises: ConfigError: torchvision has no such network.
     """
-    if backbone in OWN:
+    if backbone in OWN_NETWORKS:
         return FAMILIES[backbone]
     check_name("backbone", backbone, models.list_models(module=models))
     return FAMILIES["light" if backbone.startswith(LIGHT) else "full"]
@@ -124,7 +124,7 @@ class Pyramid(nn.Module):
 
     def __init__(self, backbone: str, strides: Sequence[int], channels: int, *, imagenet: bool, load: bool):
         super().__init__()
-        body = _tiny_network() if backbone in OWN else _body(_network(backbone, imagenet and load))
+        body = _tiny_network() if backbone in OWN_NETWORKS else _body(_network(backbone, imagenet and load))
         stages = _stages(body, backbone)
         own = [stride for stride in strides if stride in stages]
         extra = len(strides) - len(own)

@@ -61,10 +61,10 @@ class ClassBalanced(Sampling):
         return relative / relative.mean()
 
     def weigh(self, samples: Samples) -> Tensor:
-        column, num_classes = column_of_label(samples["labels"], len(self.counts) + 1), len(self.counts)
-        weights = F.pad(
-            self.class_weights.to(samples.assignment.iou.dtype), (0, 1), value=1
-        )  # the background's is last
+        num_classes = len(self.counts)
+        column = column_of_label(samples["labels"], num_classes + 1)
+        of_class = self.class_weights.to(samples.assignment.iou.dtype)
+        weights = F.pad(of_class, (0, 1), value=1)  # the background's is the last
         if self.training and self.is_counting:
             self.counts += count_over_ranks(column, num_classes)
         return weights[column]

@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from hardmine.detectors.backbones import OWN
+from hardmine.detectors.backbones import OWN_NETWORKS
 from hardmine.errors import ConfigError, RunError
 from hardmine.training.config import TrainingConfig
 from hardmine.training.loop import RunResult, train
@@ -55,7 +55,7 @@ def suitable_processes(config: TrainingConfig, num_jobs: int) -> int:
 
     Large networks keep all threads busy by themselves, and need their memory once a process.
     """
-    if _shares_a_device() or config.backbone not in OWN:
+    if _shares_a_device() or config.backbone not in OWN_NETWORKS:
         return 1
     return min(torch.get_num_threads(), num_jobs, MOST_PROCESSES)
 
