@@ -31,8 +31,8 @@ from torchvision.ops import box_iou
 import hardmine as hm
 from benchmarks.device_cost import HOST, Cost, as_kept, count, count_or_none, write
 from benchmarks.pictures import random_boxes
+from hardmine.core.samples import GroundTruth
 from hardmine.errors import EvidenceError
-from hardmine.samples import GroundTruth
 
 RESULT = Path(__file__).parent / "results" / "head_cost.json"
 IMAGES, OBJECTS, PROPOSALS, POOLED = 4, 20, 2000, 8

@@ -43,8 +43,8 @@ from benchmarks.machine import describe
 from benchmarks.measure import milliseconds
 from benchmarks.pictures import random_boxes
 from hardmine.assign import Assigner
+from hardmine.core.samples import Levels, Predictions
 from hardmine.losses import ClassificationLoss, RegressionLoss
-from hardmine.samples import Levels, Predictions
 from hardmine.sampling import Sampling
 
 HERE = Path(__file__).parent

@@ -32,7 +32,7 @@ from benchmarks.machine import describe
 from benchmarks.measure import alternate
 from benchmarks.pictures import noise_images
 from hardmine.assign import Assigner
-from hardmine.detectors.head import Head, HeadOutput
+from hardmine.equation.head import Head, HeadOutput
 from hardmine.errors import EvidenceError
 
 RESULT = Path(__file__).parent / "results" / "step_overhead.json"

@@ -18,7 +18,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torchvision.ops import box_iou
 
-from hardmine.boxes import SIDES
+from hardmine.core.boxes import SIDES
 from hardmine.data import open_dataset
 from hardmine.mining import MinedTables, labels_of, mine
 from hardmine.mining.suspects import FAULTS

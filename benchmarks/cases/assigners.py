@@ -13,7 +13,7 @@ import hardmine as hm
 from benchmarks.case import Answer, Case, Operation
 from benchmarks.peers.installed import mmdetection, ultralytics
 from benchmarks.peers.mmdetection import Instances
-from hardmine.samples import Levels, Predictions
+from hardmine.core.samples import Levels, Predictions
 
 __all__ = ["cases"]
 

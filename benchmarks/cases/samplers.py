@@ -14,7 +14,7 @@ import hardmine as hm
 from benchmarks.case import Answer, Case, Operation, with_gradient
 from benchmarks.peers import loops
 from benchmarks.peers.installed import mmdetection, monai_samplers
-from hardmine.boxes import paired_iou
+from hardmine.core.boxes import paired_iou
 
 __all__ = ["cases"]
 

@@ -3,7 +3,6 @@ from . import (
     detectors as detectors,
     losses as losses,
     mining as mining,
-    normalize as normalize,
     recipes as recipes,
     sampling as sampling,
 )
@@ -15,8 +14,16 @@ from .assign import (
     SimOTA as SimOTA,
     TaskAligned as TaskAligned,
 )
-from .compiling import compile as compile
+from .core.samples import (
+    BACKGROUND as BACKGROUND,
+    IGNORE as IGNORE,
+    Assignment as Assignment,
+    GroundTruth as GroundTruth,
+    Samples as Samples,
+)
 from .detectors import Detector as Detector, build as build, wrap as wrap
+from .equation import normalize as normalize
+from .equation.compiling import compile as compile
 from .errors import HardmineError as HardmineError
 from .losses import (
     ALRP as ALRP,
@@ -41,13 +48,6 @@ from .losses import (
     SmoothL1 as SmoothL1,
 )
 from .recipes import RECIPES as RECIPES, Recipe as Recipe, Slot as Slot
-from .samples import (
-    BACKGROUND as BACKGROUND,
-    IGNORE as IGNORE,
-    Assignment as Assignment,
-    GroundTruth as GroundTruth,
-    Samples as Samples,
-)
 from .sampling import (
     CARL as CARL,
     EFL as EFL,

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from hardmine import ATSS, BACKGROUND, GroundTruth
+from hardmine.core.samples import Levels
 from hardmine.errors import ConfigError, ShapeError
-from hardmine.samples import Levels
 
 ROW = torch.tensor([[[0.0, 0, 8, 8], [8, 0, 16, 8], [16, 0, 24, 8], [24, 0, 32, 8]]])
 ONE_LEVEL = Levels((4,), (8.0,), (1,))

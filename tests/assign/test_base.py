@@ -6,7 +6,7 @@ from torch import Tensor
 
 from hardmine import ATSS, Assignment, FCOSPoints, GroundTruth, Hungarian, MaxIoU, SimOTA, TaskAligned
 from hardmine.assign import Assigner, base
-from hardmine.samples import Levels, Predictions
+from hardmine.core.samples import Levels, Predictions
 
 LEVELS = Levels((300, 75, 25), (8.0, 16.0, 32.0), (3, 3, 1))
 B, N, G, C = 2, 400, 30, 3

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from hardmine import FCOSPoints, GroundTruth
+from hardmine.core.samples import Levels
 from hardmine.errors import ConfigError, ShapeError
-from hardmine.samples import Levels
 
 
 @pytest.mark.parametrize(

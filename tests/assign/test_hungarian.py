@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from hardmine import BACKGROUND, IGNORE, GroundTruth, Hungarian
+from hardmine.core.samples import Assignment, Predictions
 from hardmine.errors import ConfigError, ShapeError
-from hardmine.samples import Assignment, Predictions
 
 QUERIES = torch.tensor([[[0.0, 0, 10, 10], [0, 0, 12, 12], [50, 50, 60, 60]]])
 

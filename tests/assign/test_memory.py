@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from hardmine import ATSS, FCOSPoints, GroundTruth, MaxIoU, SimOTA, TaskAligned
 from hardmine.assign import base
-from hardmine.samples import Levels, Predictions
+from hardmine.core.samples import Levels, Predictions
 
 CELLS, ANCHORS, STRIDES = (10240, 2560, 640, 160, 40), 9, (8.0, 16.0, 32.0, 64.0, 128.0)
 LEVELS = Levels(tuple(cells * ANCHORS for cells in CELLS), STRIDES, (ANCHORS,) * len(CELLS))

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from hardmine import BACKGROUND, GroundTruth, SimOTA
+from hardmine.core.samples import Levels, Predictions
 from hardmine.errors import ConfigError, ShapeError
-from hardmine.samples import Levels, Predictions
 
 POINTS = torch.tensor([[[x * 8.0, 0, x * 8 + 8, 8] for x in range(6)]])  # centres 4, 12, ..., 44 and 4
 LEVELS = Levels((6,), (8.0,), (1,))

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from hardmine import BACKGROUND, GroundTruth, TaskAligned
+from hardmine.core.samples import Assignment, Predictions
 from hardmine.errors import ConfigError, ShapeError
-from hardmine.samples import Assignment, Predictions
 
 ANCHORS = torch.tensor([[[0.0, 0, 8, 8], [2, 2, 10, 10], [4, 4, 12, 12], [40, 40, 48, 48]]])
 OBJECT = [0.0, 0.0, 12.0, 12.0]

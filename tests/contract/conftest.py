@@ -62,8 +62,8 @@ from hardmine import (
     SmoothL1,
     TaskAligned,
 )
-from hardmine.normalize import PerPositive, PerQuality, PerSampled, PerValid, PerWeight
-from hardmine.samples import BACKGROUND, IGNORE, Assignment, GroundTruth, Levels, Predictions, Samples
+from hardmine.core.samples import BACKGROUND, IGNORE, Assignment, GroundTruth, Levels, Predictions, Samples
+from hardmine.equation.normalize import PerPositive, PerQuality, PerSampled, PerValid, PerWeight
 
 SAMPLINGS: dict[str, Callable[[], nn.Module]] = {
     "All": All,

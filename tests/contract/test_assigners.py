@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hardmine.samples import BACKGROUND, IGNORE, GroundTruth, Levels, Predictions
+from hardmine.core.samples import BACKGROUND, IGNORE, GroundTruth, Levels, Predictions
 
 
 def test_shapes_dtypes_and_values(assigner, anchors, ground_truth, levels, predictions):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hardmine.samples import IGNORE
+from hardmine.core.samples import IGNORE
 
 Evidence = dict[str, Tensor]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hardmine.samples import IGNORE
+from hardmine.core.samples import IGNORE
 
 Call = tuple[Tensor, dict[str, Tensor]]  # logits, and by name what else the loss needs
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from hardmine.normalize import PerValid
-from hardmine.samples import Assignment
+from hardmine.core.samples import Assignment
+from hardmine.equation.normalize import PerValid
 
 SOFT = (0.0, 0.25, 1.0)
 

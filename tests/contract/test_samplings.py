@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from hardmine import CARL, GHMR, OHEM, ALRPWeight, QualityWeight, Sampling
+from hardmine.core.samples import Evidence, Samples
 from hardmine.errors import EvidenceError
-from hardmine.samples import Evidence, Samples
 
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 ORDINARY = torch.randint(-2, 3, (2, 14), generator=torch.Generator().manual_seed(5))

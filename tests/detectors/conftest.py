@@ -11,7 +11,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import MultiScaleRoIAlign
 
 from hardmine.detectors import build
-from hardmine.detectors.backbones import Pyramid
+from hardmine.detectors.torchvision.backbones import Pyramid
 
 NUM_CLASSES = 3
 SIZE = 96

@@ -4,10 +4,10 @@ import pytest
 from torch import nn
 
 from hardmine import recipes, wrap
-from hardmine.detectors.faster_rcnn import FasterRCNNDetector
-from hardmine.detectors.fcos import FCOSDetector
-from hardmine.detectors.retinanet import RetinaNetDetector
-from hardmine.detectors.ssd import SSDDetector
+from hardmine.detectors.torchvision.faster_rcnn import FasterRCNNDetector
+from hardmine.detectors.torchvision.fcos import FCOSDetector
+from hardmine.detectors.torchvision.retinanet import RetinaNetDetector
+from hardmine.detectors.torchvision.ssd import SSDDetector
 from hardmine.errors import ConfigError
 
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from hardmine import ALRP, ALRPWeight
-from hardmine.normalize import PerPositive
-from hardmine.samples import Assignment, Samples
+from hardmine.core.samples import Assignment, Samples
+from hardmine.equation.normalize import PerPositive
 
 GOLDEN = ("alrp",)
 

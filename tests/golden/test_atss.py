@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from hardmine import ATSS, BACKGROUND, IGNORE, GroundTruth
-from hardmine.boxes import pairwise_overlap_of_second
-from hardmine.samples import Levels
+from hardmine.core.boxes import pairwise_overlap_of_second
+from hardmine.core.samples import Levels
 
 GOLDEN = ("atss",)
 

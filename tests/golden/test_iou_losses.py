@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from hardmine import CIoU, DIoU, IoU
-from hardmine.boxes import paired_iou
+from hardmine.core.boxes import paired_iou
 
 GOLDEN = ("diou_tv", "diou_mmdet", "ciou_tv", "ciou_mmdet", "iou_log_mmdet")
 LOSSES = {"diou": DIoU, "ciou": CIoU, "iou": lambda: IoU("log")}

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hardmine import BACKGROUND, IGNORE, GroundTruth, MaxIoU
-from hardmine.boxes import pairwise_iou, pairwise_overlap_of_second
+from hardmine.core.boxes import pairwise_iou, pairwise_overlap_of_second
 
 GOLDEN = ("max_iou", "d2_matcher")
 

@@ -7,7 +7,7 @@ ours one pixel larger; and they take the hardest of the whole mini-batch, which 
 import torch
 
 from hardmine import IGNORE, OHEM, Assignment, Samples, SmoothL1
-from hardmine.boxes import pairwise_iou
+from hardmine.core.boxes import pairwise_iou
 
 GOLDEN = ("ohem_paper_nms",)
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from hardmine import GroundTruth, SimOTA
-from hardmine.boxes import pairwise_iou
-from hardmine.samples import Levels, Predictions
+from hardmine.core.boxes import pairwise_iou
+from hardmine.core.samples import Levels, Predictions
 
 GOLDEN = ("simota",)
 

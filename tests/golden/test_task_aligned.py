@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from hardmine import BACKGROUND, GroundTruth, TaskAligned
-from hardmine.boxes import pairwise_iou
-from hardmine.samples import Assignment, Predictions
+from hardmine.core.boxes import pairwise_iou
+from hardmine.core.samples import Assignment, Predictions
 
 GOLDEN = ("task_aligned",)
 K = 13

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import hardmine
-from hardmine import compiling, recipes
-from hardmine.detectors.head import Head
+from hardmine import recipes
+from hardmine.equation import compiling
+from hardmine.equation.head import Head
 from tests.gpu.test_heads import NUM_CLASSES, SIZE, batch, lose, recorded
 
 RECIPES = {"retinanet": recipes.ghm, "fasterrcnn": recipes.random}

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from hardmine import RECIPES, wrap
+from hardmine.core.samples import GroundTruth
 from hardmine.detectors import build
-from hardmine.detectors.faster_rcnn import _with_objects
-from hardmine.detectors.head import Head, HeadOutput
+from hardmine.detectors.torchvision.faster_rcnn import _with_objects
+from hardmine.equation.head import Head, HeadOutput
 from hardmine.errors import EvidenceError
-from hardmine.samples import GroundTruth
 
 NUM_CLASSES, SIZE = 3, 64
 Call = tuple[nn.Module, tuple[Any, ...], Mapping[str, Any]]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hardmine.samples import Assignment, Samples
+from hardmine.core.samples import Assignment, Samples
 from tests.contract.conftest import ASSIGNERS, SAMPLINGS, matched_cases
 from tests.contract.test_normalizers import weights_for
 from tests.contract.test_regression_losses import boxes, prediction

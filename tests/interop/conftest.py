@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from hardmine.boxes import SIDES
+from hardmine.core.boxes import SIDES
 from hardmine.data import DetectionDataset, ImageRecord
 from hardmine.mining import MinedTables, mine, write_mined
 

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hardmine import ALRP, BACKGROUND, IGNORE, APLoss, RankSort, score_order
+from hardmine import ALRP, BACKGROUND, IGNORE, APLoss, RankSort
+from hardmine.core import score_order
 from hardmine.errors import ConfigError
 
 LOSSES = (APLoss, ALRP, RankSort)

@@ -23,7 +23,7 @@ def test_samples_are_counted_with_their_background_last_over_all_ranks(monkeypat
     loss, logits = Seesaw(3), torch.randn(1, 5, 4)
     loss(logits, LABELS)
     assert loss.counts.tolist() == [2, 1, 0, 1]
-    monkeypatch.setattr("hardmine.counting.sum_over_ranks", lambda total: 2 * total)
+    monkeypatch.setattr("hardmine.core.counting.sum_over_ranks", lambda total: 2 * total)
     loss(logits, LABELS)
     assert loss.counts.tolist() == [6, 3, 0, 3]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from hardmine.boxes import SIDES
+from hardmine.core.boxes import SIDES
 from hardmine.data import DetectionDataset, open_scenes
 from hardmine.errors import ConfigError, DataError
 from hardmine.mining import LabelFiles, labels_of, mine_shards

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from hardmine.samples import Assignment, Samples
+from hardmine.core.samples import Assignment, Samples
 
 
 @pytest.fixture(params=range(6))

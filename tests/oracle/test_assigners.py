@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hardmine import BACKGROUND, IGNORE, FCOSPoints, GroundTruth, MaxIoU
-from hardmine.samples import Levels
+from hardmine.core.samples import Levels
 
 
 @pytest.fixture(params=range(5))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hardmine import Combined, InstanceBalanced, IoUBalanced, Random, Samples
-from hardmine.samples import BACKGROUND, Assignment
+from hardmine.core.samples import BACKGROUND, Assignment
 
 DRAWS = 1000
 DEVIATIONS = 5  # of the mean: chance exceeds them once in two million times

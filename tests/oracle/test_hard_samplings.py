@@ -20,7 +20,7 @@ from hardmine import (
     Samples,
     ScoreHLR,
 )
-from hardmine.samples import BACKGROUND, IGNORE
+from hardmine.core.samples import BACKGROUND, IGNORE
 
 
 def largest_first(key: list[float] | dict[int, float], candidates: list[int]) -> list[int]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hardmine import ATSS, BACKGROUND, GroundTruth, Hungarian, SimOTA, TaskAligned
-from hardmine.samples import Levels, Predictions
+from hardmine.core.samples import Levels, Predictions
 
 LEVELS = ((8, 8), (16, 4), (32, 2))  # stride, cells a side
 NUM_CLASSES = 3

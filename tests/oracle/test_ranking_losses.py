@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hardmine import ALRP, BACKGROUND, IGNORE, ALRPWeight, APLoss, RankSort
-from hardmine.samples import Assignment, Samples
+from hardmine.core.samples import Assignment, Samples
 
 Place = tuple[int, int, int]  # image, sample, class
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hardmine import OHEM, All, HardNegative, RandomBalanced
-from hardmine.samples import BACKGROUND, IGNORE, Samples
+from hardmine.core.samples import BACKGROUND, IGNORE, Samples
 
 Kept = set[tuple[int, int]]
 

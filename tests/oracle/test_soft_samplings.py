@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hardmine import ASL1, CARL, GHMC, GHMR, ISR, Assignment, BalancedCE, CrossEntropy, Focal, FocalFactor, Samples
-from hardmine.samples import BACKGROUND, IGNORE
+from hardmine.core.samples import BACKGROUND, IGNORE
 
 CLASSES = 3
 Place = tuple[int, ...]

@@ -8,9 +8,9 @@ import pytest
 from torch import nn
 
 from hardmine import RECIPES, Recipe, recipes
-from hardmine.detectors.dense import EVIDENCE
+from hardmine.detectors.torchvision.dense import EVIDENCE
+from hardmine.equation.recipe import SLOTS, Kind
 from hardmine.recipes import HeadTraits
-from hardmine.recipes.recipe import SLOTS, Kind
 
 UNPUBLISHED = {  # recipes without a number, and why
     "random": "the frameworks' own default, of which each detector has its own numbers",

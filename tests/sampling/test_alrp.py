@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from hardmine import ALRP, BACKGROUND, IGNORE, ALRPWeight
+from hardmine.core.samples import Assignment, Samples
+from hardmine.equation.normalize import PerPositive
 from hardmine.errors import ConfigError
-from hardmine.normalize import PerPositive
-from hardmine.samples import Assignment, Samples
 
 
 def samples_of(labels: list[int], scores: list[float]) -> Samples:

@@ -36,7 +36,7 @@ def test_positives_are_counted_in_training_over_all_ranks(monkeypatch):
     assert sampling.counts.tolist() == [3, 1, 0]
     sampling.eval()(SAMPLES)
     assert sampling.counts.tolist() == [3, 1, 0]
-    monkeypatch.setattr("hardmine.counting.sum_over_ranks", lambda total: 2 * total)
+    monkeypatch.setattr("hardmine.core.counting.sum_over_ranks", lambda total: 2 * total)
     sampling.train()(SAMPLES)
     assert sampling.counts.tolist() == [9, 3, 0]
 

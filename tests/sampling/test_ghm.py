@@ -113,7 +113,7 @@ def test_counts_are_of_all_ranks(monkeypatch):
     """Another process that saw only easy samples makes ours rarer."""
     batch, others = negatives(0.1, 0.9), torch.tensor([2, 0])
     alone = GHMC(2)(batch)
-    monkeypatch.setattr("hardmine.counting.sum_over_ranks", lambda total: total + others)
+    monkeypatch.setattr("hardmine.core.counting.sum_over_ranks", lambda total: total + others)
     ghm = GHMC(2)
     together = ghm(batch).flatten()
     torch.testing.assert_close(alone.flatten(), torch.tensor([1.0, 1.0]))

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from hardmine import Assignment, PixelOHEM, Samples
+from hardmine.equation.normalize import PerSampled
 from hardmine.errors import ConfigError
-from hardmine.normalize import PerSampled
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from hardmine.boxes import SIDES
+from hardmine.core.boxes import SIDES
 from hardmine.data import DetectionDataset, ImageRecord, open_dataset
 from hardmine.errors import ConfigError, DataError
 from hardmine.mining import mine, write_mined

@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 import torch
 
+from hardmine.core.samples import BACKGROUND, Assignment, GroundTruth, Predictions
 from hardmine.data import DetectionDataset, open_dataset
-from hardmine.detectors.head import HeadOutput
+from hardmine.equation.head import HeadOutput
 from hardmine.errors import RunError
-from hardmine.samples import BACKGROUND, Assignment, GroundTruth, Predictions
 from hardmine.training import train
 from hardmine.training.record import best_of_objects, read_dynamics
 

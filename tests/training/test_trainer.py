@@ -147,7 +147,7 @@ def test_every_run_of_a_process_is_compiled(small, small_data, monkeypatch):
         return graph
 
     monkeypatch.setattr("hardmine.training.trainer.has_compiler", lambda kind: True)
-    monkeypatch.setattr("hardmine.compiling.has_compiler", lambda kind: True)
+    monkeypatch.setattr("hardmine.equation.compiling.has_compiler", lambda kind: True)
     monkeypatch.setattr(torch, "compile", lambda function, **_: whole(function, backend=noted))
     data = open_dataset(small_data, "train")
     with torch._dynamo.config.patch(recompile_limit=1):

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from hardmine.assign.base import Assigner, AssignerEvidence, Pairing, centre_of, first_claim, is_inside, largest
-from hardmine.boxes import pairwise_iou
+from hardmine.core.boxes import pairwise_iou
+from hardmine.core.rank_in_groups import top_set
+from hardmine.core.samples import Assignment, Levels
 from hardmine.errors import ConfigError
-from hardmine.ranking import top_set
-from hardmine.samples import Assignment, Levels
 
 __all__ = ["ATSS"]
 

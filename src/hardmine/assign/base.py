@@ -9,9 +9,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from hardmine.boxes import at_least_float32, pairwise_iou, pairwise_overlap_of_second, side_by_side
+from hardmine.core.boxes import at_least_float32, pairwise_iou, pairwise_overlap_of_second, side_by_side
+from hardmine.core.samples import BACKGROUND, IGNORE, Assignment, GroundTruth, Levels, Predictions
 from hardmine.errors import ConfigError, ShapeError
-from hardmine.samples import BACKGROUND, IGNORE, Assignment, GroundTruth, Levels, Predictions
 
 __all__ = ["Assigner", "AssignerEvidence"]
 

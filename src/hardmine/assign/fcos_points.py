@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from hardmine.assign.base import Assigner, AssignerEvidence, Pairing, insets, off_centre
-from hardmine.boxes import area
+from hardmine.core.boxes import area
+from hardmine.core.samples import BACKGROUND, Assignment, Levels
 from hardmine.errors import ConfigError
-from hardmine.samples import BACKGROUND, Assignment, Levels
 
 __all__ = ["FCOSPoints"]
 

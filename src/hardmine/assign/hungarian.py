@@ -8,9 +8,9 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from hardmine.assign.base import Assigner, AssignerEvidence, Pairing, scores_of
-from hardmine.boxes import generalized_iou
+from hardmine.core.boxes import generalized_iou
+from hardmine.core.samples import BACKGROUND, Assignment
 from hardmine.errors import ConfigError
-from hardmine.samples import BACKGROUND, Assignment
 
 __all__ = ["Hungarian"]
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from hardmine.assign.base import Assigner, Pairing
-from hardmine.boxes import pairwise_iou
+from hardmine.core.boxes import pairwise_iou
+from hardmine.core.samples import BACKGROUND, IGNORE, Assignment
 from hardmine.errors import ConfigError
-from hardmine.samples import BACKGROUND, IGNORE, Assignment
 
 __all__ = ["MaxIoU"]
 

@@ -14,10 +14,10 @@ from hardmine.assign.base import (
     off_centre,
     scores_of,
 )
-from hardmine.boxes import pairwise_iou
+from hardmine.core.boxes import pairwise_iou
+from hardmine.core.rank_in_groups import top_indices
+from hardmine.core.samples import BACKGROUND, Assignment
 from hardmine.errors import ConfigError
-from hardmine.ranking import top_indices
-from hardmine.samples import BACKGROUND, Assignment
 
 __all__ = ["SimOTA"]
 

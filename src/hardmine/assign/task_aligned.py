@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from hardmine.assign.base import Assigner, AssignerEvidence, Pairing, first_claim, is_inside, largest, scores_of
-from hardmine.boxes import pairwise_iou
+from hardmine.core.boxes import pairwise_iou
+from hardmine.core.rank_in_groups import top_set
+from hardmine.core.samples import Assignment
 from hardmine.errors import ConfigError
-from hardmine.ranking import top_set
-from hardmine.samples import Assignment
 
 __all__ = ["TaskAligned"]
 

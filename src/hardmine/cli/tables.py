@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from hardmine.cli.failures import printable
-from hardmine.columns import SIDES
 from hardmine.errors import EvidenceError
 from hardmine.mining.tables import hardest, largest
+from hardmine.tables.columns import SIDES
 
 if TYPE_CHECKING:
     from torch import nn
@@ -183,7 +183,7 @@ def check_report(report: "CheckReport") -> Iterator[str | Table]:
 def _filled_slots(recipe: "Recipe") -> Iterator[str | Table]:
     """What the recipe puts where, read off every detector under it; then why some detectors cannot take it."""
     from hardmine.detectors.support import heads_under
-    from hardmine.recipes.recipe import SLOTS
+    from hardmine.equation.recipe import SLOTS
 
     table, refusals = _table("detector", "head", "assign", *SLOTS), []
     for detector, heads in heads_under(recipe).items():

@@ -25,7 +25,7 @@ from hardmine.data.identity import as_key
 from hardmine.data.problems import ProblemLog, short
 from hardmine.data.splits import SPLIT_WORD, canonical_split, order_splits
 from hardmine.errors import DataError
-from hardmine.reading import parse_json
+from hardmine.files.reading import parse_json
 
 __all__ = ["CocoSource", "find_coco"]
 

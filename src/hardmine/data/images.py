@@ -12,7 +12,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from hardmine.errors import DataError
-from hardmine.reading import check_regular
+from hardmine.files.reading import check_regular
 
 __all__ = ["ImageHeader", "load_rgb", "read_header"]
 

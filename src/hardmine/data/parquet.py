@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from hardmine.errors import DataError, what_failed
-from hardmine.reading import check_regular
+from hardmine.files.reading import check_regular
 
 __all__ = ["facts_of", "files_in", "reading", "refuse_rows", "scan", "schema_of"]
 

@@ -25,7 +25,7 @@ from hardmine.data.splits import SPLIT_WORD, canonical_split, order_splits
 from hardmine.data.voc_images import VocImages
 from hardmine.data.voc_xml import add_objects, class_names, parse_annotation, stated_size
 from hardmine.errors import DataError
-from hardmine.reading import read_text
+from hardmine.files.reading import read_text
 
 __all__ = ["VocSource", "find_voc", "find_voc_folders"]
 

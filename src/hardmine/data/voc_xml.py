@@ -12,7 +12,7 @@ from defusedxml import DefusedXmlException, ElementTree
 from hardmine.data.entries import Id, ImageEntry, ObjectEntry
 from hardmine.data.problems import ProblemLog
 from hardmine.errors import DataError
-from hardmine.reading import read_bytes
+from hardmine.files.reading import read_bytes
 
 __all__ = ["add_objects", "class_names", "parse_annotation", "stated_size"]
 

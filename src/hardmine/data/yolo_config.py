@@ -15,7 +15,7 @@ import yaml
 from hardmine.data.problems import short
 from hardmine.data.splits import canonical_split
 from hardmine.errors import DataError
-from hardmine.reading import read_text
+from hardmine.files.reading import read_text
 
 __all__ = ["YoloConfig", "names_in_folders", "read_darknet", "read_yaml", "read_yolo_yaml"]
 

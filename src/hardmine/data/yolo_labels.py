@@ -19,7 +19,7 @@ import numpy as np
 from hardmine.data.entries import ImageEntry, ObjectEntry
 from hardmine.data.problems import ProblemLog
 from hardmine.errors import DataError
-from hardmine.reading import read_text
+from hardmine.files.reading import read_text
 
 __all__ = ["LabelLine", "Layout", "add_objects", "choose_layouts", "has_labels", "label_lines"]
 

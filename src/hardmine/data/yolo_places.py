@@ -27,7 +27,7 @@ from hardmine.data.problems import ProblemLog
 from hardmine.data.yolo_config import YoloConfig
 from hardmine.data.yolo_labels import has_labels
 from hardmine.errors import DataError
-from hardmine.reading import read_text
+from hardmine.files.reading import read_text
 
 __all__ = ["LabelFiles", "Place", "YoloPlaces"]
 

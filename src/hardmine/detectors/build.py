@@ -16,8 +16,8 @@ from torchvision.models.detection.ssd import SSD, SSDHead
 from torchvision.models.detection.ssdlite import SSDLiteHead
 from torchvision.ops import MultiScaleRoIAlign
 
-from hardmine.detectors.backbones import Family, Pyramid, family_of
-from hardmine.detectors.weights import load_coco, load_file
+from hardmine.detectors.torchvision.backbones import Family, Pyramid, family_of
+from hardmine.detectors.torchvision.weights import load_coco, load_file
 from hardmine.errors import ConfigError, check_name
 
 __all__ = ["DETECTORS", "build"]

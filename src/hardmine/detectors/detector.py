@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
-from hardmine.detectors.replaced import Replaced, refuse_overrides
+from hardmine.core.samples import GroundTruth
 from hardmine.detectors.targets import Targets, check_targets, split_crowds, weights_of
+from hardmine.detectors.torchvision.replaced import Replaced, refuse_overrides
 from hardmine.errors import ConfigError
-from hardmine.samples import GroundTruth
 
 __all__ = ["Detector"]
 

@@ -5,8 +5,8 @@ from functools import cache
 from torch import nn
 
 from hardmine.detectors.build import DETECTORS, build
-from hardmine.detectors.head import Head
 from hardmine.detectors.wrap import wrap
+from hardmine.equation.head import Head
 from hardmine.errors import EvidenceError
 from hardmine.recipes import Recipe
 from hardmine.sampling import All

@@ -6,10 +6,10 @@ from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
 from torchvision.models.detection.ssd import SSD
 
 from hardmine.detectors.detector import Detector
-from hardmine.detectors.faster_rcnn import FasterRCNNDetector
-from hardmine.detectors.fcos import FCOSDetector
-from hardmine.detectors.retinanet import RetinaNetDetector
-from hardmine.detectors.ssd import SSDDetector
+from hardmine.detectors.torchvision.faster_rcnn import FasterRCNNDetector
+from hardmine.detectors.torchvision.fcos import FCOSDetector
+from hardmine.detectors.torchvision.retinanet import RetinaNetDetector
+from hardmine.detectors.torchvision.ssd import SSDDetector
 from hardmine.errors import ConfigError
 from hardmine.recipes import Recipe
 
@@ -24,7 +24,7 @@ def wrap(model: Any, recipe: Recipe, *, two_pass: bool = True) -> Detector:
         detections = detector.eval()(images)       # the model's own
 
     What torchvision computes its losses with is replaced: a subclass that overrides one of these methods, a function
-    put in the place of one, or a hook on one is refused, as it would not be called (list: detectors/replaced.py).
+    put in the place of one, or a hook on one is refused, as it would not be called (list: torchvision/replaced.py).
 
     Args: model: torchvision's RetinaNet, FCOS, SSD (SSDLite), Faster R-CNN, Mask R-CNN or Keypoint R-CNN; of the last
         two a recipe changes what the boxes learn, masks and keypoints learn as ever.

@@ -21,7 +21,7 @@ from scipy import sparse
 
 from hardmine.errors import DataError
 from hardmine.evaluation.coco import CheckedPredictions, checked_arrays
-from hardmine.groups import Grouped, place_in_run, places_of_lengths
+from hardmine.tables.groups import Grouped, place_in_run, places_of_lengths
 
 __all__ = ["IOU_THRESHOLDS", "ClassMatches", "Matches", "match_predictions"]
 

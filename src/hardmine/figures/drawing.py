@@ -10,7 +10,7 @@ from hardmine.figures.ghm import draw_ghm
 from hardmine.figures.gradients import draw_gradients
 from hardmine.figures.libra import draw_box_loss, draw_kept_negatives
 from hardmine.figures.prime import draw_carl, draw_isr, draw_pisa
-from hardmine.figures.ranking import draw_ranking
+from hardmine.figures.ranking_losses import draw_ranking
 from hardmine.figures.saving import check_savable, save
 from hardmine.figures.scores import draw_class_balance, draw_focusing, draw_qualities
 from hardmine.recipes import Recipe

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hardmine.core.samples import Evidence, Samples
 from hardmine.data import open_dataset
 from hardmine.detectors import wrap
-from hardmine.detectors.head import Head
+from hardmine.equation.head import Head
+from hardmine.equation.recipe import BEYOND_RPN
 from hardmine.recipes import HeadTraits, Recipe, Slot
-from hardmine.recipes.recipe import BEYOND_RPN
-from hardmine.samples import Evidence, Samples
 from hardmine.sampling import Sampling
 from hardmine.training import LoadedRun, load_run
 from hardmine.training.batches import BatchOrder, training_loader

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from hardmine.assign import AssignerEvidence
+from hardmine.core.samples import Evidence, Samples
 from hardmine.errors import ConfigError
 from hardmine.losses import ClassificationLoss
 from hardmine.recipes import HeadTraits, Recipe, Slot
-from hardmine.samples import Evidence, Samples
 
 __all__ = ["evaluate", "gradient", "part_of"]
 

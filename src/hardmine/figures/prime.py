@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
+from hardmine.core.rank_in_groups import hierarchical_local_rank
+from hardmine.core.samples import Assignment, Samples
 from hardmine.figures.figure import Figure, Panel, Series
 from hardmine.figures.plain_head import gradient, part_of
-from hardmine.ranking import hierarchical_local_rank
 from hardmine.recipes import Recipe
-from hardmine.samples import Assignment, Samples
 from hardmine.sampling import CARL, ISR
 
 __all__ = ["draw_carl", "draw_isr", "draw_pisa"]

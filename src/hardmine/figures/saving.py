@@ -8,7 +8,7 @@ from pathlib import Path
 from hardmine.errors import ConfigError, RunError
 from hardmine.figures.figure import Figure, Panel, Series
 from hardmine.figures.painting import paint, require_matplotlib
-from hardmine.writing import is_taken, write_new
+from hardmine.files.writing import is_taken, write_new
 
 __all__ = ["check_savable", "save"]
 

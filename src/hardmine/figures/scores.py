@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hardmine.core.samples import BACKGROUND, Assignment, Samples
 from hardmine.figures.figure import Figure, Panel, Series
 from hardmine.figures.plain_head import evaluate, gradient, part_of
 from hardmine.losses import ClassificationLoss, CrossEntropy, Focal
 from hardmine.recipes import Recipe
-from hardmine.samples import BACKGROUND, Assignment, Samples
 from hardmine.sampling import Sampling
 from hardmine.sampling.gradient_balanced import GradientBalanced
 

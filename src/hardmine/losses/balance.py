@@ -5,9 +5,9 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from hardmine.core.ranks import sum_over_ranks
+from hardmine.core.state import snapshot
 from hardmine.errors import ConfigError
-from hardmine.ranks import sum_over_ranks
-from hardmine.state import snapshot
 
 __all__ = ["EqualTasks", "SelfBalance", "TaskBalance"]
 

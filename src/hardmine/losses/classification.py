@@ -19,10 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hardmine.blocks import by_blocks
-from hardmine.errors import ConfigError
-from hardmine.samples import Activation, Evidence
-from hardmine.scores import (
+from hardmine.core.blocks import by_blocks
+from hardmine.core.samples import Activation, Evidence
+from hardmine.core.scores import (
     balanced,
     check_alpha,
     check_gamma,
@@ -32,7 +31,8 @@ from hardmine.scores import (
     softmax_cross_entropy,
     softmax_power,
 )
-from hardmine.slopes import Sloped
+from hardmine.core.slopes import Sloped
+from hardmine.errors import ConfigError
 
 __all__ = ["BalancedCE", "ClassificationLoss", "CrossEntropy", "Focal"]
 

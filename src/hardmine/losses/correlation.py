@@ -5,11 +5,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from hardmine.boxes import at_least_float32
+from hardmine.core.boxes import at_least_float32
+from hardmine.core.samples import Activation, Evidence
+from hardmine.core.scores import log_probability_of_label
 from hardmine.errors import ConfigError
 from hardmine.losses.classification import ClassificationLoss
-from hardmine.samples import Activation, Evidence
-from hardmine.scores import log_probability_of_label
 
 __all__ = ["Correlation"]
 

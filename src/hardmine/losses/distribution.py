@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hardmine.core.slopes import Sloped, with_slope
 from hardmine.errors import ConfigError, ShapeError
 from hardmine.losses.regression import RegressionLoss
-from hardmine.slopes import Sloped, with_slope
 
 __all__ = ["DFL"]
 

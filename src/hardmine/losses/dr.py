@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hardmine.boxes import at_least_float32
+from hardmine.core.boxes import at_least_float32
+from hardmine.core.samples import IGNORE
+from hardmine.core.scores import is_label
 from hardmine.errors import ConfigError
 from hardmine.losses.classification import ClassificationLoss
-from hardmine.samples import IGNORE
-from hardmine.scores import is_label
 
 __all__ = ["DRLoss"]
 

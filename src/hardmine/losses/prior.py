@@ -5,8 +5,8 @@ import math
 import torch
 from torch import nn
 
+from hardmine.core.samples import Activation
 from hardmine.errors import ConfigError
-from hardmine.samples import Activation
 
 __all__ = ["initialize_prior"]
 

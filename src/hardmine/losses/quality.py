@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hardmine.blocks import by_blocks
+from hardmine.core.blocks import by_blocks
+from hardmine.core.samples import Evidence
+from hardmine.core.scores import check_gamma, is_label, sigmoid_power
+from hardmine.core.slopes import Sloped
 from hardmine.errors import ConfigError
 from hardmine.losses.classification import ClassificationLoss
-from hardmine.samples import Evidence
-from hardmine.scores import check_gamma, is_label, sigmoid_power
-from hardmine.slopes import Sloped
 
 __all__ = ["MAL", "QFL", "VFL"]
 

@@ -22,10 +22,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hardmine.core.samples import Evidence
+from hardmine.core.score_order import ScorePool, SoftOrder, Windows, step_at_zero, sum_above_of_smaller_key
 from hardmine.errors import ConfigError
 from hardmine.losses.classification import ClassificationLoss
-from hardmine.samples import Evidence
-from hardmine.score_order import ScorePool, SoftOrder, Windows, step_at_zero, sum_above_of_smaller_key
 
 __all__ = ["ALRP", "APLoss", "RankSort"]
 

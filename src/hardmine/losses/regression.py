@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hardmine.boxes import at_least_float32, complete_iou, distance_iou, generalized_iou, paired_iou
+from hardmine.core.boxes import at_least_float32, complete_iou, distance_iou, generalized_iou, paired_iou
+from hardmine.core.slopes import Sloped, with_slope
 from hardmine.errors import ConfigError, check_name
-from hardmine.slopes import Sloped, with_slope
 
 __all__ = ["ASL1", "BalancedL1", "CIoU", "DIoU", "GIoU", "IoU", "RegressionLoss", "SmoothL1"]
 

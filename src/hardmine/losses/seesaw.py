@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hardmine.boxes import at_least_float32
+from hardmine.core.boxes import at_least_float32
+from hardmine.core.samples import IGNORE
+from hardmine.core.scores import column_of_label
+from hardmine.core.state import snapshot
 from hardmine.errors import ConfigError, ShapeError
 from hardmine.losses.classification import ClassificationLoss
-from hardmine.samples import IGNORE
 from hardmine.sampling.class_balanced import count_labels
-from hardmine.scores import column_of_label
-from hardmine.state import snapshot
 
 __all__ = ["Seesaw"]
 

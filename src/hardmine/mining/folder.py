@@ -19,8 +19,8 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from hardmine.columns import SIDES
 from hardmine.errors import RunError, what_failed
+from hardmine.files.writing import is_taken, write_list, write_lists
 from hardmine.mining.label_tools import (
     CVAT_NAMES,
     HAS_FILE,
@@ -33,7 +33,7 @@ from hardmine.mining.label_tools import (
 )
 from hardmine.mining.suspect_table import SUGGESTED
 from hardmine.mining.tables import TABLES, MinedTables, hardest, largest
-from hardmine.writing import is_taken, write_list, write_lists
+from hardmine.tables.columns import SIDES
 
 __all__ = ["coco_of", "refuse_existing", "write_made_of_tables", "write_mined"]
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import polars as pl
 
-from hardmine.columns import SIDES
 from hardmine.data.parquet import facts_of, files_in, reading, schema_of
 from hardmine.errors import ConfigError, DataError
+from hardmine.files.reading import check_regular, read_text
+from hardmine.files.writing import write_json
 from hardmine.predictions import Confirmed, holds_parquet, results_in_parts, scan_found
 from hardmine.predictions.found import NUMBERS
-from hardmine.reading import check_regular, read_text
-from hardmine.writing import write_json
+from hardmine.tables.columns import SIDES
 
 __all__ = ["FoundFiles", "may_exceed"]
 

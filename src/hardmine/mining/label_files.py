@@ -8,10 +8,10 @@ from pathlib import Path
 
 import polars as pl
 
-from hardmine.columns import SIDES
 from hardmine.data import DetectionDataset
 from hardmine.data.parquet import facts_of, reading, refuse_rows, scan
 from hardmine.mining.labels import Labels
+from hardmine.tables.columns import SIDES
 
 __all__ = ["IMAGE", "MARKS", "LabelFiles", "label_files"]
 

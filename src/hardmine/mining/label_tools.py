@@ -18,9 +18,9 @@ from xml.sax.saxutils import escape
 
 import polars as pl
 
-from hardmine.columns import SIDES
 from hardmine.errors import ConfigError
 from hardmine.mining.suspect_table import SUGGESTED
+from hardmine.tables.columns import SIDES
 
 __all__ = [
     "CVAT_NAMES",

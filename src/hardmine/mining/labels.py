@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from hardmine.columns import SIDES
 from hardmine.data import DetectionDataset, ImageRecord
 from hardmine.errors import DataError
 from hardmine.mining.pairs import ANY_CATEGORY, Detections, Numbers, Objects
+from hardmine.tables.columns import SIDES
 
 __all__ = ["Labels", "detections_in", "labels_of", "objects_in"]
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from hardmine.errors import ConfigError
-from hardmine.groups import place_in_run
 from hardmine.mining.pairs import (
     ANY_CATEGORY,
     Detections,
@@ -24,6 +23,7 @@ from hardmine.mining.pairs import (
     pairs_in_parts,
     spread,
 )
+from hardmine.tables.groups import place_in_run
 
 __all__ = ["Matching", "match"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardmine.errors import ShapeError
-from hardmine.groups import Grouped
+from hardmine.tables.groups import Grouped
 
 __all__ = ["ANY_CATEGORY", "Detections", "Mask", "Numbers", "Objects", "Pairs", "Places", "pairs_in_parts", "spread"]
 

@@ -20,6 +20,7 @@ from accelerate import PartialState
 from hardmine.data import DetectionDataset
 from hardmine.errors import ConfigError, RunError
 from hardmine.evaluation import Difference, Metrics, match_predictions, paired_differences
+from hardmine.files.writing import is_taken, write_json
 from hardmine.mining.folder import refuse_existing, write_mined
 from hardmine.mining.label_tools import CVAT_NAMES, check_cvat_names
 from hardmine.mining.tables import mine
@@ -28,7 +29,6 @@ from hardmine.training import RunFolder, RunResult, TrainingConfig, train
 from hardmine.training.data import open_measured_data
 from hardmine.training.out_of_fold import predict_for_mining
 from hardmine.training.record import read_dynamics
-from hardmine.writing import is_taken, write_json
 
 __all__ = ["Round", "mine_in_rounds", "mine_run"]
 

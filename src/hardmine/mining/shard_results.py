@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from hardmine.columns import SIDES
 from hardmine.data import DetectionDataset, ImageRecord
 from hardmine.data.identity import ImageName, ImageNames
 from hardmine.data.parquet import reading
@@ -18,6 +17,7 @@ from hardmine.mining.found_files import FoundFiles
 from hardmine.mining.label_files import LabelFiles
 from hardmine.predictions import ClassNames, Confirmed, found_in, resolve
 from hardmine.predictions.found import corner_columns
+from hardmine.tables.columns import SIDES
 
 __all__ = ["check_sample", "open_results"]
 

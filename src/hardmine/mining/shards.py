@@ -23,9 +23,11 @@ from pathlib import Path
 
 import polars as pl
 
-from hardmine.columns import SIDES
 from hardmine.data.parquet import reading, refuse_rows
 from hardmine.errors import ConfigError, DataError, RunError, what_failed
+from hardmine.files.reading import read_text
+from hardmine.files.versions import version_of
+from hardmine.files.writing import is_taken, write_json
 from hardmine.mining.calibration import Calibration
 from hardmine.mining.folder import refuse_existing, write_made_of_tables
 from hardmine.mining.found_files import FoundFiles
@@ -36,9 +38,7 @@ from hardmine.mining.results import IS_NO_PROBABILITY, refuse_no_probability, sc
 from hardmine.mining.shard_results import check_sample, open_results
 from hardmine.mining.tables import TABLES, image_weight, mine_tables
 from hardmine.predictions import Confirmed, holds_parquet
-from hardmine.reading import read_text
-from hardmine.versions import version_of
-from hardmine.writing import is_taken, write_json
+from hardmine.tables.columns import SIDES
 
 __all__ = ["mine_shards", "most_rows"]
 

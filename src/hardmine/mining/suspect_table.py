@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from hardmine.columns import SIDES
 from hardmine.mining.pairs import Places
 from hardmine.mining.suspects import Suspicion
+from hardmine.tables.columns import SIDES
 
 __all__ = ["SUGGESTED", "SUSPECT", "numbers_at", "suspect_table"]
 

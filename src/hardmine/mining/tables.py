@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from hardmine.columns import SIDES
 from hardmine.data import DetectionDataset
 from hardmine.mining.calibration import Calibration
 from hardmine.mining.labels import Labels, detections_in, labels_of, objects_in
@@ -24,6 +23,7 @@ from hardmine.mining.results import results_table
 from hardmine.mining.suspect_table import numbers_at, suspect_table
 from hardmine.mining.suspects import FAULTS, Suspicion, suspect
 from hardmine.predictions import Confirmed, Found, found_records
+from hardmine.tables.columns import SIDES
 
 __all__ = ["TABLES", "MinedTables", "hardest", "image_weight", "largest", "mine", "mine_tables"]
 

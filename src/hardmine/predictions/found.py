@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from hardmine.columns import SIDES
 from hardmine.errors import ConfigError
+from hardmine.tables.columns import SIDES
 
 __all__ = ["BOX_FORMATS", "COLUMNS", "NUMBERS", "Found", "corner_columns", "make_rows", "to_corners"]
 

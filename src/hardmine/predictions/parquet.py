@@ -7,10 +7,10 @@ from pathlib import Path
 
 import polars as pl
 
-from hardmine.columns import SIDES
 from hardmine.data.parquet import reading, refuse_rows, scan, schema_of
 from hardmine.errors import DataError
 from hardmine.predictions.found import NUMBERS as BOX, Found, make_rows
+from hardmine.tables.columns import SIDES
 
 __all__ = ["found_in", "read", "scan_found"]
 

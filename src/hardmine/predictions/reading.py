@@ -23,10 +23,10 @@ from typing import Any
 import polars as pl
 
 from hardmine.errors import DataError
+from hardmine.files.reading import parse_json, read_pieces
 from hardmine.predictions import coco, fiftyone, label_studio, parquet, yolo
 from hardmine.predictions.found import Found
 from hardmine.predictions.records_in_text import SPACE, Values, records_in_lines, records_in_list
-from hardmine.reading import parse_json, read_pieces
 
 __all__ = ["holds_parquet", "read_found", "read_json", "results_in_parts"]
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
+from hardmine.files.reading import LARGEST
 from hardmine.predictions.plain_records import plain_record
-from hardmine.reading import LARGEST
 
 __all__ = ["SPACE", "Values", "records_in_lines", "records_in_list"]
 

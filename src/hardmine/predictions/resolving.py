@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from hardmine.columns import SIDES
 from hardmine.data import DetectionDataset
 from hardmine.data.identity import as_key
 from hardmine.errors import ConfigError, DataError
 from hardmine.predictions.found import Found, to_corners
 from hardmine.predictions.reading import read_found
 from hardmine.predictions.sanity import OFFSETS, Sample, check_boxes, check_classes, check_images, surest_on_labels
+from hardmine.tables.columns import SIDES
 
 __all__ = ["ClassNames", "Confirmed", "as_coco_results", "read_results", "resolve", "written_results", "written_table"]
 

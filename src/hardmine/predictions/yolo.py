@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hardmine.errors import DataError
+from hardmine.files.reading import read_text
 from hardmine.predictions.found import Found
 from hardmine.predictions.records import Record, checked_record, from_records
-from hardmine.reading import read_text
 
 __all__ = ["read"]
 

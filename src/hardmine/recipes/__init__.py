@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from hardmine.equation.recipe import HeadTraits, Paper, Recipe, Slot
 from hardmine.recipes.alrp import alrp
 from hardmine.recipes.ap_loss import ap_loss
 from hardmine.recipes.atss import atss
@@ -26,7 +27,6 @@ from hardmine.recipes.ohem_mmdet import ohem_mmdet
 from hardmine.recipes.pisa import pisa
 from hardmine.recipes.qfl import qfl
 from hardmine.recipes.random import random
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot
 from hardmine.recipes.rfcn_ohem import rfcn_ohem
 from hardmine.recipes.rs_loss import rs_loss
 from hardmine.recipes.s_ohem import s_ohem

@@ -1,8 +1,8 @@
 """aLRP loss: one ranking for scores and boxes."""
 
+from hardmine.equation.normalize import PerPositive
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.losses import ALRP, GIoU, SelfBalance
-from hardmine.normalize import PerPositive
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All, ALRPWeight
 
 __all__ = ["alrp"]

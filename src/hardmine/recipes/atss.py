@@ -1,7 +1,7 @@
 """ATSS: each object's own IoU threshold."""
 
 from hardmine.assign import ATSS, Assigner
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe
 
 __all__ = ["atss"]
 

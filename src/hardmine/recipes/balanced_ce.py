@@ -1,9 +1,9 @@
 """α-balanced cross entropy: positives and negatives weigh differently, easy and hard ones do not."""
 
+from hardmine.equation.normalize import PerPositive
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Recipe, Slot, Slots, over_all_samples
 from hardmine.losses import BalancedCE
-from hardmine.normalize import PerPositive
 from hardmine.recipes.ce import RETINANET
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All
 
 __all__ = ["balanced_ce"]

@@ -1,8 +1,8 @@
 """Classification-aware regression loss, the second half of prime sample attention."""
 
-from hardmine.normalize import PerPositive, PerValid
+from hardmine.equation.normalize import PerPositive, PerValid
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Recipe, Slot, Slots
 from hardmine.recipes.isr import PISA_PAPER
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Recipe, Slot, Slots
 from hardmine.sampling import CARL
 
 __all__ = ["carl", "classification_aware"]

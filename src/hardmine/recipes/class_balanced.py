@@ -1,6 +1,6 @@
 """Class balance by the effective number of samples."""
 
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
 from hardmine.sampling import ClassBalanced
 
 __all__ = ["class_balanced"]

@@ -1,7 +1,7 @@
 """Correlation loss: scores should rise and fall with the quality of their boxes."""
 
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
 from hardmine.losses import Correlation
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
 
 __all__ = ["correlation"]
 

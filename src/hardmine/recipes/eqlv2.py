@@ -1,8 +1,8 @@
 """Equalization loss v2: each class balances the gradients it receives."""
 
+from hardmine.equation.normalize import PerPositive
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.losses import CrossEntropy
-from hardmine.normalize import PerPositive
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import EQLv2
 
 __all__ = ["eqlv2"]

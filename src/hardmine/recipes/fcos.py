@@ -1,7 +1,7 @@
 """FCOS's points: a place belongs to the smallest object whose middle it lies in."""
 
 from hardmine.assign import FCOSPoints
-from hardmine.recipes.recipe import BEYOND_RPN, Paper, Recipe
+from hardmine.equation.recipe import BEYOND_RPN, Paper, Recipe
 
 __all__ = ["fcos"]
 

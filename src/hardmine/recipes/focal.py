@@ -1,9 +1,9 @@
 """Focal loss: the better a sample is classified, the less it counts."""
 
+from hardmine.equation.normalize import PerPositive
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Recipe, Slot, Slots, over_all_samples
 from hardmine.losses import Focal
-from hardmine.normalize import PerPositive
 from hardmine.recipes.ce import RETINANET
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All
 
 __all__ = ["focal"]

@@ -1,9 +1,9 @@
 """Generalised focal loss: qualities as targets of scores and as weights of boxes."""
 
+from hardmine.equation.normalize import PerPositive, PerQuality
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Recipe, Slot, Slots, over_all_samples
 from hardmine.losses import QFL, GIoU
-from hardmine.normalize import PerPositive, PerQuality
 from hardmine.recipes.qfl import GFL_PAPER
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All, QualityWeight
 
 __all__ = ["gfl"]

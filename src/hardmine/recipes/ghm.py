@@ -1,8 +1,8 @@
 """Gradient harmonising: a sample counts inversely to how many have its gradient norm."""
 
+from hardmine.equation.normalize import PerPositive, PerValid
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.losses import ASL1, CrossEntropy
-from hardmine.normalize import PerPositive, PerValid
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import GHMC, GHMR
 
 __all__ = ["ghm"]

@@ -1,7 +1,7 @@
 """Hard negative mining at 3:1, SSD's way."""
 
-from hardmine.normalize import PerPositive
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
+from hardmine.equation.normalize import PerPositive
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
 from hardmine.sampling import All, HardNegative
 
 __all__ = ["hnm"]

@@ -1,7 +1,7 @@
 """Importance-based sample reweighting, the first half of prime sample attention."""
 
-from hardmine.normalize import PerPositive
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
+from hardmine.equation.normalize import PerPositive
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
 from hardmine.sampling import ISR, Combined, Random, ScoreHLR
 
 __all__ = ["PISA_PAPER", "isr", "reweighted"]

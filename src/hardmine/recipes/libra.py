@@ -1,7 +1,7 @@
 """Libra R-CNN's sampling and box loss: every IoU and every object has its share, and easy boxes are heard."""
 
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
 from hardmine.losses import BalancedL1
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
 from hardmine.sampling import Combined, InstanceBalanced, IoUBalanced
 
 __all__ = ["libra"]

@@ -1,8 +1,8 @@
 """Matchability-aware loss: badly placed positives are told so more plainly."""
 
+from hardmine.equation.normalize import PerPositive
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.losses import MAL
-from hardmine.normalize import PerPositive
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All
 
 __all__ = ["mal"]

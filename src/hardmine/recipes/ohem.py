@@ -1,8 +1,8 @@
 """OHEM as its paper has it."""
 
+from hardmine.equation.normalize import PerSampled
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
 from hardmine.losses import CrossEntropy
-from hardmine.normalize import PerSampled
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
 from hardmine.sampling import OHEM, All, Sampling
 
 __all__ = ["OHEM_PAPER", "mined", "ohem"]

@@ -1,7 +1,7 @@
 """OHEM as mmdetection has it."""
 
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Recipe, Slots
 from hardmine.recipes.ohem import OHEM_PAPER, mined
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Recipe, Slots
 from hardmine.sampling import OHEM
 
 __all__ = ["ohem_mmdet"]

@@ -1,8 +1,8 @@
 """Prime sample attention: ISR and CARL together."""
 
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Recipe, Slots
 from hardmine.recipes.carl import classification_aware
 from hardmine.recipes.isr import PISA_PAPER, reweighted
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Recipe, Slots
 
 __all__ = ["pisa"]
 

@@ -1,6 +1,6 @@
 """The framework's own default: the baseline of every comparison."""
 
-from hardmine.recipes.recipe import HeadTraits, Paper, Recipe, Slot, Slots
+from hardmine.equation.recipe import HeadTraits, Paper, Recipe, Slot, Slots
 from hardmine.sampling import RandomBalanced
 
 __all__ = ["random"]

@@ -1,7 +1,7 @@
 """OHEM as R-FCN has it: one pass, no NMS."""
 
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slots
 from hardmine.recipes.ohem import mined
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slots
 from hardmine.sampling import OHEM
 
 __all__ = ["rfcn_ohem"]

@@ -1,7 +1,7 @@
 """Stratified OHEM: hard examples of every kind."""
 
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slots
 from hardmine.recipes.ohem import mined
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slots
 from hardmine.sampling import SOHEM
 
 __all__ = ["s_ohem"]

@@ -1,7 +1,7 @@
 """Seesaw loss: frequent classes press less on rare ones."""
 
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
 from hardmine.losses import Seesaw
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
 
 __all__ = ["seesaw"]
 

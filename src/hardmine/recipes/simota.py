@@ -1,7 +1,7 @@
 """SimOTA: each object takes as many samples as it has good predictions, at the least cost."""
 
 from hardmine.assign import SimOTA
-from hardmine.recipes.recipe import BEYOND_RPN, Paper, Recipe
+from hardmine.equation.recipe import BEYOND_RPN, Paper, Recipe
 
 __all__ = ["simota"]
 

@@ -1,9 +1,9 @@
 """Task alignment: the samples that are good at both tasks are positive, and the better, the higher their target."""
 
 from hardmine.assign import TaskAligned
+from hardmine.equation.normalize import PerQuality
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.losses import QFL, GIoU
-from hardmine.normalize import PerQuality
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All, QualityWeight
 
 __all__ = ["tood"]

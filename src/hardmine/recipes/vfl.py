@@ -1,8 +1,8 @@
 """Varifocal loss: negatives are damped, positives are not, and weigh by their quality."""
 
+from hardmine.equation.normalize import PerPositive
+from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.losses import VFL
-from hardmine.normalize import PerPositive
-from hardmine.recipes.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.sampling import All
 
 __all__ = ["vfl"]

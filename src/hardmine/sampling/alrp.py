@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from hardmine.core.samples import Evidence, Samples
+from hardmine.core.score_order import ScorePool, SoftOrder, Windows, step_at_zero
 from hardmine.errors import ConfigError
-from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import Sampling
-from hardmine.score_order import ScorePool, SoftOrder, Windows, step_at_zero
 
 __all__ = ["ALRPWeight"]
 

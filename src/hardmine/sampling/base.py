@@ -5,8 +5,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from hardmine.core.samples import IGNORE, Activation, Evidence, Samples
 from hardmine.errors import ConfigError, EvidenceError
-from hardmine.samples import IGNORE, Activation, Evidence, Samples
 
 __all__ = ["All", "Chain", "QuotaSampling", "Sampling"]
 

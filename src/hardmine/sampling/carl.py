@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hardmine.boxes import at_least_float32
+from hardmine.core.boxes import at_least_float32
+from hardmine.core.samples import Activation, Evidence, Samples
+from hardmine.core.scores import log_probability_of_label, softmax_cross_entropy
 from hardmine.errors import ConfigError, check_name
-from hardmine.samples import Activation, Evidence, Samples
 from hardmine.sampling.base import Sampling
-from hardmine.scores import log_probability_of_label, softmax_cross_entropy
 
 __all__ = ["CARL"]
 

@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hardmine.counting import count_over_ranks
+from hardmine.core.counting import count_over_ranks
+from hardmine.core.samples import Evidence, Samples
+from hardmine.core.scores import column_of_label
+from hardmine.core.state import snapshot
 from hardmine.errors import ConfigError
-from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import Sampling
-from hardmine.scores import column_of_label
-from hardmine.state import snapshot
 
 __all__ = ["ClassBalanced", "count_labels"]
 

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
+from hardmine.core.samples import Samples
 from hardmine.errors import ConfigError
-from hardmine.samples import Samples
 from hardmine.sampling.base import QuotaSampling, Sampling
 
 __all__ = ["Combined"]

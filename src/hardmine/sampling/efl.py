@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hardmine.core.scores import check_alpha, of_each_class, sigmoid_power
+from hardmine.core.slopes import Sloped, held_fixed
 from hardmine.errors import ConfigError
 from hardmine.sampling.gradient_balanced import GradientBalanced
-from hardmine.scores import check_alpha, of_each_class, sigmoid_power
-from hardmine.slopes import Sloped, held_fixed
 
 __all__ = ["EFL"]
 

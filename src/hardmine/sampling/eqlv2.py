@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor
 
+from hardmine.core.scores import gradient_norm, is_label, of_each_class
+from hardmine.core.slopes import Sloped, held_fixed
 from hardmine.errors import ConfigError
 from hardmine.sampling.gradient_balanced import GradientBalanced
-from hardmine.scores import gradient_norm, is_label, of_each_class
-from hardmine.slopes import Sloped, held_fixed
 
 __all__ = ["EQLv2"]
 

@@ -6,11 +6,9 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from hardmine.blocks import by_blocks
-from hardmine.errors import check_name
-from hardmine.samples import Activation, Evidence, Samples
-from hardmine.sampling.base import Sampling
-from hardmine.scores import (
+from hardmine.core.blocks import by_blocks
+from hardmine.core.samples import Activation, Evidence, Samples
+from hardmine.core.scores import (
     balanced,
     check_alpha,
     check_gamma,
@@ -20,7 +18,9 @@ from hardmine.scores import (
     sigmoid_power,
     softmax_power,
 )
-from hardmine.slopes import Sloped
+from hardmine.core.slopes import Sloped
+from hardmine.errors import check_name
+from hardmine.sampling.base import Sampling
 
 __all__ = ["FocalFactor"]
 

@@ -5,8 +5,8 @@ from typing import get_args
 
 from torch import Tensor
 
+from hardmine.core.samples import Activation, Evidence, Samples
 from hardmine.errors import ConfigError, ShapeError, check_name
-from hardmine.samples import Activation, Evidence, Samples
 from hardmine.sampling.base import Sampling
 
 __all__ = ["from_function"]

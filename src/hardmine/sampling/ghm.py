@@ -16,14 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hardmine.blocks import by_blocks
-from hardmine.boxes import at_least_float32
-from hardmine.counting import count_over_ranks
+from hardmine.core.blocks import by_blocks
+from hardmine.core.boxes import at_least_float32
+from hardmine.core.counting import count_over_ranks
+from hardmine.core.samples import IGNORE, Activation, Evidence, Samples
+from hardmine.core.scores import gradient_norm, log_probability_of_label, of_each_class
+from hardmine.core.state import snapshot
 from hardmine.errors import ConfigError, check_name
-from hardmine.samples import IGNORE, Activation, Evidence, Samples
 from hardmine.sampling.base import Sampling
-from hardmine.scores import gradient_norm, log_probability_of_label, of_each_class
-from hardmine.state import snapshot
 
 __all__ = ["GHMC", "GHMR"]
 

@@ -6,15 +6,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from hardmine.blocks import by_blocks
-from hardmine.boxes import at_least_float32
+from hardmine.core.blocks import by_blocks
+from hardmine.core.boxes import at_least_float32
+from hardmine.core.ranks import sum_over_ranks
+from hardmine.core.samples import Evidence, Samples
+from hardmine.core.scores import is_label
+from hardmine.core.slopes import Sloped
+from hardmine.core.state import snapshot
 from hardmine.errors import ConfigError, ShapeError
-from hardmine.ranks import sum_over_ranks
-from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import Sampling
-from hardmine.scores import is_label
-from hardmine.slopes import Sloped
-from hardmine.state import snapshot
 
 __all__ = ["GradientBalanced"]
 

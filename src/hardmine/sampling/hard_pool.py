@@ -4,9 +4,9 @@ import math
 
 from torch import Tensor
 
+from hardmine.core.rank_in_groups import draw_among, top_among
+from hardmine.core.samples import Evidence, Samples
 from hardmine.errors import ConfigError
-from hardmine.ranking import draw_among, top_among
-from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import QuotaSampling
 
 __all__ = ["HardPool"]

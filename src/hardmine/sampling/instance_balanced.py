@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from hardmine.ranking import balanced_priority, draw_among
-from hardmine.samples import Evidence, Samples
+from hardmine.core.rank_in_groups import balanced_priority, draw_among
+from hardmine.core.samples import Evidence, Samples
 from hardmine.sampling.base import QuotaSampling
 
 __all__ = ["InstanceBalanced"]

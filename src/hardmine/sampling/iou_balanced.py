@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hardmine.boxes import at_least_float32
+from hardmine.core.boxes import at_least_float32
+from hardmine.core.rank_in_groups import balanced_priority, draw_among, top_preferred
+from hardmine.core.samples import Evidence, Samples
 from hardmine.errors import ConfigError
-from hardmine.ranking import balanced_priority, draw_among, top_preferred
-from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import QuotaSampling
 
 __all__ = ["IoUBalanced"]

@@ -5,10 +5,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from hardmine.boxes import at_least_float32
+from hardmine.core.boxes import at_least_float32
+from hardmine.core.rank_in_groups import hierarchical_local_rank, rank_in_groups
+from hardmine.core.samples import IGNORE, Evidence, Samples
 from hardmine.errors import ConfigError, check_name
-from hardmine.ranking import hierarchical_local_rank, rank_in_groups
-from hardmine.samples import IGNORE, Evidence, Samples
 from hardmine.sampling.base import Sampling
 
 __all__ = ["ISR"]

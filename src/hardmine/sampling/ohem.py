@@ -5,10 +5,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from hardmine.boxes import survives_nms
+from hardmine.core.boxes import survives_nms
+from hardmine.core.rank_in_groups import top_among, top_balanced, top_indices
+from hardmine.core.samples import Evidence, Samples
 from hardmine.errors import ConfigError
-from hardmine.ranking import top_among, top_balanced, top_indices
-from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import Sampling
 
 __all__ = ["OHEM"]

@@ -4,9 +4,9 @@ import math
 
 from torch import Tensor
 
+from hardmine.core.rank_in_groups import top_among
+from hardmine.core.samples import Evidence, Samples
 from hardmine.errors import ConfigError
-from hardmine.ranking import top_among
-from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import Sampling
 
 __all__ = ["PixelOHEM"]

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from hardmine.samples import Evidence, Samples
+from hardmine.core.samples import Evidence, Samples
 from hardmine.sampling.base import Sampling
 
 __all__ = ["QualityWeight"]

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from hardmine.ranking import draw_among
-from hardmine.samples import Evidence, Samples
+from hardmine.core.rank_in_groups import draw_among
+from hardmine.core.samples import Evidence, Samples
 from hardmine.sampling.base import QuotaSampling
 from hardmine.sampling.combined import Combined
 

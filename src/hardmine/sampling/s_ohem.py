@@ -6,10 +6,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from hardmine.boxes import at_least_float32
+from hardmine.core.boxes import at_least_float32
+from hardmine.core.rank_in_groups import rank_in_groups, rising, top_preferred
+from hardmine.core.samples import Evidence, Samples
 from hardmine.errors import ConfigError
-from hardmine.ranking import rank_in_groups, rising, top_preferred
-from hardmine.samples import Evidence, Samples
 from hardmine.sampling.base import QuotaSampling
 
 __all__ = ["SOHEM"]

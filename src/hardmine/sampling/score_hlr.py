@@ -6,10 +6,10 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from hardmine.boxes import at_least_float32, pairwise_iou, side_by_side, survives_nms
+from hardmine.core.boxes import at_least_float32, pairwise_iou, side_by_side, survives_nms
+from hardmine.core.rank_in_groups import draw_among, hierarchical_local_rank, top_indices
+from hardmine.core.samples import Activation, Evidence, Samples
 from hardmine.errors import ConfigError, check_name
-from hardmine.ranking import draw_among, hierarchical_local_rank, top_indices
-from hardmine.samples import Activation, Evidence, Samples
 from hardmine.sampling.base import QuotaSampling
 
 __all__ = ["ScoreHLR"]

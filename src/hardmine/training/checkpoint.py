@@ -17,8 +17,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from hardmine.errors import RunError
-from hardmine.reading import check_regular
-from hardmine.writing import write_atomically
+from hardmine.files.reading import check_regular
+from hardmine.files.writing import write_atomically
 
 __all__ = [
     "load_module",

@@ -33,6 +33,7 @@ from hardmine.evaluation import (
     paired_differences,
 )
 from hardmine.evaluation.look_alikes import MATCHED_RECALL
+from hardmine.files.writing import is_taken, write_atomically, write_json
 from hardmine.predictions import read_results
 from hardmine.recipes import RECIPES
 from hardmine.training.config import TrainingConfig
@@ -40,7 +41,6 @@ from hardmine.training.data import open_measured_data
 from hardmine.training.loop import RunResult, train
 from hardmine.training.run import make_detector
 from hardmine.training.together import Job, train_together
-from hardmine.writing import is_taken, write_atomically, write_json
 
 __all__ = ["NO_VERDICT", "Comparison", "ComparisonRow", "RecipeChoice", "compare", "every_recipe"]
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from hardmine.errors import ConfigError, DataError, RunError, what_failed
-from hardmine.reading import read_text
+from hardmine.files.reading import read_text
+from hardmine.files.writing import is_taken, write_atomically, write_json
 from hardmine.training.config import TrainingConfig
-from hardmine.writing import is_taken, write_atomically, write_json
 
 __all__ = ["IMAGES", "RunFolder", "refuse_other_config"]
 

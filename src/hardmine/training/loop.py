@@ -9,6 +9,7 @@ from typing import Any
 
 from hardmine.data import DetectionDataset
 from hardmine.evaluation import Metrics, evaluate_predictions
+from hardmine.files.writing import write_json
 from hardmine.predictions import written_results
 from hardmine.training.config import TrainingConfig
 from hardmine.training.data import open_training_data
@@ -19,7 +20,6 @@ from hardmine.training.processes import start_accelerator
 from hardmine.training.progress import Reporter
 from hardmine.training.run import save_weights
 from hardmine.training.trainer import Trainer
-from hardmine.writing import write_json
 
 __all__ = ["RunResult", "train"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from hardmine.versions import version_of
+from hardmine.files.versions import version_of
 
 __all__ = ["environment", "peak_memory", "reset_peak_memory", "synchronize"]
 

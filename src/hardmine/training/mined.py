@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from hardmine.boxes import SIDES
+from hardmine.core.boxes import SIDES
 from hardmine.data import DerivedDataset, DetectionDataset, ImageRecord, with_crowds
 from hardmine.errors import DataError
-from hardmine.reading import check_regular
+from hardmine.files.reading import check_regular
 from hardmine.training.batches import are_weights
 
 __all__ = ["image_weights", "treat_suspects"]

@@ -16,15 +16,15 @@ from accelerate.utils import gather_object, send_to_device
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from hardmine.boxes import SIDES
+from hardmine.core.boxes import SIDES
 from hardmine.data import DetectionDataset
 from hardmine.data.transforms import collate
 from hardmine.detectors import Detector
 from hardmine.errors import DataError, RunError, what_failed
+from hardmine.files.reading import read_text
+from hardmine.files.versions import version_of
+from hardmine.files.writing import write_atomically, write_json
 from hardmine.predictions import written_table
-from hardmine.reading import read_text
-from hardmine.versions import version_of
-from hardmine.writing import write_atomically, write_json
 
 __all__ = ["coco_results", "predict", "predict_shards", "refuse_unfinished_shards"]
 

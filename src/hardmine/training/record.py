@@ -25,14 +25,14 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from hardmine.boxes import paired_iou
+from hardmine.core.boxes import paired_iou
+from hardmine.core.samples import Assignment, GroundTruth
 from hardmine.data import DetectionDataset
 from hardmine.data.parquet import files_in, reading
 from hardmine.detectors import Detector
-from hardmine.detectors.head import Head, HeadOutput
+from hardmine.equation.head import Head, HeadOutput
 from hardmine.errors import DataError, RunError, what_failed
-from hardmine.samples import Assignment, GroundTruth
-from hardmine.writing import write_atomically
+from hardmine.files.writing import write_atomically
 
 __all__ = ["Recorder", "WithPlaces", "read_dynamics"]
 

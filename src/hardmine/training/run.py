@@ -14,6 +14,7 @@ from hardmine.data import DetectionDataset, open_dataset
 from hardmine.detectors import DenseDetector, Detector, build, wrap
 from hardmine.errors import RunError, check_name
 from hardmine.evaluation import Metrics, evaluate_predictions
+from hardmine.files.writing import as_json, is_taken, write_json, write_new
 from hardmine.predictions import written_results
 from hardmine.recipes import RECIPES, Recipe
 from hardmine.training import checkpoint
@@ -22,7 +23,6 @@ from hardmine.training.data import open_split, open_training_data
 from hardmine.training.folder import RunFolder
 from hardmine.training.predict import predict, predict_shards
 from hardmine.training.processes import start_accelerator
-from hardmine.writing import as_json, is_taken, write_json, write_new
 
 __all__ = [
     "LoadedRun",

@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from hardmine.detectors.backbones import OWN_NETWORKS
+from hardmine.detectors.torchvision.backbones import OWN_NETWORKS
 from hardmine.errors import ConfigError, RunError
 from hardmine.training.config import TrainingConfig
 from hardmine.training.loop import RunResult, train

@@ -19,9 +19,9 @@ from accelerate import Accelerator
 from accelerate.utils import send_to_device, set_seed
 from torch import Tensor, nn
 
-from hardmine.compiling import compile, has_compiler
 from hardmine.data import DetectionDataset
 from hardmine.detectors import Detector
+from hardmine.equation.compiling import compile, has_compiler
 from hardmine.errors import RunError
 from hardmine.evaluation import Metrics
 from hardmine.training import checkpoint
