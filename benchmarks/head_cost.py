@@ -68,7 +68,7 @@ class Batch:
 
     def under(self, detector: hm.Detector) -> dict[str, Tensor]:
         objects = GroundTruth(self.boxes, self.labels, self.labels > 0, self.boxes[:, :0])
-        return detector.losses(self.images, self.features, objects, [])
+        return detector.head_losses(self.images, self.features, objects, [])
 
     def by_torchvision(self) -> dict[str, Tensor]:
         """What the model's own forward does behind its layers."""

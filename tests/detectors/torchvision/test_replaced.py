@@ -13,7 +13,8 @@ from torchvision.models import detection
 from torchvision.models.detection import roi_heads as torchvision_roi_heads
 
 from hardmine import recipes, wrap
-from hardmine.detectors import Detector, replaced
+from hardmine.detectors import Detector
+from hardmine.detectors.torchvision import replaced
 from hardmine.errors import ConfigError
 
 TABLES = {

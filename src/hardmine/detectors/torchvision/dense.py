@@ -12,8 +12,8 @@ from torchvision.models.detection.image_list import ImageList
 from hardmine.assign import Assigner, AssignerEvidence
 from hardmine.core.boxes import BoxCoder
 from hardmine.core.samples import Activation, Evidence, GroundTruth, Levels
-from hardmine.detectors.detector import Detector
 from hardmine.detectors.targets import Targets
+from hardmine.detectors.torchvision.detector import TorchvisionDetector
 from hardmine.equation.head import Head, HeadLosses, HeadOutput
 from hardmine.equation.recipe import HeadTraits, Recipe, Slots
 from hardmine.losses import initialize_prior
@@ -24,7 +24,7 @@ EVIDENCE: frozenset[Evidence] = frozenset(get_args(Evidence))
 ASSIGN_EVIDENCE: frozenset[AssignerEvidence] = frozenset(get_args(AssignerEvidence))
 
 
-class DenseDetector(Detector):
+class DenseDetector(TorchvisionDetector):
     """What RetinaNet, FCOS and SSD share; each says how it assigns, codes boxes and fills its slots by default."""
 
     name: ClassVar[str]
@@ -76,7 +76,7 @@ class DenseDetector(Detector):
         """Losses of a detector's other branches, by name; none unless it has some."""
         return {}
 
-    def losses(
+    def head_losses(
         self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth, targets: Targets
     ) -> dict[str, Tensor]:
         levels = list(features.values())

@@ -22,8 +22,8 @@ from torchvision.models.detection.rpn import concat_box_prediction_layers
 from hardmine.assign import MaxIoU
 from hardmine.core.boxes import DeltaCoder
 from hardmine.core.samples import Activation, Assignment, Evidence, GroundTruth, Samples
-from hardmine.detectors.detector import Detector
 from hardmine.detectors.targets import Targets
+from hardmine.detectors.torchvision.detector import TorchvisionDetector
 from hardmine.detectors.torchvision.replaced import FASTER_RCNN
 from hardmine.detectors.torchvision.roi_branches import branch_fields, branch_losses
 from hardmine.equation.head import BEFORE_HEAD, Head, HeadLosses, HeadOutput
@@ -42,7 +42,7 @@ ROIS_AT_A_TIME = 256
 """Proposals of an image whose activations the pass without gradient holds at once: fewer than any step does anyway."""
 
 
-class FasterRCNNDetector(Detector):
+class FasterRCNNDetector(TorchvisionDetector):
     """Faster R-CNN under a recipe; by default random sampling in both heads.
 
     Args: two_pass: run the RoI head over all proposals without gradient first, where the recipe ranks them by loss;
@@ -70,7 +70,7 @@ class FasterRCNNDetector(Detector):
     def needed_fields(self) -> tuple[str, ...]:
         return (*super().needed_fields, *branch_fields(self.model.roi_heads))
 
-    def losses(
+    def head_losses(
         self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth, targets: Targets
     ) -> dict[str, Tensor]:
         proposals, rpn = self._rpn_losses(images, features, ground_truth)
