@@ -3,6 +3,7 @@
 HardmineError           anything a user can put right; the message says what was got, what was expected and the remedy
 ├── ConfigError         an argument, an option or a name that does not exist
 ├── EvidenceError       a method needs evidence that its slot does not have
+├── FrameworkError      a version of a framework whose losses are not those that were compared
 ├── ShapeError          tensors that do not belong together
 ├── DataError           a data set, or a record of it, that cannot be used
 └── RunError            a run folder or checkpoint that cannot be written, read or continued
@@ -18,6 +19,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "EvidenceError",
+    "FrameworkError",
     "HardmineError",
     "RunError",
     "ShapeError",
@@ -58,6 +60,10 @@ class ConfigError(HardmineError):
 
 class EvidenceError(HardmineError):
     """A method needs evidence (losses, boxes, ...) that the slot it was put into does not have."""
+
+
+class FrameworkError(HardmineError):
+    """A version of a framework that was not tried, or that computes its losses in another way than those tried."""
 
 
 class ShapeError(HardmineError):

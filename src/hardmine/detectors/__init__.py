@@ -1,8 +1,9 @@
-"""Detectors: torchvision's, each with its losses taken over by a recipe, and how to build one."""
+"""Detectors under a recipe: what they all share, and a folder a framework."""
 
-from hardmine.detectors.build import DETECTORS, build
+from hardmine.detectors.attach import attach
+from hardmine.detectors.build import build
 from hardmine.detectors.detector import Detector
-from hardmine.detectors.torchvision.dense import DenseDetector
+from hardmine.detectors.torchvision import DETECTORS
 from hardmine.detectors.wrap import wrap
 
-__all__ = ["DETECTORS", "DenseDetector", "Detector", "build", "wrap"]
+__all__ = ["DETECTORS", "Detector", "attach", "build", "wrap"]

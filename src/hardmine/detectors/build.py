@@ -1,182 +1,47 @@
-"""Building a torchvision detector for a data set: its architecture, its backbone, the weights it starts from."""
-
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+"""Building a detector of any framework for a data set."""
 
 from torch import nn
-from torchvision.models import detection
-from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
-from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
-from torchvision.models.detection.fcos import FCOSHead
-from torchvision.models.detection.retinanet import RetinaNetHead
-from torchvision.models.detection.ssd import SSD, SSDHead
-from torchvision.models.detection.ssdlite import SSDLiteHead
-from torchvision.ops import MultiScaleRoIAlign
 
-from hardmine.detectors.torchvision.backbones import Family, Pyramid, family_of
-from hardmine.detectors.torchvision.weights import load_coco, load_file
-from hardmine.errors import ConfigError, check_name
+from hardmine.detectors.frameworks import FRAMEWORKS, split_name
+from hardmine.errors import ConfigError
 
-__all__ = ["DETECTORS", "build"]
+__all__ = ["build"]
 
-REFERENCE_SIZE = (800, 1333)  # torchvision's; smaller images keep the ratio of the two
-SMALLEST_IMAGE = 32
-GROUPS = 16  # of channels, in RetinaNet's GroupNorm
-RATIOS = (0.5, 1.0, 2.0)  # height / width of anchors
-Strides = tuple[int, ...]
+NO_BACKBONE = "micro"
+"""What stands in a configuration that says nothing of a backbone."""
 
 
 def build(
     detector: str,
     num_classes: int,
     *,
-    backbone: str,
+    backbone: str = NO_BACKBONE,
     weights: str = "none",
     image_size: int | None = None,
     load: bool = True,
 ) -> nn.Module:
-    """A torchvision detector for ``num_classes`` foreground classes.
+    """A detector for ``num_classes`` foreground classes.
 
-    Args: detector: a key of `DETECTORS`.  backbone: "micro", "tiny" or a torchvision classification network.
-        weights: "none", "imagenet" (the backbone's), "coco" (the whole detector's, on torchvision's own architecture),
-        or a file with a state_dict (.safetensors or .pth) of the detector or of its backbone.
-        image_size: length in pixels of the image's shorter side; None for what suits the backbone.
+        build("retinanet", 80, backbone="resnet50", weights="imagenet")        # torchvision's
+        build("ultralytics:yolo11n", 80)                                       # a name, a .yaml or a .pt
+        build("transformers:rtdetr_v2", 80)                                    # a kind, a folder or a name on the hub
+        build("rfdetr:nano", 80)
+
+    Args: detector: a key of `DETECTORS`, or a framework and what it calls the model.
+        backbone: "micro", "tiny" or a torchvision classification network; others' detectors have their own.
+        weights: "none", "imagenet" (the backbone's), "coco" (the whole detector's, where the framework offers them), or
+            a file with a state_dict (.safetensors or .pth).
+        image_size: length in pixels of the image's shorter side; None for what suits the detector.
         load: False builds the same architecture without fetching any weights.
     Raises: ConfigError: unknown names, or weights that cannot be had.
+        FrameworkError: a version of the framework that was not tried.
     """
-    check_name("detector", detector, DETECTORS)
+    framework, name = split_name(detector)
     if num_classes < 1:
         raise ConfigError(f"a detector needs at least one class, got {num_classes}")
-    if weights == "coco":
-        return _build_reference(detector, num_classes, backbone, image_size, load)
-    family = family_of(backbone)
-    strides = family.roi_strides if detector == "fasterrcnn" else family.dense_strides
-    pyramid = Pyramid(backbone, strides, family.channels, imagenet=weights == "imagenet", load=load)
-    resize = _resize(detector, family, image_size)
-    model = DETECTORS[detector](pyramid, family, strides, num_classes, **resize)
-    if load and weights not in ("none", "imagenet"):
-        load_file(model, weights)
-    return model
-
-
-def _resize(detector: str, family: Family, image_size: int | None) -> dict[str, Any]:
-    shorter = image_size or family.image_size
-    if shorter < SMALLEST_IMAGE:
-        raise ConfigError(f"image_size must be at least {SMALLEST_IMAGE} pixels, got {shorter}")
-    if detector.startswith("ssd"):
-        return {"size": (shorter, shorter)}
-    return _keep_ratio(shorter)
-
-
-def _keep_ratio(shorter: int) -> dict[str, Any]:
-    return {"min_size": shorter, "max_size": round(shorter * REFERENCE_SIZE[1] / REFERENCE_SIZE[0])}
-
-
-def _retinanet(pyramid: Pyramid, family: Family, strides: Strides, num_classes: int, **resize: Any) -> RetinaNet:
-    """As torchvision's second version: normalised heads and GIoU, which learn faster than the first's."""
-    scales = (1, 2 ** (1 / 3), 2 ** (2 / 3))
-    sizes = tuple(tuple(int(4 * stride * scale) for scale in scales) for stride in strides)
-    anchors = AnchorGenerator(sizes, (RATIOS,) * len(sizes))
-    normalization = partial(nn.GroupNorm, GROUPS)
-    head = RetinaNetHead(family.channels, len(RATIOS) * len(scales), num_classes, norm_layer=normalization)
-    head.regression_head._loss_type = "giou"
-    for branch in (head.classification_head, head.regression_head):
-        branch.conv = branch.conv[: family.head_depth]
-    return RetinaNet(pyramid, num_classes, anchor_generator=anchors, head=head, **resize)
-
-
-def _fcos(pyramid: Pyramid, family: Family, strides: Strides, num_classes: int, **resize: Any) -> FCOS:
-    anchors = AnchorGenerator(tuple((stride,) for stride in strides), ((1.0,),) * len(strides))
-    head = FCOSHead(family.channels, 1, num_classes, num_convs=family.head_depth)
-    return FCOS(pyramid, num_classes, anchor_generator=anchors, head=head, **resize)
-
-
-def _faster_rcnn(pyramid: Pyramid, family: Family, strides: Strides, num_classes: int, **resize: Any) -> FasterRCNN:
-    sizes = tuple((family.roi_anchor * stride,) for stride in strides)
-    return FasterRCNN(
-        pyramid,
-        rpn_anchor_generator=AnchorGenerator(sizes, (RATIOS,) * len(sizes)),
-        box_roi_pool=MultiScaleRoIAlign(list(pyramid.levels), family.roi_bins, family.roi_points),
-        box_head=TwoMLPHead(family.channels * family.roi_bins**2, family.roi_features),
-        box_predictor=FastRCNNPredictor(family.roi_features, num_classes + 1),
-        rpn_pre_nms_top_n_train=family.proposals,
-        rpn_post_nms_top_n_train=family.proposals,
-        rpn_pre_nms_top_n_test=family.test_proposals,
-        rpn_post_nms_top_n_test=family.test_proposals,
-        box_batch_size_per_image=family.roi_samples,
-        **resize,
-    )
-
-
-def _ssd_on(make_head: Callable[..., nn.Module]) -> Callable[..., SSD]:
-    def ssd(pyramid: Pyramid, family: Family, strides: Strides, num_classes: int, size: tuple[int, int]) -> SSD:
-        anchors = DefaultBoxGenerator([[2, 3]] * len(strides), steps=list(strides))
-        channels = [family.channels] * len(strides)
-        head = make_head(channels, anchors.num_anchors_per_location(), num_classes + 1)
-        return SSD(pyramid, anchors, size, num_classes + 1, head=head)
-
-    return ssd
-
-
-def _ssdlite_head(channels: list[int], num_anchors: list[int], num_columns: int) -> SSDLiteHead:
-    return SSDLiteHead(channels, num_anchors, num_columns, nn.BatchNorm2d)
-
-
-DETECTORS: dict[str, Callable[..., nn.Module]] = {
-    "retinanet": _retinanet,
-    "fasterrcnn": _faster_rcnn,
-    "fcos": _fcos,
-    "ssd": _ssd_on(SSDHead),
-    "ssdlite": _ssd_on(_ssdlite_head),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A detector of torchvision's own that has COCO weights."""
-
-    build: Callable[..., nn.Module]
-    weights: Any
-    background: bool
-
-
-REFERENCES: dict[tuple[str, str], Reference] = {
-    ("retinanet", "resnet50"): Reference(
-        detection.retinanet_resnet50_fpn, detection.RetinaNet_ResNet50_FPN_Weights.COCO_V1, background=False
-    ),
-    ("fasterrcnn", "resnet50"): Reference(
-        detection.fasterrcnn_resnet50_fpn, detection.FasterRCNN_ResNet50_FPN_Weights.COCO_V1, background=True
-    ),
-    ("fasterrcnn", "mobilenet_v3_large"): Reference(
-        detection.fasterrcnn_mobilenet_v3_large_fpn,
-        detection.FasterRCNN_MobileNet_V3_Large_FPN_Weights.COCO_V1,
-        background=True,
-    ),
-    ("fcos", "resnet50"): Reference(
-        detection.fcos_resnet50_fpn, detection.FCOS_ResNet50_FPN_Weights.COCO_V1, background=False
-    ),
-    ("ssd", "vgg16"): Reference(detection.ssd300_vgg16, detection.SSD300_VGG16_Weights.COCO_V1, background=True),
-    ("ssdlite", "mobilenet_v3_large"): Reference(
-        detection.ssdlite320_mobilenet_v3_large,
-        detection.SSDLite320_MobileNet_V3_Large_Weights.COCO_V1,
-        background=True,
-    ),
-}
-
-
-def _build_reference(detector: str, num_classes: int, backbone: str, image_size: int | None, load: bool) -> nn.Module:
-    if (detector, backbone) not in REFERENCES:
-        known = ", ".join(f"{name} on {base}" for name, base in REFERENCES)
-        raise ConfigError(f"there are no COCO weights of {detector} on {backbone}; there are of {known}")
-    reference = REFERENCES[detector, backbone]
-    resize = {}
-    if image_size is not None and not detector.startswith("ssd"):  # these two work at the one size they were made for
-        resize = _keep_ratio(image_size)
-    columns = num_classes + reference.background
-    model = reference.build(weights=None, weights_backbone=None, num_classes=columns, **resize)
-    if load:
-        load_coco(model, reference.weights)
-    return model
+    options = {"weights": weights, "image_size": image_size, "load": load}
+    if framework == "torchvision":
+        options["backbone"] = backbone
+    elif backbone != NO_BACKBONE:
+        raise ConfigError(f"{detector} has a backbone of its own; leave backbone={backbone!r} out")
+    return FRAMEWORKS[framework].adapters().build(name, num_classes, **options)

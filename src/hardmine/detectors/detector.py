@@ -54,6 +54,9 @@ class Detector(nn.Module, ABC):
         objects: targets of the same objects as ``ground_truth``, with whatever else they are to be learnt by.
         """
 
+    def initialize_prior(self, prior: float) -> None:
+        """Makes every class start as unlikely as ``prior`` says, where the detector does not see to that itself."""
+
     def start_epoch(self, epoch: int, num_epochs: int) -> None:
         """Told before each epoch, 1 .. num_epochs, for losses that change with it; by default nothing does."""
 

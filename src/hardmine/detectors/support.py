@@ -4,7 +4,7 @@ from functools import cache
 
 from torch import nn
 
-from hardmine.detectors.build import DETECTORS, build
+from hardmine.detectors.torchvision import DETECTORS, build
 from hardmine.detectors.wrap import wrap
 from hardmine.equation.head import Head
 from hardmine.errors import EvidenceError

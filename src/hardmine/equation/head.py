@@ -7,7 +7,6 @@ A detector's adapter turns its framework's tensors into a `HeadOutput`; all that
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,17 +14,16 @@ from torch import Tensor, nn
 from hardmine.assign import Assigner
 from hardmine.core.boxes import BoxCoder, at_least_float32, paired_iou
 from hardmine.core.samples import Assignment, Evidence, GroundTruth, Predictions, Samples
-from hardmine.equation.normalize import Normalizer
+from hardmine.equation.place import Place, is_listwise
 from hardmine.equation.recipe import SLOTS, HeadTraits, Recipe, Slot, Slots
-from hardmine.errors import ConfigError, EvidenceError, ShapeError
-from hardmine.losses import ClassificationLoss, RegressionLoss, TaskBalance
-from hardmine.sampling import All, Sampling
-
-Loss = TypeVar("Loss", ClassificationLoss, RegressionLoss)
+from hardmine.equation.slot import LossSlot, call, evaluate, per_sample
+from hardmine.errors import ConfigError, ShapeError
+from hardmine.losses import ClassificationLoss, RegressionLoss
+from hardmine.sampling import Sampling
 
 BEFORE_HEAD: frozenset[Evidence] = frozenset({"boxes", "labels", "noise"})  # known before the head has run
 
-__all__ = ["BEFORE_HEAD", "Head", "HeadLosses", "HeadOutput", "UnreducedLosses", "weighted_sum"]
+__all__ = ["BEFORE_HEAD", "Head", "HeadLosses", "HeadOutput", "UnreducedLosses"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,48 +64,6 @@ class HeadLosses:
     selected: Tensor
 
 
-def weighted_sum(loss: Tensor, weights: Tensor, z: Tensor) -> Tensor:
-    """(1/Z) · Σ w ℓ, a scalar, of losses and weights (B, N) or (B, N, K) and Z (B, 1) or (1, 1)."""
-    if weights.ndim < loss.ndim:  # one pass over all numbers, and the rest on their sums
-        loss = loss.sum(dim=-1)
-    weights = weights / (z if weights.ndim == 2 else z.unsqueeze(-1))
-    of_rows = torch.where(weights > 0, loss, 0).mul(weights).sum(dim=-1)
-    return of_rows.sum()  # in two steps: what a compiler makes of one loses digits over millions of numbers
-
-
-class LossSlot(nn.Module, Generic[Loss]):
-    """One weighted sum: which samples count, how wrong each is, over what it is averaged, and times what."""
-
-    def __init__(self, sampling: Sampling, loss: Loss, normalize: Normalizer, slot: Slot):
-        super().__init__()
-        self.sampling, self.loss, self.normalize = sampling, loss, normalize
-        self.scale, self.also = 1.0 if slot.scale is None else slot.scale, slot.also
-
-    @property
-    def needs(self) -> frozenset[Evidence]:
-        parts = (self.sampling, self.loss, self.normalize, self.also)
-        return frozenset().union(*(getattr(part, "needs", ()) for part in parts))
-
-    def sum(self, loss: Tensor, kept: Samples, selected: Tensor) -> Tensor:
-        """The sum before scaling, over what the select slot kept with weight (B, N).
-
-        Raises: ShapeError: the sampling gives weights to numbers that the loss does not have.
-        """
-        own = _call(self.sampling, kept)
-        if own.ndim > 2 and own.shape != loss.shape:
-            raise ShapeError(
-                f"{type(self.sampling).__name__} gives weights {tuple(own.shape)}, but {type(self.loss).__name__} "
-                f"gives losses {tuple(loss.shape)}; expected the same shape, or one weight a sample"
-            )
-        weights = own * (selected if own.ndim == selected.ndim else selected.unsqueeze(-1))
-        return weighted_sum(loss, weights, self.normalize(kept.assignment, weights))
-
-    def factor(self, classification: Tensor, regression: Tensor) -> Tensor | float:
-        """What the sum is multiplied by, given both sums of the head."""
-        scale = self.scale
-        return scale(classification.detach(), regression.detach()) if isinstance(scale, TaskBalance) else scale
-
-
 class Head(nn.Module):
     """The losses of one head under a recipe.
 
@@ -125,7 +81,7 @@ class Head(nn.Module):
             raise ConfigError(f"recipe {recipe.name!r} fills {', '.join(unknown)}; a head has {', '.join(SLOTS)}")
         slots = {name: chosen.get(name, Slot()).over(defaults[name]) for name in SLOTS}
         evidence = traits.evidence - _absent_under(slots)
-        place = {name: _Place(recipe.name, traits, name, evidence) for name in ("assign", *SLOTS)}
+        place = {name: Place(recipe.name, traits, name, evidence) for name in ("assign", *SLOTS)}
         self.assigner = place["assign"].assigner(recipe.assigner_on(traits) or default_assigner)
         self.select: Sampling = place["select"].sampling(slots["select"])
         self.classify: LossSlot[ClassificationLoss] = place["classify"].filled(slots["classify"], ClassificationLoss)
@@ -156,7 +112,7 @@ class Head(nn.Module):
 
         Raises: ShapeError: the sampling of the select slot has weights of its own for each class.
         """
-        weights = _call(self.select, samples)
+        weights = call(self.select, samples)
         if weights.ndim > 2:
             raise ShapeError(
                 f"{type(self.select).__name__} gives weights {tuple(weights.shape)}, but the slot 'select' needs one a "
@@ -195,11 +151,11 @@ class Head(nn.Module):
         samples = self._with_predictions(samples, output, ground_truth)
         if self.classify.loss.listwise:
             return UnreducedLosses(None, regression), self._with_loss(
-                samples, "regression_loss", _per_sample(regression)
+                samples, "regression_loss", per_sample(regression)
             )
-        classification = _evaluate(self.classify.loss, samples)
+        classification = evaluate(self.classify.loss, samples)
         for name, loss in (("regression_loss", regression), ("classification_loss", classification)):
-            samples = self._with_loss(samples, name, ground_truth.weigh(_per_sample(loss), samples.assignment))
+            samples = self._with_loss(samples, name, ground_truth.weigh(per_sample(loss), samples.assignment))
         return UnreducedLosses(classification, regression), samples
 
     def _with_loss(self, samples: Samples, name: str, loss: Tensor) -> Samples:
@@ -209,11 +165,11 @@ class Head(nn.Module):
     def reduce(self, losses: UnreducedLosses, kept: Samples, selected: Tensor) -> tuple[Tensor, Tensor]:
         """The sums of the classify and the regress slot over what the select slot kept, with weights (B, N)."""
         if losses.classification is None:
-            classification = _evaluate(self.classify.loss, kept)
+            classification = evaluate(self.classify.loss, kept)
         else:
             classification = self.classify.sum(losses.classification, kept, selected)
         if self.classify.also is not None:
-            classification = classification + _evaluate(self.classify.also, kept)
+            classification = classification + evaluate(self.classify.also, kept)
         regression = self.regress.sum(losses.regression, kept, selected)
         factor = self.classify.factor(classification, regression)
         return classification * factor, regression * self.regress.factor(classification, regression)
@@ -254,106 +210,11 @@ class Head(nn.Module):
         return loss, torch.where(positive, (codes - target_codes).detach(), 0)
 
 
-def _per_sample(loss: Tensor) -> Tensor:
-    """One loss a sample (B, N), without gradient, of (B, N) or (B, N, K)."""
-    return (loss if loss.ndim == 2 else loss.sum(-1)).detach()
-
-
-def _is_listwise(loss: nn.Module | None) -> bool:
-    return isinstance(loss, ClassificationLoss) and loss.listwise
-
-
 def _absent_under(slots: Slots) -> frozenset[Evidence]:
     """Evidence that no part of a head can have under these slots."""
     absent: set[Evidence] = set()
-    if _is_listwise(slots["classify"].loss):
+    if is_listwise(slots["classify"].loss):
         absent.add("classification_loss")
     if getattr(slots["regress"].loss, "space", "code") == "box":
         absent.add("code_error")
     return frozenset(absent)
-
-
-def _evaluate(loss: ClassificationLoss, samples: Samples) -> Tensor:
-    return _call(loss, samples["logits"], samples["labels"], **{name: samples[name] for name in loss.needs})
-
-
-def _call(part: Sampling | ClassificationLoss, *args: Any, **evidence: Any) -> Tensor:
-    """What waits for the device stays out of a compiled graph: there it would do for all samples what is for a few."""
-    if part.on_device:
-        return part(*args, **evidence)
-    return _call_uncompiled(part, *args, **evidence)  # pyright: ignore (the decorator hides the type)
-
-
-@torch.compiler.disable
-def _call_uncompiled(part: nn.Module, *args: Any, **evidence: Any) -> Tensor:
-    return part(*args, **evidence)
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a recipe's choice goes, for checks and their messages."""
-
-    recipe: str
-    traits: HeadTraits
-    slot: str
-    evidence: frozenset[Evidence]
-
-    def __str__(self) -> str:
-        return f"recipe {self.recipe!r} in slot {self.slot!r} of {self.traits.detector}'s {self.traits.name} head"
-
-    def assigner(self, assigner: Assigner) -> Assigner:
-        self._check_needs(assigner, assigner.needs, self.traits.assign_evidence)
-        return assigner
-
-    def sampling(self, slot: Slot) -> Sampling:
-        sampling = slot.sampling or All()
-        self._check_needs(sampling, sampling.needs, self.evidence)
-        self._check_activation(sampling)
-        return sampling
-
-    def filled(self, slot: Slot, kind: type[Loss]) -> LossSlot[Loss]:
-        if not isinstance(slot.loss, kind) or slot.normalize is None:
-            raise ConfigError(
-                f"{self}: got {slot.loss} and {slot.normalize}, expected a {kind.__name__} and a Normalizer"
-            )
-        self._check_listwise(slot)
-        filled = LossSlot(self.sampling(slot), slot.loss, slot.normalize, slot)
-        self._check_space(slot.loss)
-        for part in (slot.loss, slot.normalize, slot.also):
-            self._check_needs(part, getattr(part, "needs", frozenset()), self.evidence)
-            self._check_activation(part)
-        return filled
-
-    def _check_listwise(self, slot: Slot) -> None:
-        """Losses of a whole batch have no weights to take; losses of a sample cannot be added to one another."""
-        if _is_listwise(slot.loss) and not isinstance(slot.sampling, All):
-            raise ConfigError(
-                f"{self}: {type(slot.loss).__name__} compares all samples with each other and takes no weights; put "
-                f"the sampling into the slot 'select'"
-            )
-        if slot.also is not None and not (_is_listwise(slot.also) and self.slot == "classify"):
-            raise ConfigError(f"{self}: got also={type(slot.also).__name__}, expected a listwise loss, in 'classify'")
-
-    def _check_space(self, loss: nn.Module) -> None:
-        if isinstance(loss, RegressionLoss) and loss.space == "code":
-            self._check_needs(loss, frozenset({"code_error"}), self.evidence)
-        if isinstance(loss, RegressionLoss) and loss.space == "distribution":
-            raise EvidenceError(
-                f"{self}: {type(loss).__name__} needs a distribution of each side of a box, which this head does not "
-                f"have (it predicts four numbers); choose a loss of these"
-            )
-
-    def _check_needs(self, part: nn.Module | None, needs: frozenset[str], has: frozenset[str]) -> None:
-        if missing := sorted(needs - has):
-            raise EvidenceError(
-                f"{self}: {type(part).__name__} needs {', '.join(missing)}, which this head does not have (it has "
-                f"{', '.join(sorted(has)) or 'none'}); choose a recipe, or an option of it, that does without"
-            )
-
-    def _check_activation(self, part: nn.Module | None) -> None:
-        activation = getattr(part, "activation", None)
-        if activation not in (None, self.traits.activation):
-            raise EvidenceError(
-                f"{self}: {type(part).__name__} needs {activation} scores, but this head's are "
-                f"{self.traits.activation}; choose a recipe, or an option of it, for these"
-            )

@@ -2,14 +2,16 @@
 
     L = (1/Z) · Σ_i  w_i · ℓ(z_i, t_i)
 
-A detector has one or two *heads* (a dense detector one; a two-stage detector its RPN and its RoI head), and each head
-the same three *slots*:
+A detector has one or two *heads* (a dense detector one; a two-stage detector its RPN and its RoI head; a set-prediction
+detector one a decoder layer), and each head the same three *slots*:
 
 select     which of its samples count at all, for both losses: a sampling
 classify   the classification loss: a sampling, a loss, a normaliser
 regress    the box loss, of positives: a sampling, a loss, a normaliser
 
-A recipe fills only the parts it changes; the framework's own choice stays in all others.
+A recipe fills only the parts it changes; the framework's own choice stays in all others. Some frameworks compute the
+losses of a head themselves (`HeadTraits.is_framework`): there a recipe's weights multiply into the framework's own ℓ,
+divided by its own Z, unless the recipe brings a classification loss; the box loss always stays the framework's.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +27,8 @@ from hardmine.sampling import All, Sampling
 __all__ = ["BEYOND_RPN", "SLOTS", "HeadTraits", "Kind", "Paper", "Recipe", "Slot", "Slots", "over_all_samples"]
 
 SLOTS = ("select", "classify", "regress")
-HeadName = Literal["dense", "rpn", "roi"]
+HeadName = Literal["dense", "rpn", "roi", "soft", "set"]
+FRAMEWORK_HEADS: frozenset[HeadName] = frozenset({"soft", "set"})
 EVERY_HEAD: frozenset[HeadName] = frozenset(get_args(HeadName))
 BEYOND_RPN: frozenset[HeadName] = EVERY_HEAD - {"rpn"}
 """Where papers' methods act: proposals stay as the framework makes them, so that what is compared is one head."""
@@ -35,7 +38,8 @@ BEYOND_RPN: frozenset[HeadName] = EVERY_HEAD - {"rpn"}
 class HeadTraits:
     """What a recipe may know of a head before it fills its slots.
 
-    name: "dense" (one-stage), "rpn" or "roi".  num_classes: C, without background; 1 of an RPN.
+    name: "dense" (one-stage), "rpn", "roi", "soft" (one-stage, with soft targets from its assigner: YOLO) or "set" (a
+    fixed number of queries, each object matched to one: DETR).  num_classes: C, without background; 1 of an RPN.
     evidence: names of the fields of `Samples` the head can provide.
     code_scale: what its box codes are multiplied by, see `BoxCoder`.
     budget: samples of an image that the framework itself trains this head on; None where it takes all.
@@ -50,6 +54,20 @@ class HeadTraits:
     code_scale: float = 1.0
     budget: int | None = None
     assign_evidence: frozenset[AssignerEvidence] = frozenset()
+
+    @property
+    def is_framework(self) -> bool:
+        """Whether the framework computes the losses of this head itself."""
+        return self.name in FRAMEWORK_HEADS
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether the framework trains it on a sample of what there is, and not on all."""
+        return self.name in ("rpn", "roi")
+
+    def over(self, normalize: Normalizer) -> Normalizer | None:
+        """The normaliser, for a loss that stays as it is; None where the framework divides that itself."""
+        return None if self.is_framework else normalize
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +154,11 @@ class Recipe:
 def over_all_samples(head: HeadTraits, classify: Slot, regress: Slot | None = None) -> Slots:
     """The slots of a method that leaves no sample out: all anchors of a dense head, divided by the positives.
 
-    A RoI head keeps the proposals that its framework samples.
+    A RoI head keeps the proposals that its framework samples; where the framework computes the losses itself, its box
+    loss stays.
     """
+    if head.is_framework:
+        return {"classify": classify}
     filled = {"classify": classify} if regress is None else {"classify": classify, "regress": regress}
     if head.name == "roi":
         return filled

@@ -11,7 +11,7 @@ __all__ = ["carl", "classification_aware"]
 def classification_aware(head: HeadTraits, k: float, bias: float) -> dict[str, Slot]:
     """The box loss and, added to it, the box loss weighted by the score of the label."""
     # a RoI head's box loss is divided by all samples, of which CARL weighs the positives only
-    normalize = PerValid() if head.name == "roi" else PerPositive()
+    normalize = PerValid() if head.name == "roi" else head.over(PerPositive())
     return {"regress": Slot(CARL(k, bias, base=1.0, activation=head.activation), normalize=normalize)}
 
 

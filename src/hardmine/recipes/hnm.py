@@ -17,6 +17,8 @@ def hnm(ratio: float = 3.0, min_negatives: int = 3, budget: int | None = None) -
     def slots(head: HeadTraits) -> Slots:
         if head.name == "roi":
             return {"select": Slot(HardNegative(ratio, min_negatives, budget or head.budget))}
+        if head.is_framework:
+            return {"select": Slot(HardNegative(ratio, min_negatives))}
         per_positive = Slot(All(), normalize=PerPositive())
         return {
             "select": Slot(HardNegative(ratio, min_negatives)),

@@ -11,8 +11,8 @@ PISA_PAPER = Paper("Cao, Chen, Loy, Lin", "Prime Sample Attention in Object Dete
 
 def reweighted(head: HeadTraits, k: float, bias: float, negative_k: float) -> dict[str, Slot]:
     """Positives by the rank of their IoU; of a RoI head also negatives by the rank of their score."""
-    if head.name == "dense":  # one Z for the batch, over which the ranks and the sum of losses are taken
-        return {"classify": Slot(ISR(k, bias), normalize=PerPositive())}
+    if not head.is_sampled:  # one Z for the batch, over which the ranks and the sum of losses are taken
+        return {"classify": Slot(ISR(k, bias), normalize=head.over(PerPositive()))}
     negatives = ScoreHLR(k=negative_k, activation=head.activation)
     select = Slot(Combined(Random(), negatives, head.budget or 512, 0.25))
     return {"select": select, "classify": Slot(ISR(k, bias))}

@@ -17,7 +17,7 @@ OHEM_PAPER = Paper(
 
 def mined(sampling: Sampling, head: HeadTraits) -> Slots:
     """The slots of a head that trains on what OHEM keeps, each kept sample counting alike."""
-    if head.name == "roi":
+    if head.name != "dense":
         return {"select": Slot(sampling)}
     classify = Slot(All(), CrossEntropy(head.activation), PerSampled())
     return {"select": Slot(sampling), "classify": classify, "regress": Slot(normalize=PerSampled())}

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from hardmine.data import DetectionDataset, open_dataset
-from hardmine.detectors import DenseDetector, Detector, build, wrap
+from hardmine.detectors import Detector, build, wrap
 from hardmine.errors import RunError, check_name
 from hardmine.evaluation import Metrics, evaluate_predictions
 from hardmine.files.writing import as_json, is_taken, write_json, write_new
@@ -70,8 +70,8 @@ def make_detector(config: TrainingConfig, num_classes: int, *, load: bool = True
         image_size=config.image_size,
         load=load,
     )
-    detector = wrap(model, recipe)
-    if recipe.prior is not None and isinstance(detector, DenseDetector) and config.weights in FRESH_HEAD:
+    detector = wrap(model, recipe, image_size=config.image_size)
+    if recipe.prior is not None and config.weights in FRESH_HEAD:
         detector.initialize_prior(recipe.prior)
     return detector
 

@@ -9,9 +9,10 @@ from hardmine.core.boxes import DistanceCoder
 from hardmine.core.samples import GroundTruth
 from hardmine.detectors.torchvision.dense import EVIDENCE, DenseDetector
 from hardmine.detectors.torchvision.replaced import FCOS
-from hardmine.equation.head import HeadLosses, HeadOutput, weighted_sum
+from hardmine.equation.head import HeadLosses, HeadOutput
 from hardmine.equation.normalize import PerPositive
 from hardmine.equation.recipe import Slot, Slots
+from hardmine.equation.slot import weighted_sum
 from hardmine.losses import Focal, GIoU
 from hardmine.sampling import All
 

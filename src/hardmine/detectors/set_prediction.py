@@ -1,0 +1,51 @@
+"""What criteria of the DETR family say of their queries, in this project's conventions.
+
+They speak in lists an image: `indices` (query, object), boxes as centre, width and height in 0..1. A head speaks in
+batches: objects and samples padded, boxes as corners in pixels.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torchvision.ops import box_convert
+
+from hardmine.core.boxes import generalized_iou
+from hardmine.core.samples import BACKGROUND, GroundTruth
+
+__all__ = ["box_losses", "matched_objects", "objects_of", "to_pixels"]
+
+Indices = Sequence[tuple[Tensor, Tensor]]
+"""Of each image, its matched queries and the object of each."""
+
+
+def to_pixels(boxes: Tensor, size: Tensor) -> Tensor:
+    """Corners in pixels of boxes (..., 4) given as centre, width, height in 0..1; size (4,): W, H, W, H."""
+    return box_convert(boxes, "cxcywh", "xyxy") * size
+
+
+def objects_of(targets: Sequence[Mapping[str, Tensor]], labels: str, size: Tensor) -> GroundTruth:
+    """The objects of a batch, in pixels; labels: under which name the targets have their classes."""
+    boxes = [to_pixels(target["boxes"], size).to(size) for target in targets]
+    return GroundTruth.from_lists(boxes, [target[labels].long().to(size.device) for target in targets])
+
+
+def matched_objects(indices: Indices, num_queries: int, device: torch.device) -> Tensor:
+    """The object of each query, or BACKGROUND, (B, N) int64."""
+    matched = torch.full((len(indices), num_queries), BACKGROUND, dtype=torch.int64, device=device)
+    image = torch.cat([torch.full_like(query, b) for b, (query, _) in enumerate(indices)])
+    query, of = (torch.cat([pair[side] for pair in indices]) for side in (0, 1))
+    return matched.index_put((image.to(device), query.to(device)), of.to(device, torch.int64))
+
+
+def box_losses(predicted: Tensor, goal: Tensor, is_positive: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum of |difference| and 1 - GIoU of each query, twice (B, N, 4) as centre, width, height in 0..1 -> twice (B, N).
+
+    0 where not positive; those are computed on a unit box.
+    """
+    unit = torch.full_like(predicted, 0.5)
+    mask = is_positive.unsqueeze(-1)
+    predicted, goal = torch.where(mask, predicted, unit), torch.where(mask, goal.to(predicted.dtype), unit)
+    corners = (box_convert(boxes, "cxcywh", "xyxy") for boxes in (predicted, goal))
+    distance = (predicted - goal).abs().sum(-1)
+    return distance, torch.where(is_positive, 1 - generalized_iou(*corners), 0)
