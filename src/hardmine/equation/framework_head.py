@@ -21,6 +21,7 @@ from hardmine.equation.place import Place, is_listwise
 from hardmine.equation.recipe import SLOTS, HeadTraits, Recipe, Slot
 from hardmine.equation.slot import call, evaluate, per_sample
 from hardmine.errors import ConfigError, EvidenceError, FrameworkError, ShapeError
+from hardmine.losses import ClassificationLoss
 from hardmine.sampling import All
 
 __all__ = ["FrameworkHead", "FrameworkOutput", "FrameworkWeights", "check_agreement"]
@@ -92,6 +93,8 @@ class FrameworkHead(nn.Module):
         _refuse_replaced(place["regress"], slots["regress"], ("loss", "normalize", "scale", "also"))
         own_z = ("normalize",) if slots["classify"].loss is None else ()
         _refuse_replaced(place["classify"], slots["classify"], ("scale", *own_z))
+        if not isinstance(slots["classify"].loss, ClassificationLoss | None):
+            raise ConfigError(f"{place['classify']}: got {slots['classify'].loss}, expected a ClassificationLoss")
         place["classify"].losses(slots["classify"])
         self.loss, self.normalize, self.also = (
             getattr(slots["classify"], name) for name in ("loss", "normalize", "also")
