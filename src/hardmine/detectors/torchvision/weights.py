@@ -11,7 +11,7 @@ from torchvision import models
 
 from hardmine.errors import ConfigError
 
-__all__ = ["imagenet_network", "load_coco", "load_file"]
+__all__ = ["imagenet_network", "load_coco", "load_file", "load_matching"]
 
 logger = logging.getLogger("hardmine")
 OFFLINE = (
@@ -42,7 +42,7 @@ def load_coco(model: nn.Module, weights: Any) -> None:
         state = weights.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:
         raise ConfigError(f"cannot fetch the COCO weights {weights} ({error}); {OFFLINE}") from error
-    _load_matching(model, state, str(weights))
+    load_matching(model, state, str(weights))
 
 
 def load_file(model: nn.Module, file: str) -> None:
@@ -61,11 +61,14 @@ def load_file(model: nn.Module, file: str) -> None:
     except Exception as error:  # a broken file makes the unpickler raise whatever comes first
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigError(f"{file}: cannot be read as a state_dict of tensors only ({reason})") from error
-    _load_matching(model, state, file)
+    load_matching(model, state, file)
 
 
-def _load_matching(model: nn.Module, state: Any, source: str) -> None:
-    """Copies tensors of the same name (or the same name below the backbone) and shape."""
+def load_matching(model: nn.Module, state: Any, source: str) -> None:
+    """Copies tensors of the same name (or the same name below the backbone) and shape; the others start anew.
+
+    Raises: ConfigError: there is none. source: what the message calls the state_dict.
+    """
     own = model.state_dict()
     prefixes = ("", "backbone.body.", "backbone.", "model.")
     fitting: dict[str, Tensor] = {}
