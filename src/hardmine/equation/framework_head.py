@@ -19,7 +19,7 @@ from hardmine.core.boxes import at_least_float32, paired_iou, pairwise_overlap_o
 from hardmine.core.samples import Assignment, Evidence, GroundTruth, Samples
 from hardmine.equation.place import Place, is_listwise
 from hardmine.equation.recipe import SLOTS, HeadTraits, Recipe, Slot
-from hardmine.equation.slot import call, evaluate, per_sample
+from hardmine.equation.slot import call, evaluate, per_sample, weighted_sum
 from hardmine.errors import ConfigError, EvidenceError, FrameworkError, ShapeError
 from hardmine.losses import ClassificationLoss
 from hardmine.sampling import All
@@ -158,7 +158,7 @@ class FrameworkHead(nn.Module):
         if self.loss is not None:
             loss = None if is_listwise(self.loss) else evaluate(self.loss, samples)
         found = {"regression_loss": output.regression}
-        if loss is not None:
+        if loss is not None and "classification_loss" in self.needs:
             found["classification_loss"] = per_sample(loss)
         weighed = {name: ground_truth.weigh(at_least_float32(of), samples.assignment) for name, of in found.items()}
         return loss, replace(samples, **weighed)
@@ -166,9 +166,15 @@ class FrameworkHead(nn.Module):
     def _classification(self, loss: Tensor | None, output: FrameworkOutput, kept: Samples, weights: Tensor) -> Tensor:
         if loss is None:
             total: Any = evaluate(self.loss, kept)
+        elif weights.ndim > loss.ndim:
+            raise ShapeError(
+                f"weights {tuple(weights.shape)} of each class, but losses {tuple(loss.shape)} of each sample"
+            )
+        elif self.loss is None:
+            total = _summed_as_theirs(loss, weights, output.divisor)
         else:
             z = output.divisor if self.normalize is None else self.normalize(kept.assignment, weights)
-            total = _weighted(loss, weights, z)
+            total = weighted_sum(loss, weights, _as_column(z, loss))
         return total if self.also is None else total + evaluate(self.also, kept)
 
 
@@ -185,16 +191,16 @@ def check_agreement(what: str, ours: Tensor, theirs: Tensor, package: str, insta
         )
 
 
-def _weighted(loss: Tensor, weights: Tensor, z: Tensor | float) -> Tensor:
+def _summed_as_theirs(loss: Tensor, weights: Tensor, z: Tensor | float) -> Tensor:
     """(1/Z) · Σ w ℓ in the order of the framework's own sum, which weights of 1 leave as it is, to the last bit."""
-    if weights.ndim < loss.ndim:
-        weights = weights.unsqueeze(-1)
-    if weights.ndim > loss.ndim:
-        raise ShapeError(f"weights {tuple(weights.shape)} of each class, but losses {tuple(loss.shape)} of each sample")
-    weights = weights.to(loss.dtype)
-    if isinstance(z, Tensor) and z.ndim == 2 and len(z) > 1:  # one for each image
-        return (torch.where(weights > 0, loss, 0) * weights).flatten(1).sum(1).div(z.flatten()).sum()
-    return (torch.where(weights > 0, loss, 0) * weights).sum() / (z.squeeze() if isinstance(z, Tensor) else z)
+    weights = (weights if weights.ndim == loss.ndim else weights.unsqueeze(-1)).to(loss.dtype)
+    return (torch.where(weights > 0, loss, 0) * weights).sum() / z
+
+
+def _as_column(z: Tensor | float, loss: Tensor) -> Tensor:
+    """Z as (1, 1), or (B, 1) where each image has its own."""
+    z = z if isinstance(z, Tensor) else loss.new_tensor(z)
+    return z if z.ndim == 2 else z.reshape(1, 1)
 
 
 def _times(selected: Tensor, own: Tensor) -> Tensor:
