@@ -157,6 +157,8 @@ class WeightedLoss:
         used = dict(own)
         if self.head.assigner is not None:
             used["assigner"] = OwnAssigner(self.head.assigner, self._levels(preds), expected)
+        if self.head.loss is not None and self._is_checked:
+            used["bce"] = _no_loss
         watched = {name: Watched(part) for name, part in used.items()}
         vars(self.loss).update(watched)
         try:
@@ -237,7 +239,8 @@ class Seen:
     targets: fg (B, A), object index (B, A), boxes (B, A, 4) in pixels, points (A, 2) in strides, strides (A, 1).
     losses: (3,) with gains: box, classification, dfl or l1.  items: the same without gradient, by name; older versions
     have no names.  assigner: given scores (B, A, C), boxes, points, and of the objects labels (B, G, 1), boxes
-    (B, G, 4), mask (B, G, 1); it made labels, boxes, target scores (B, A, C), fg, index.  bce: given logits.
+    (B, G, 4), mask (B, G, 1); it made labels, boxes, target scores (B, A, C), fg, index.  bce: given logits; where a
+    recipe brings its own loss, it makes nothing.
     boxes: the box loss, which older versions do not call where no sample is positive.
     """
 
@@ -317,6 +320,11 @@ class OwnAssigner:
     def _strides(self, points: Tensor) -> Tensor:
         per_level = zip(self.levels.num_samples, self.levels.strides, strict=True)
         return torch.cat([points.new_full((number, 1), stride) for number, stride in per_level])
+
+
+def _no_loss(logits: Tensor, _: Tensor) -> Tensor:
+    """In the place of a cross entropy that a recipe's own loss replaces; of a shape that class weights fit."""
+    return logits.new_zeros(1, 1, logits.shape[-1])
 
 
 def _as_theirs(assignment: Assignment, ground_truth: GroundTruth, num_classes: int) -> tuple[Tensor, ...]:
