@@ -28,6 +28,11 @@ class Attached(ABC):
     def detach(self) -> None:
         """Leaves the model as it was."""
 
+    @property
+    def remembers(self) -> bool:
+        """Whether any of the samplings has a state."""
+        return bool(self.heads.state_dict())
+
     def save(self, folder: Path | str) -> None:
         """Writes `hardmine.safetensors`: what the samplings remember, for `load` when the training is resumed."""
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.heads.state_dict().items()}

@@ -92,7 +92,7 @@ class AttachedToTrainer(Attached):
         self.heads.update(make_heads(model.criterion, self.recipe))
         put(model.criterion, self.heads)
         self._criterion = model.criterion
-        if trainer.resume and self._remembers:
+        if trainer.resume and self.remembers:
             self.load(trainer.wdir)
 
     def on_train_epoch_start(self, trainer: Any) -> None:
@@ -103,12 +103,8 @@ class AttachedToTrainer(Attached):
 
     def on_model_save(self, trainer: Any) -> None:
         """Writes what samplings remember beside the checkpoint; only the main process is told."""
-        if self._remembers:
+        if self.remembers:
             self.save(trainer.wdir)
-
-    @property
-    def _remembers(self) -> bool:
-        return bool(self.heads.state_dict())
 
 
 def _model_of(yolo: Any) -> Any:

@@ -1,0 +1,74 @@
+"""Building a detector of transformers: a kind from its default configuration, a folder, or a name on the hub."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from hardmine.detectors.torchvision.weights import load_file
+from hardmine.errors import ConfigError, check_name
+
+__all__ = ["build"]
+
+KINDS = {
+    "rtdetr": "RTDetr",
+    "rtdetr_v2": "RTDetrV2",
+    "d_fine": "DFine",
+    "deimv2": "Deimv2",
+    "detr": "Detr",
+    "conditional_detr": "ConditionalDetr",
+    "deformable_detr": "DeformableDetr",
+    "lw_detr": "LwDetr",
+    "rf_detr": "RfDetr",
+    "yolos": "Yolos",
+}
+"""What a kind's classes are called."""
+
+
+def build(name: str, num_classes: int, *, weights: str, image_size: int | None, load: bool) -> nn.Module:  # noqa: ARG001
+    """A detector for ``num_classes`` foreground classes.
+
+    Args: name: a key of `KINDS`, which starts from scratch; or a folder of `save_pretrained`, or a name on the hub,
+        which starts from its weights (safetensors only) where these fit.
+        weights: "none", or a file with a state_dict (.safetensors or .pth).
+        load: False builds the same architecture without any weights.
+    Raises: ConfigError: no such model, or weights that cannot be had.
+    """
+    if weights in ("imagenet", "coco"):
+        raise ConfigError(
+            f"transformers:{name}: weights {weights!r} are torchvision's; name a model on the hub or a folder, which "
+            "has its own, or give a file"
+        )
+    model = _of_kind(name, num_classes) if name in KINDS else _of_folder(name, num_classes, load=load)
+    if load and weights != "none":
+        load_file(model, weights)
+    return model
+
+
+def _of_kind(name: str, num_classes: int) -> nn.Module:
+    import transformers
+
+    config = getattr(transformers, f"{KINDS[name]}Config")(num_labels=num_classes)
+    if hasattr(config, "use_pretrained_backbone"):
+        config.use_pretrained_backbone = False
+    return getattr(transformers, f"{KINDS[name]}ForObjectDetection")(config)
+
+
+def _of_folder(name: str, num_classes: int, *, load: bool) -> nn.Module:
+    from transformers import AutoConfig, AutoModelForObjectDetection
+
+    if "/" not in name and not Path(name).is_dir():
+        check_name("kind of transformers' detectors, folder or name on the hub", name, KINDS)
+    options: dict[str, Any] = {"trust_remote_code": False, "num_labels": num_classes}
+    try:
+        if not load:
+            return AutoModelForObjectDetection.from_config(AutoConfig.from_pretrained(name, **options))
+        return AutoModelForObjectDetection.from_pretrained(
+            name, **options, ignore_mismatched_sizes=True, use_safetensors=True
+        )
+    except (OSError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ConfigError(
+            f"transformers:{name} cannot be had ({reason}); give a folder with config.json and model.safetensors, or a "
+            f"kind that starts from scratch: {', '.join(KINDS)}"
+        ) from error
