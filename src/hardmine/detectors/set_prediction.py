@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_convert
 
-from hardmine.core.boxes import generalized_iou
 from hardmine.core.samples import BACKGROUND, GroundTruth
 
-__all__ = ["box_losses", "matched_objects", "objects_of", "to_pixels"]
+__all__ = ["Indices", "box_losses", "matched_objects", "objects_of", "to_pixels"]
 
+SMALLEST = 1e-7
 Indices = Sequence[tuple[Tensor, Tensor]]
 """Of each image, its matched queries and the object of each."""
 
@@ -46,6 +46,33 @@ def box_losses(predicted: Tensor, goal: Tensor, is_positive: Tensor) -> tuple[Te
     unit = torch.full_like(predicted, 0.5)
     mask = is_positive.unsqueeze(-1)
     predicted, goal = torch.where(mask, predicted, unit), torch.where(mask, goal.to(predicted.dtype), unit)
-    corners = (box_convert(boxes, "cxcywh", "xyxy") for boxes in (predicted, goal))
+    corners = (_corners(boxes) for boxes in (predicted, goal))
     distance = (predicted - goal).abs().sum(-1)
-    return distance, torch.where(is_positive, 1 - generalized_iou(*corners), 0)
+    return distance, torch.where(is_positive, 1 - _generalized_iou(*corners), 0)
+
+
+def _corners(boxes: Tensor) -> Tensor:
+    """Sides below 0, which rfdetr may predict before it has learnt, are none."""
+    middle, sides = boxes.chunk(2, dim=-1)
+    half = sides.clamp_min(0) * 0.5
+    return torch.cat([middle - half, middle + half], dim=-1)
+
+
+def _generalized_iou(first: Tensor, second: Tensor) -> Tensor:
+    """GIoU of paired corners, by autograd.
+
+    A query may begin as a box without extent, where there is more than one gradient: this is the one that these
+    frameworks take, and `hardmine.core.boxes.generalized_iou` has another.
+    """
+    shared = _area(torch.max(first[..., :2], second[..., :2]), torch.min(first[..., 2:], second[..., 2:]))
+    hull = _area(torch.min(first[..., :2], second[..., :2]), torch.max(first[..., 2:], second[..., 2:]))
+    union = _sides(first) + _sides(second) - shared
+    return shared / union.clamp_min(SMALLEST) - (hull - union) / hull.clamp_min(SMALLEST)
+
+
+def _area(lower: Tensor, upper: Tensor) -> Tensor:
+    return (upper - lower).clamp_min(0).prod(-1)
+
+
+def _sides(boxes: Tensor) -> Tensor:
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
