@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
-from hardmine.core.boxes import paired_iou
 from hardmine.core.samples import GroundTruth
 from hardmine.detectors.query_losses import QueryLoss
-from hardmine.detectors.set_prediction import Indices, box_losses, matched_objects, objects_of, to_pixels
+from hardmine.detectors.set_prediction import Indices, box_iou, box_losses, matched_objects, objects_of, to_pixels
 from hardmine.equation.framework_head import FrameworkHead, FrameworkOutput, check_agreement
 from hardmine.files.versions import version_of
 from hardmine.sampling import All
@@ -151,10 +151,9 @@ class WeightedLayers:
         logits, objects, matched = layer.outputs[self.dialect.logits], self._objects(layer), self._matched(layer)
         boxes = to_pixels(layer.outputs["pred_boxes"].detach().float(), logits.new_tensor(SIDE, dtype=torch.float32))
         is_positive = matched >= 0
-        index = matched.clamp_min(0)
-        iou = paired_iou(boxes, objects.boxes.gather(1, index.unsqueeze(-1).expand(-1, -1, 4)))
-        labels = torch.where(is_positive, objects.labels.gather(1, index), matched)
-        loss = self.dialect.loss(logits, labels, torch.where(is_positive, iou, 0))
+        labels = torch.where(is_positive, objects.labels.gather(1, matched.clamp_min(0)), matched)
+        iou = box_iou(layer.outputs["pred_boxes"], self._goals(layer, matched), is_positive)
+        loss = self.dialect.loss(logits, labels, iou)
         distance, overlap = 0, 0
         if "regression_loss" in head.needs:
             distance, overlap = (term.detach() for term in self._box_terms(layer, matched).values())
@@ -167,14 +166,15 @@ class WeightedLayers:
             return layer.divisor
         return torch.where(is_positive, 1.0, self.dialect.background).sum()
 
+    def _goals(self, layer: Layer, matched: Tensor) -> Tensor:
+        """The box of each query's object (B, N, 4), as the targets have it; of no meaning without one."""
+        nothing = layer.outputs["pred_boxes"].new_zeros(1, 4, dtype=torch.float32)
+        boxes = pad_sequence([*(target["boxes"] for target in layer.targets), nothing], batch_first=True)[:-1]
+        return boxes.gather(1, matched.clamp_min(0).unsqueeze(-1).expand(-1, -1, 4))
+
     def _box_terms(self, layer: Layer, matched: Tensor) -> dict[str, Tensor]:
         """Sum of |Δ| and 1 - GIoU of each query (B, N), 0 without an object."""
-        goals = nn.utils.rnn.pad_sequence(
-            [target["boxes"] for target in layer.targets] + [layer.outputs["pred_boxes"].new_zeros(1, 4)],
-            batch_first=True,
-        )[:-1]
-        goal = goals.gather(1, matched.clamp_min(0).unsqueeze(-1).expand(-1, -1, 4))
-        distance, overlap = box_losses(layer.outputs["pred_boxes"], goal, matched >= 0)
+        distance, overlap = box_losses(layer.outputs["pred_boxes"], self._goals(layer, matched), matched >= 0)
         return {"loss_bbox": distance, "loss_giou": overlap}
 
     def _look_again(self, layer: Layer, head: FrameworkHead, seen: Seen, matched: Tensor) -> Tensor:

@@ -183,8 +183,9 @@ def check_agreement(what: str, ours: Tensor, theirs: Tensor, package: str, insta
 
     Raises: FrameworkError: they differ by more than rounding.
     """
+    ours, theirs = ours.detach().to(theirs.dtype), theirs.detach()
     tolerance = AGREEMENT.get(theirs.dtype, ROUGH_AGREEMENT)
-    if not torch.isclose(ours.detach().to(theirs.dtype), theirs.detach(), rtol=tolerance, atol=tolerance):
+    if not torch.isclose(ours, theirs, rtol=tolerance, atol=tolerance):
         raise FrameworkError(
             f"{package} {installed} computes its {what} in another way than the versions that were tried: it gives "
             f"{float(theirs):.6g}, and its terms add up to {float(ours):.6g}; install a version that was tried"
