@@ -178,14 +178,17 @@ class FrameworkHead(nn.Module):
         return total if self.also is None else total + evaluate(self.also, kept)
 
 
-def check_agreement(what: str, ours: Tensor, theirs: Tensor, package: str, installed: str) -> None:
+def check_agreement(
+    what: str, ours: Tensor, theirs: Tensor, package: str, installed: str, *, smallest: float = 1.0
+) -> None:
     """Holds the sum of unreduced losses against what the framework itself made of them; waits for the device.
 
+    smallest: sums below it may differ by as much as one of that size.
     Raises: FrameworkError: they differ by more than rounding.
     """
-    ours, theirs = ours.detach().to(theirs.dtype), theirs.detach()
     tolerance = AGREEMENT.get(theirs.dtype, ROUGH_AGREEMENT)
-    if not torch.isclose(ours, theirs, rtol=tolerance, atol=tolerance):
+    ours, theirs = ours.detach().to(theirs.dtype), theirs.detach()
+    if not torch.isclose(ours, theirs, rtol=tolerance, atol=tolerance * smallest):
         raise FrameworkError(
             f"{package} {installed} computes its {what} in another way than the versions that were tried: it gives "
             f"{float(theirs):.6g}, and its terms add up to {float(ours):.6g}; install a version that was tried"
