@@ -30,5 +30,7 @@ def test_each_of_torchvisions_detectors_has_its_adapter(name, kind, make_model):
 
 
 def test_another_model_is_named():
-    with pytest.raises(ConfigError, match=r"Linear; expected a detector of torchvision, ultralytics"):
+    with pytest.raises(
+        ConfigError, match=r"got torch\.nn\.modules\.linear\.Linear; expected a detector of torchvision, ultralytics"
+    ):
         wrap(nn.Linear(1, 1), recipes.random())

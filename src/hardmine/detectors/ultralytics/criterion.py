@@ -214,8 +214,7 @@ class WeightedLoss:
             "box loss": (of_boxes.sum() / seen.divisor(), seen.losses[0] + seen.losses[2]),
         }
         for what, (ours, theirs) in pairs.items():
-            size = theirs.detach().abs().clamp_min(SMALLEST)
-            check_agreement(what, ours / size, (theirs / size).to(precision), PACKAGE, version_of(PACKAGE))
+            check_agreement(what, ours, theirs.to(precision), PACKAGE, version_of(PACKAGE), smallest=SMALLEST)
         self._is_checked = bool(seen.targets[0].any())
 
 
