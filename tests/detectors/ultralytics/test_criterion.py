@@ -12,14 +12,14 @@ from torch import Tensor
 from hardmine.assign import ATSS
 from hardmine.core.boxes import complete_iou
 from hardmine.core.samples import GroundTruth
-from hardmine.errors import ConfigError, EvidenceError, FrameworkError
 from hardmine.equation.recipe import HeadTraits, Recipe, Slot
+from hardmine.errors import ConfigError, EvidenceError, FrameworkError
 from hardmine.recipes import RECIPES
 from hardmine.sampling import Sampling
 
 pytest.importorskip("ultralytics", reason="ultralytics is not installed")
 
-from hardmine.detectors.ultralytics.criterion import (  # noqa: E402
+from hardmine.detectors.ultralytics.criterion import (
     check_model,
     losses_of,
     make_heads,
@@ -279,7 +279,7 @@ def gradients_of_two_steps(model, criterion, batch) -> dict[str, Tensor]:
             for parameter in model.parameters():
                 if parameter.grad is not None:
                     assert parameter.grad.isfinite().all()
-                    parameter -= 1e-3 * parameter.grad
+                    parameter.sub_(1e-3 * parameter.grad)
     return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
 
 

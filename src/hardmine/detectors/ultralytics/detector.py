@@ -151,12 +151,12 @@ def _as_batch(images: Tensor, objects: Targets) -> dict[str, Tensor]:
 
 def _suppressed(found: Tensor) -> dict[str, Tensor]:
     """The best of all boxes and classes, found (4 + C, A) with boxes as x, y, w, h of the middle."""
-    boxes, scores = found.float().split((4, len(found) - 4))
-    boxes, num_boxes = box_convert(boxes.mT, "cxcywh", "xyxy"), boxes.shape[1]
-    look, kept, scores = FIRST_LOOK, torch.empty(0), scores.flatten()
+    boxes, scores = found.float().mT.split((4, len(found) - 4), dim=-1)
+    boxes, num_classes = box_convert(boxes, "cxcywh", "xyxy"), scores.shape[1]
+    look, scores = FIRST_LOOK, scores.flatten()
     while True:  # what comes later suppresses nothing of what came before
-        best, place = scores.topk(min(look, len(scores)))
-        near, labels = boxes[place % num_boxes], place // num_boxes
+        place = scores.topk(min(look, len(scores))).indices.sort().values  # of equal scores the first point is kept
+        near, labels, best = boxes[place // num_classes], place % num_classes, scores[place]
         kept = batched_nms(near, best, labels, NMS_IOU)[:MOST_FOUND]
         if len(kept) == MOST_FOUND or look >= min(LAST_LOOK, len(scores)):
             return {"boxes": near[kept], "labels": labels[kept], "scores": best[kept]}
