@@ -57,6 +57,7 @@ def run_criterion() -> Callable[..., tuple[Tensor, dict[str, Tensor], dict[str, 
             losses, items = criterion(model(batch["img"]), batch)
         losses.sum().backward()
         model.load_state_dict(before)
+        items = items if isinstance(items, dict) else dict(enumerate(items))  # older versions do not name them
         return losses.detach(), items, {name: parameter.grad for name, parameter in model.named_parameters()}
 
     return run

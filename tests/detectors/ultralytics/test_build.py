@@ -41,11 +41,11 @@ def test_near_names_are_shown():
 
 
 def description(tmp_path, **change):
-    """YOLO11 of an eighth of the channels."""
+    """YOLO11 of half the channels of its smallest."""
     from ultralytics.nn.tasks import yaml_model_load
 
     architecture = yaml_model_load("yolo11n.yaml")
-    small = {**architecture, "scales": {"n": [0.5, 0.0625, 1024]}, **change}
+    small = {**architecture, "scales": {"n": [0.5, 0.125, 1024]}, **change}
     (tmp_path / "small.yaml").write_text(yaml.safe_dump({name: value for name, value in small.items() if value}))
     return f"ultralytics:{tmp_path / 'small.yaml'}"
 

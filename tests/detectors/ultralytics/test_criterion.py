@@ -273,7 +273,7 @@ def gradients_of_two_steps(model, criterion, batch) -> dict[str, Tensor]:
         model.zero_grad()
         losses, items = criterion(model(batch["img"]), batch)
         assert losses.isfinite().all()
-        assert all(value.isfinite() for value in items.values())
+        assert all(value.isfinite() for value in (items.values() if isinstance(items, dict) else items))
         losses.sum().backward()
         with torch.no_grad():
             for parameter in model.parameters():

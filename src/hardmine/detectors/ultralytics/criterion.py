@@ -261,8 +261,8 @@ class Seen:
     def matched_gt(self) -> Tensor:
         if isinstance(self.assigner.part, OwnAssigner):
             return self.assigner.part.assignment.matched_gt
-        is_positive, index = self.targets[:2]
-        return torch.where(is_positive, index.long(), BACKGROUND)  # floats, in a batch without objects
+        is_positive, index = self.targets[:2]  # of which either may be floats in a batch without objects
+        return torch.where(is_positive > 0, index.long(), BACKGROUND)
 
     def quality(self) -> Tensor:
         """The target of each positive for its own class, 0 elsewhere, (B, A)."""
