@@ -119,7 +119,7 @@ class WeightedLayers:
     def boxes(self, layer: Layer, stock: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """The losses of boxes by name, without their gains, of the queries of the last call of `classification`."""
         head = self._head(layer)
-        seen = self._seen.get(layer.name)
+        seen = self._seen.pop(layer.name, None)  # it holds on to the graph of the step, which no copy can be made of
         if head is None or (seen is None and (layer.name, "boxes") in self._checked):
             return stock()
         matched = self._matched(layer)
