@@ -116,3 +116,10 @@ def test_without_network_the_answer_says_how_to_give_a_file(offline):
 
 def test_load_false_fetches_nothing(offline):
     build("retinanet", 3, backbone="resnet18", image_size=64, weights="imagenet", load=False)
+
+
+@pytest.mark.parametrize("name", ["state_dict", "model"])
+def test_a_state_inside_a_checkpoint_is_found(name, trained, tmp_path):
+    torch.save({name: trained.state_dict(), "epoch": 3}, tmp_path / "last.pth")
+    model = build("retinanet", 3, backbone="tiny", image_size=64, weights=str(tmp_path / "last.pth"))
+    assert all(torch.equal(tensor, trained.state_dict()[key]) for key, tensor in model.state_dict().items())

@@ -67,9 +67,10 @@ def load_file(model: nn.Module, file: str) -> None:
 def load_matching(model: nn.Module, state: Any, source: str) -> None:
     """Copies tensors of the same name (or the same name below the backbone) and shape; the others start anew.
 
-    Raises: ConfigError: there is none. source: what the message calls the state_dict.
+    state: a state_dict, or a checkpoint that has one as "state_dict" or "model".  source: what the message calls it.
+    Raises: ConfigError: there is none.
     """
-    own = model.state_dict()
+    own, state = model.state_dict(), _weights_in(state)
     prefixes = ("", "backbone.body.", "backbone.", "model.")
     fitting: dict[str, Tensor] = {}
     for key, tensor in state.items() if isinstance(state, dict) else ():
@@ -84,3 +85,9 @@ def load_matching(model: nn.Module, state: Any, source: str) -> None:
     model.load_state_dict(fitting, strict=False)
     if anew := [name for name in own if name not in fitting]:
         logger.warning(f"{source}: {len(fitting)} tensors loaded; {len(anew)} start anew, the first is {anew[0]}")
+
+
+def _weights_in(state: Any) -> Any:
+    """The state_dict itself, where it lies in a training's checkpoint under one of the usual names."""
+    names = ("state_dict", "model") if isinstance(state, dict) else ()
+    return next((state[name] for name in names if isinstance(state.get(name), dict)), state)
