@@ -1,5 +1,9 @@
 """Building an rfdetr model."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from importlib import import_module
 from typing import Any
 
 from torch import nn
@@ -45,10 +49,37 @@ def _module(name: str, num_classes: int, image_size: int | None, *, fetch: bool)
     options |= {} if image_size is None else {"resolution": image_size}
     options |= {} if fetch else {"pretrain_weights": None}
     try:
-        return RFDETRModelModule(
-            getattr(config, SIZES[name])(**options), config.TrainConfig(dataset_dir=".", output_dir=".")
-        )
+        with nullcontext() if fetch else _encoder_from_scratch(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*pretrain_weights=None")  # it was asked for
+            return RFDETRModelModule(
+                getattr(config, SIZES[name])(**options), config.TrainConfig(dataset_dir=".", output_dir=".")
+            )
     except OSError as error:
         raise ConfigError(f"cannot fetch the weights of rfdetr:{name} ({error}); give a file, or none") from error
     except ValueError as error:
         raise ConfigError(f"rfdetr:{name}: {error}") from error
+
+
+@contextmanager
+def _encoder_from_scratch() -> Iterator[None]:
+    """Where rfdetr would fetch the weights of its encoder (for the base size it does, without weights of its own)."""
+    dinov2: Any = import_module("rfdetr.models.backbone.dinov2")
+    encoder = dinov2.WindowedDinov2WithRegistersBackbone
+    dinov2.WindowedDinov2WithRegistersBackbone = _Untrained(encoder)
+    try:
+        yield
+    finally:
+        dinov2.WindowedDinov2WithRegistersBackbone = encoder
+
+
+class _Untrained:
+    """A class of encoders whose `from_pretrained` fetches nothing."""
+
+    def __init__(self, encoder: Any):
+        self.encoder = encoder
+
+    def __call__(self, config: Any) -> nn.Module:
+        return self.encoder(config)
+
+    def from_pretrained(self, _: str, *, config: Any) -> nn.Module:
+        return self.encoder(config)

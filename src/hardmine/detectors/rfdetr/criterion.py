@@ -4,7 +4,9 @@ What weighs it is a plain attribute, no module: buffers of a criterion are avera
 written into its checkpoints.
 """
 
+from collections.abc import Mapping
 from functools import cache, partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,7 +21,7 @@ from hardmine.equation.framework_head import FrameworkHead
 from hardmine.equation.recipe import Recipe
 from hardmine.errors import ConfigError
 
-__all__ = ["Seam", "check_module", "make_heads"]
+__all__ = ["Seam", "check_module", "is_weighted", "make_heads"]
 
 OTHER_FORMS = ("use_position_supervised_loss", "use_varifocal_loss")
 
@@ -46,15 +48,16 @@ def make_heads(module: Any, recipe: Recipe) -> dict[str, FrameworkHead]:
 
 
 class Seam:
-    """A module's criterion with weights in it, and the way back. Raises ConfigError: as `check_module`."""
+    """A criterion with weights in it, and the way back. Raises ConfigError: it has weights already."""
 
-    def __init__(self, module: Any, heads: nn.ModuleDict):
-        check_module(module)
-        self.criterion = module.criterion
-        gains = tuple(float(self.criterion.weight_dict[name]) for name in ("loss_bbox", "loss_giou"))
+    def __init__(self, criterion: Any, heads: nn.ModuleDict):
+        if is_weighted(criterion):
+            raise ConfigError("a recipe is attached to this module already: detach() that one first")
+        self.criterion = criterion
+        gains = float(criterion.weight_dict["loss_bbox"]), float(criterion.weight_dict["loss_giou"])
         loss = partial(ia_bce, alpha=self.criterion.focal_alpha)
         self.layers = WeightedLayers(Dialect("rfdetr", loss, "pred_logits", "labels", gains=gains), heads)
-        self.before = getattr(type(self.criterion), "stock", type(self.criterion))
+        self.before = type(self.criterion)
         self.criterion.__class__ = _weighted(self.before)
         self.criterion.weighted_layers = self.layers
 
@@ -65,7 +68,13 @@ class Seam:
     def take_away(self) -> None:
         """Leaves the criterion with the class that it had."""
         self.criterion.__class__ = self.before
-        del self.criterion.weighted_layers
+        for name in ("weighted_layers", "layer_names"):
+            vars(self.criterion).pop(name, None)
+
+
+def is_weighted(criterion: Any) -> bool:
+    """Whether there are weights in it."""
+    return hasattr(criterion, "weighted_layers")
 
 
 @cache
@@ -73,7 +82,10 @@ def _weighted(kind: type) -> type:
     """The criterion with the losses of classes and boxes weighed."""
 
     class Weighted(kind):
-        stock = kind
+        layer_names: Mapping[int, str] = MappingProxyType({})
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return _empty, (kind,), vars(self)
 
         def forward(self, outputs: Any, targets: Any, *given: Any, **named: Any) -> Any:
             self.layer_names = layer_names(outputs, "aux_outputs")
@@ -102,10 +114,16 @@ def _weighted(kind: type) -> type:
             return self.weighted_layers.boxes(self._layer(outputs, targets, indices, num_boxes), stock)
 
         def _layer(self, outputs: Any, targets: Any, indices: Any, num_boxes: Any) -> Layer:
-            name = self.layer_names.get(id(outputs), "last")
+            name = self.layer_names.get(id(outputs), "last") if self.training else ""
             return Layer(name, outputs, targets, _of_objects(targets, indices), num_boxes)
 
     return Weighted
+
+
+def _empty(kind: type) -> Any:
+    """A weighted criterion to be filled: a class made at run time is not found by name when it is unpickled."""
+    weighted: Any = _weighted(kind)
+    return weighted.__new__(weighted)
 
 
 def _of_objects(targets: Any, indices: Indices) -> Indices:

@@ -1,5 +1,6 @@
 """An rfdetr model in a loop of one's own: images resized as it is shown them, its losses weighed."""
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from torchvision.ops import box_convert
 from hardmine.core.samples import GroundTruth
 from hardmine.detectors.detector import Detector
 from hardmine.detectors.query_detections import best_queries
-from hardmine.detectors.rfdetr.criterion import Seam, check_module, make_heads
+from hardmine.detectors.rfdetr.criterion import Seam, check_module, is_weighted, make_heads
 from hardmine.detectors.targets import Targets
 from hardmine.detectors.weighted_layers import SIDE
 from hardmine.equation.recipe import Recipe
@@ -39,8 +40,11 @@ class RFDETRDetector(Detector):
     def __init__(self, model: Any, recipe: Recipe, image_size: int | None = None):
         super().__init__(model)
         check_module(model)
+        if is_weighted(model.criterion):
+            raise ConfigError("a recipe is attached to this module: detach() it first, or train by rfdetr's trainer")
         self.heads = nn.ModuleDict(make_heads(model, recipe))
-        self.seam = Seam(model, self.heads)
+        self.criterion = deepcopy(model.criterion)  # the model's own stays as it is
+        self.seam = Seam(self.criterion, self.heads)
         side = _side(model.model_config, image_size)
         self.transform = GeneralizedRCNNTransform(
             side, side, IMAGENET_MEAN, IMAGENET_STD, size_divisible=1, fixed_size=(side, side)
@@ -63,17 +67,20 @@ class RFDETRDetector(Detector):
         ]
         self.seam.expect(replace(ground_truth, boxes=boxes, ignore_regions=regions))
         try:
-            terms = self.model.criterion(self.model.model(_masked(batch), targets), targets)
+            terms = self.criterion(self.model.model(_masked(batch), targets), targets)
         finally:
             self.seam.expect(None)
-        return _by_name(terms, self.model.criterion.weight_dict)
+        return _by_name(terms, self.criterion.weight_dict)
 
     @torch.no_grad()
     def detect(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
         batch, _ = self.transform(images)
         found = self.model.model(_masked(batch.tensors))
         logits, boxes = found["pred_logits"].float()[..., : self.num_classes], found["pred_boxes"].float()
-        return [best_queries(*of, image.shape[-2:]) for *of, image in zip(logits, boxes, images, strict=True)]
+        return [
+            best_queries(of_image, places, image.shape[-2:])
+            for of_image, places, image in zip(logits, boxes, images, strict=True)
+        ]
 
 
 def _side(config: Any, image_size: int | None) -> int:

@@ -39,7 +39,9 @@ class AttachedToModule(Attached):
     def __init__(self, module: Any, recipe: Recipe):
         check_module(module)
         super().__init__(make_heads(module, recipe))
-        self._seam = Seam(module, self.heads)
+        self._seam = Seam(module.criterion, self.heads)
+        if all(head.is_untouched for head in self.heads.values()):
+            self._seam.take_away()  # rfdetr takes its fused path by its own class only
 
     def detach(self) -> None:
         self._seam.take_away()
