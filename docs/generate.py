@@ -10,7 +10,13 @@ from hardmine.recipes import RECIPES, Recipe
 ROOT = Path(__file__).parents[1]
 PAGES, README = ROOT / "docs" / "recipes", ROOT / "README.md"
 START, END = "<!-- recipes: written by docs/generate.py -->\n", "<!-- end of recipes -->\n"
-COLUMNS = {"RetinaNet": "retinanet", "FCOS": "fcos", "SSD, SSDLite": "ssd", "Faster R-CNN": "fasterrcnn"}
+COLUMNS = {
+    "RetinaNet": "retinanet",
+    "FCOS": "fcos",
+    "SSD, SSDLite": "ssd",
+    "Faster R-CNN": "fasterrcnn",
+    "Cascade R-CNN": "cascadercnn",
+}
 
 
 def page(recipe: Recipe) -> str:

@@ -116,7 +116,9 @@ def test_two_stage_detectors_have_their_own_losses_for_the_same_samples(
     assert_equal_losses(ours, loss_and_gradients(model, model, *batch), num_objects)
 
 
-@pytest.mark.parametrize("detector", ["retinanet", "fasterrcnn", "maskrcnn", "keypointrcnn", "ssd", "ssdlite", "fcos"])
+@pytest.mark.parametrize(
+    "detector", ["retinanet", "fasterrcnn", "cascadercnn", "maskrcnn", "keypointrcnn", "ssd", "ssdlite", "fcos"]
+)
 def test_the_model_its_state_and_its_inference_stay_as_they_are(detector, make_model, make_batch):
     model = make_model(detector)
     (model.roi_heads if detector.endswith("rcnn") else model).score_thresh = 0.0

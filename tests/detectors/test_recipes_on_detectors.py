@@ -7,8 +7,9 @@ from torch import Tensor
 from hardmine import RECIPES, wrap
 from hardmine.errors import EvidenceError
 
-DETECTORS = ["retinanet", "fasterrcnn", "ssd", "ssdlite", "fcos"]
-SOFTMAX, SIGMOID, TWO_STAGE = {"fasterrcnn", "ssd", "ssdlite"}, {"retinanet", "fcos"}, {"fasterrcnn"}
+DETECTORS = ["retinanet", "fasterrcnn", "cascadercnn", "ssd", "ssdlite", "fcos"]
+SIGMOID, TWO_STAGE = {"retinanet", "fcos"}, {"fasterrcnn", "cascadercnn"}
+SOFTMAX = {*TWO_STAGE, "ssd", "ssdlite"}
 REFUSED = {
     **dict.fromkeys(["qfl", "gfl", "vfl", "mal", "tood", "eqlv2", "efl"], SOFTMAX),  # made for a sigmoid of each class
     **dict.fromkeys(["ap_loss", "alrp", "rs_loss", "dr_loss"], SOFTMAX),
@@ -33,7 +34,14 @@ def under_a_crowd(images: list[Tensor]) -> list[dict[str, Tensor]]:
 
 def kind_of(model) -> str:
     """The detector's name, SSDLite being an SSD."""
-    return {"FasterRCNN": "fasterrcnn", "RetinaNet": "retinanet", "FCOS": "fcos", "SSD": "ssd"}[type(model).__name__]
+    names = {"FasterRCNN": "fasterrcnn", "CascadeRCNN": "cascadercnn", "RetinaNet": "retinanet"}
+    return (names | {"FCOS": "fcos", "SSD": "ssd"})[type(model).__name__]
+
+
+def sum_of(losses: dict[str, Tensor], name: str) -> Tensor:
+    """The losses of "classes" or "boxes", the RPN's apart, over all stages of a cascade."""
+    kinds = {"classes": ("loss_classifier", "classification"), "boxes": ("loss_box_reg", "bbox_regression")}[name]
+    return sum(loss for key, loss in losses.items() if key.startswith(kinds))
 
 
 @pytest.mark.parametrize("name", list(RECIPES))
@@ -70,7 +78,7 @@ def test_images_without_objects_teach_the_background(name, model, make_batch):
         return  # see above
     detector = wrap(model, RECIPES[name]()).train()
     losses = detector(*make_batch(detector.label_offset, (0, 0)))
-    losses["loss_classifier" if kind == "fasterrcnn" else "classification"].backward()
+    sum_of(losses, "classes").backward()
     gradient = sum(parameter.grad.abs().sum() for parameter in model.parameters() if parameter.grad is not None)
     teaches = name not in RANKINGS and not (kind == "ssd" and name in OF_SSD_ITSELF)
     assert (gradient > 0) == teaches
@@ -84,11 +92,10 @@ def test_an_object_without_weight_teaches_no_box(name, model, make_batch):
         return  # see above
     detector = wrap(model, RECIPES[name]()).train()
     images, targets = make_batch(detector.label_offset, (2, 3))
-    box_loss = "loss_box_reg" if kind == "fasterrcnn" else "bbox_regression"
     losses = {}
     for weight in (0.0, 1.0):
         weighted = [target | {"weights": torch.full((len(target["boxes"]),), weight)} for target in targets]
-        losses[weight] = float(detector(images, weighted)[box_loss].detach())
+        losses[weight] = float(sum_of(detector(images, weighted), "boxes").detach())
     assert losses[0.0] == 0
     assert losses[1.0] > 0
 

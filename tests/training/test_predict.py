@@ -66,7 +66,7 @@ def test_processes_share_the_images_without_overlap(small_data):
     assert sorted(seen) == sorted(record.image_id for record in dataset.records)
 
 
-@pytest.mark.parametrize("detector", ["retinanet", "fasterrcnn", "fcos", "ssd"])
+@pytest.mark.parametrize("detector", ["retinanet", "fasterrcnn", "cascadercnn", "fcos", "ssd"])
 def test_detections_of_any_score_count(detector, small, small_data):
     """A method may leave all scores low; a threshold would then judge their level instead of their order."""
     dataset = open_dataset(small_data, "val")

@@ -29,7 +29,7 @@ TRAINING_OPTIONS = {
     "fold": _option(str, "1/3: hold the first of 3 parts of the train split out, measure on it.", "none"),
     "mined": _option(str, "Folder of `hardmine mine`: draw images by how hard they are.", "all alike"),
     "suspects": _option(str, "Suspect labels in --mined: keep, drop, or weigh them down, as a loop does.", "keep"),
-    "detector": _option(str, "fasterrcnn, retinanet, ssd, ssdlite or fcos.", "fasterrcnn"),
+    "detector": _option(str, "fasterrcnn, cascadercnn, retinanet, ssd, ssdlite or fcos.", "fasterrcnn"),
     "backbone": _option(str, "micro, tiny, or any torchvision backbone: mobilenet_v2, resnet18, ...", "micro"),
     "weights": _option(str, "Initial weights: none, imagenet, coco, or a file.", "none"),
     "image_size": _option(int, "Shorter side of the images in pixels.", "the detector's own"),

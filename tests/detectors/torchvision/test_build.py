@@ -16,6 +16,8 @@ COMBINATIONS = [
     ("retinanet", "densenet121"),
     *((detector, "tiny") for detector in DETECTORS),
     ("fasterrcnn", "micro"),
+    ("cascadercnn", "mobilenet_v3_small"),
+    ("cascadercnn", "micro"),
 ]
 
 
@@ -57,13 +59,13 @@ def test_a_reference_architecture_has_our_classes_without_its_weights():
     assert wrap(model, recipes.random()).num_classes == 3
 
 
-def test_micro_differs_from_tiny_in_faster_rcnn_alone():
+def test_micro_differs_from_tiny_in_two_stage_detectors_alone():
     for detector in DETECTORS:
         shapes = [
             {name: value.shape for name, value in build(detector, 3, backbone=backbone).state_dict().items()}
             for backbone in ("tiny", "micro")
         ]
-        assert (shapes[0] == shapes[1]) == (detector != "fasterrcnn")
+        assert (shapes[0] == shapes[1]) == (not detector.endswith("rcnn"))
 
 
 def test_the_same_seed_builds_the_same_detector():

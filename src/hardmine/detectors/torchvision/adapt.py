@@ -5,6 +5,8 @@ from typing import Any
 from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
 from torchvision.models.detection.ssd import SSD
 
+from hardmine.detectors.torchvision.cascade import CascadeRCNN
+from hardmine.detectors.torchvision.cascade_detector import CascadeRCNNDetector
 from hardmine.detectors.torchvision.detector import TorchvisionDetector
 from hardmine.detectors.torchvision.faster_rcnn import FasterRCNNDetector
 from hardmine.detectors.torchvision.fcos import FCOSDetector
@@ -19,6 +21,8 @@ __all__ = ["adapt"]
 def adapt(model: Any, recipe: Recipe, *, two_pass: bool = True) -> TorchvisionDetector:
     """The model under the recipe. Raises ConfigError: a kind of model that is not adapted."""
     match model:
+        case CascadeRCNN():
+            return CascadeRCNNDetector(model, recipe, two_pass=two_pass)
         case FasterRCNN():
             return FasterRCNNDetector(model, recipe, two_pass=two_pass)
         case RetinaNet():

@@ -17,6 +17,7 @@ from torchvision.models.detection.ssdlite import SSDLiteHead
 from torchvision.ops import MultiScaleRoIAlign
 
 from hardmine.detectors.torchvision.backbones import Family, Pyramid, family_of
+from hardmine.detectors.torchvision.cascade import STAGES, AgnosticPredictor, CascadeRCNN, CascadeStage, StageSettings
 from hardmine.detectors.torchvision.weights import load_coco, load_file
 from hardmine.errors import ConfigError, check_name
 
@@ -51,7 +52,7 @@ def build(
     if weights == "coco":
         return _build_reference(detector, num_classes, backbone, image_size, load)
     family = family_of(backbone)
-    strides = family.roi_strides if detector == "fasterrcnn" else family.dense_strides
+    strides = family.roi_strides if detector in TWO_STAGE else family.dense_strides
     pyramid = Pyramid(backbone, strides, family.channels, imagenet=weights == "imagenet", load=load)
     resize = _resize(detector, family, image_size)
     model = DETECTORS[detector](pyramid, family, strides, num_classes, **resize)
@@ -93,20 +94,39 @@ def _fcos(pyramid: Pyramid, family: Family, strides: Strides, num_classes: int, 
 
 
 def _faster_rcnn(pyramid: Pyramid, family: Family, strides: Strides, num_classes: int, **resize: Any) -> FasterRCNN:
-    sizes = tuple((family.roi_anchor * stride,) for stride in strides)
     return FasterRCNN(
         pyramid,
-        rpn_anchor_generator=AnchorGenerator(sizes, (RATIOS,) * len(sizes)),
-        box_roi_pool=MultiScaleRoIAlign(list(pyramid.levels), family.roi_bins, family.roi_points),
-        box_head=TwoMLPHead(family.channels * family.roi_bins**2, family.roi_features),
+        box_head=_box_head(family),
         box_predictor=FastRCNNPredictor(family.roi_features, num_classes + 1),
-        rpn_pre_nms_top_n_train=family.proposals,
-        rpn_post_nms_top_n_train=family.proposals,
-        rpn_pre_nms_top_n_test=family.test_proposals,
-        rpn_post_nms_top_n_test=family.test_proposals,
-        box_batch_size_per_image=family.roi_samples,
+        **_two_stage_parts(pyramid, family, strides),
         **resize,
     )
+
+
+def _cascade_rcnn(pyramid: Pyramid, family: Family, strides: Strides, num_classes: int, **resize: Any) -> CascadeRCNN:
+    def stage(settings: StageSettings) -> CascadeStage:
+        return CascadeStage(_box_head(family), AgnosticPredictor(family.roi_features, num_classes + 1), settings)
+
+    parts = _two_stage_parts(pyramid, family, strides)
+    return CascadeRCNN(pyramid, [stage(settings) for settings in STAGES], **parts, **resize)
+
+
+def _box_head(family: Family) -> TwoMLPHead:
+    return TwoMLPHead(family.channels * family.roi_bins**2, family.roi_features)
+
+
+def _two_stage_parts(pyramid: Pyramid, family: Family, strides: Strides) -> dict[str, Any]:
+    """What all detectors with an RPN share."""
+    sizes = tuple((family.roi_anchor * stride,) for stride in strides)
+    return {
+        "rpn_anchor_generator": AnchorGenerator(sizes, (RATIOS,) * len(sizes)),
+        "box_roi_pool": MultiScaleRoIAlign(list(pyramid.levels), family.roi_bins, family.roi_points),
+        "rpn_pre_nms_top_n_train": family.proposals,
+        "rpn_post_nms_top_n_train": family.proposals,
+        "rpn_pre_nms_top_n_test": family.test_proposals,
+        "rpn_post_nms_top_n_test": family.test_proposals,
+        "box_batch_size_per_image": family.roi_samples,
+    }
 
 
 def _ssd_on(make_head: Callable[..., nn.Module]) -> Callable[..., SSD]:
@@ -126,10 +146,14 @@ def _ssdlite_head(channels: list[int], num_anchors: list[int], num_columns: int)
 DETECTORS: dict[str, Callable[..., nn.Module]] = {
     "retinanet": _retinanet,
     "fasterrcnn": _faster_rcnn,
+    "cascadercnn": _cascade_rcnn,
     "fcos": _fcos,
     "ssd": _ssd_on(SSDHead),
     "ssdlite": _ssd_on(_ssdlite_head),
 }
+
+
+TWO_STAGE = ("fasterrcnn", "cascadercnn")
 
 
 @dataclass(frozen=True, slots=True)
