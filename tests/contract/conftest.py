@@ -68,11 +68,13 @@ from hardmine.equation.normalize import PerPositive, PerQuality, PerSampled, Per
 SAMPLINGS: dict[str, Callable[[], nn.Module]] = {
     "All": All,
     "RandomBalanced": lambda: RandomBalanced(6, 0.5),
+    "RandomBalanced, two negatives a positive": lambda: RandomBalanced(6, 0.5, 2),
     "HardNegative": HardNegative,
     "HardNegative, budget": lambda: HardNegative(budget=5),
     "OHEM": lambda: OHEM(4),
     "OHEM, few candidates": lambda: OHEM(3, candidates=5),
     "OHEM, mmdetection's": lambda: OHEM(6, nms_iou=None, positive_fraction=0.5, rank_by="classification"),
+    "OHEM, 1.5 negatives a positive": lambda: OHEM(6, None, 0.5, negatives_per_positive=1.5),
     "OHEM, over the batch": lambda: OHEM(4, over="batch"),
     "OHEM, R-FCN's": lambda: OHEM(4, nms_iou=None),
     "SOHEM": lambda: SOHEM(5),

@@ -7,6 +7,7 @@ from hypothesis import given, settings, strategies as st
 from hardmine.core import rank_in_groups as ranking
 from hardmine.core.rank_in_groups import (
     balanced_priority,
+    places_left,
     rank_in_groups,
     top_among,
     top_balanced,
@@ -196,3 +197,10 @@ def test_top_balanced(matched, num, fraction, kept):
     key = torch.arange(6, 0, -1.0)[None]
     assignment = Assignment(torch.tensor([matched]), torch.zeros(1, 6))
     assert top_balanced(key, assignment, num, fraction).int()[0].tolist() == kept
+
+
+@pytest.mark.parametrize(
+    ("positives", "ratio", "left"), [(3, None, 5), (3, 1, 3), (3, 2.5, 5), (2, 1.4, 2), (0, 3, 3), (0, 0, 0), (8, 1, 0)]
+)
+def test_negatives_take_what_is_left_up_to_so_many_a_positive(positives, ratio, left):
+    assert places_left(8, torch.tensor([[positives]]), ratio).tolist() == [[left]]

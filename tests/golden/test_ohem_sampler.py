@@ -1,12 +1,9 @@
-"""OHEM in mmdetection's form against mmdetection's: no difference, but for which of equal losses is taken.
-
-Its ``neg_pos_ub`` is a chain here: OHEM, then 3:1 on what it kept, no positive counting as one.
-"""
+"""OHEM in mmdetection's form against mmdetection's: no difference, but for which of equal losses is taken."""
 
 import torch
 import torch.nn.functional as F
 
-from hardmine import BACKGROUND, IGNORE, OHEM, Assignment, Chain, CrossEntropy, HardNegative, Samples, Sampling
+from hardmine import BACKGROUND, IGNORE, OHEM, Assignment, CrossEntropy, Samples, Sampling
 
 GOLDEN = ("ohem_sampler",)
 
@@ -45,6 +42,6 @@ def assert_alike(ours: torch.Tensor, theirs: torch.Tensor, loss: torch.Tensor) -
 
 
 def sampling_of(params: dict) -> Sampling:
-    ohem = OHEM(params["num"], nms_iou=None, positive_fraction=params["pos_fraction"], rank_by="classification")
-    ratio = params["neg_pos_ub"]
-    return ohem if ratio < 0 else Chain(ohem, HardNegative(ratio, min_negatives=ratio))
+    bound = None if params["neg_pos_ub"] < 0 else params["neg_pos_ub"]
+    options = {"nms_iou": None, "rank_by": "classification", "positive_fraction": params["pos_fraction"]}
+    return OHEM(params["num"], **options, negatives_per_positive=bound)

@@ -66,16 +66,20 @@ def test_three_to_one(samples, ratio):
     assert kept_by(HardNegative(ratio, min_negatives=2), samples) == expected
 
 
+@pytest.mark.parametrize("ratio", [None, 0, 2])
 @pytest.mark.parametrize("num", [1, 8, 100])
-def test_random_balanced(samples, num):
-    """As drawing cards: a quarter of the places are for positives, what they leave open is for negatives."""
+def test_random_balanced(samples, num, ratio):
+    """As drawing cards: a quarter of the places are for positives, what they leave open is for negatives, if few."""
     expected: Kept = set()
     for b, matched in enumerate(samples.assignment.matched_gt.tolist()):
         noise = samples["noise"][b].tolist()
         positives = hardest_first(noise, [i for i, match in enumerate(matched) if match >= 0])[: int(num * 0.25)]
         negatives = hardest_first(noise, [i for i, match in enumerate(matched) if match == BACKGROUND])
-        expected |= {(b, i) for i in positives + negatives[: num - len(positives)]}
-    assert kept_by(RandomBalanced(num, 0.25), samples) == expected
+        left = num - len(positives)
+        while ratio is not None and left > ratio * max(1, len(positives)):
+            left -= 1
+        expected |= {(b, i) for i in positives + negatives[:left]}
+    assert kept_by(RandomBalanced(num, 0.25, ratio), samples) == expected
 
 
 def test_with_room_for_all_ohem_is_no_sampling(samples):

@@ -17,6 +17,8 @@ from hardmine.errors import ConfigError
         {"rank_by": "loss"},
         {"over": "ranks"},
         {"over": "batch", "positive_fraction": 0.25},
+        {"positive_fraction": 0.25, "negatives_per_positive": -1},
+        {"negatives_per_positive": 3},
     ],
     ids=str,
 )

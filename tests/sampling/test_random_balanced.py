@@ -32,3 +32,9 @@ def test_random_alone_makes_no_difference_between_positives_and_negatives():
     assert Random(2)(samples).tolist() == [[0, 1, 1, 0, 0]]
     with pytest.raises(ConfigError, match="Random needs num >= 1, got 0"):
         Random(0)
+
+
+def test_at_most_so_many_negatives_a_positive():
+    noise = torch.tensor([[0.1, 0.9, 0.5, 0.2, 0.8, 0.7]])
+    samples = Samples(Assignment(torch.tensor([[0, 1, -1, -1, -1, -1]]), noise), noise=noise)
+    assert RandomBalanced(5, 0.2, negatives_per_positive=2)(samples).tolist() == [[0, 1, 0, 0, 1, 1]]

@@ -29,6 +29,7 @@ __all__ = [
     "draw_among",
     "hierarchical_local_rank",
     "looking_is_free",
+    "places_left",
     "rank_in_groups",
     "rising",
     "top_among",
@@ -185,13 +186,32 @@ def top_set(key: Tensor, num: int) -> Tensor:
     return turn.topk(num, dim=-1, largest=False).indices
 
 
-def top_balanced(key: Tensor, assignment: Assignment, num: int, positive_fraction: float) -> Tensor:
+def top_balanced(
+    key: Tensor,
+    assignment: Assignment,
+    num: int,
+    positive_fraction: float,
+    negatives_per_positive: float | None = None,
+) -> Tensor:
     """Mask (B, N) of at most ``num`` samples an image: the top positives up to their share, the rest top negatives.
 
-    ``int(num · positive_fraction)`` bounds the positives; negatives take every place that is left.
+    ``int(num · positive_fraction)`` bounds the positives; negatives take every place that is left, up to so many times
+    the positives kept.
     """
     positives = top_among(key, assignment.is_positive, int(num * positive_fraction))
-    return positives | top_among(key, assignment.is_negative, num - positives.sum(dim=-1, keepdim=True), num)
+    left = places_left(num, positives.sum(dim=-1, keepdim=True), negatives_per_positive)
+    return positives | top_among(key, assignment.is_negative, left, num)
+
+
+def places_left(num: int, positives: Tensor, negatives_per_positive: float | None) -> Tensor:
+    """How many negatives an image may keep, (B, 1), after so many of its ``num`` places went to positives (B, 1).
+
+    negatives_per_positive: where given, at most that many for each, as if there were one where there is none.
+    """
+    left = num - positives
+    if negatives_per_positive is None:
+        return left
+    return torch.minimum(left, (positives.clamp_min(1) * negatives_per_positive).long())
 
 
 def _place(row: Tensor, first: int = 0) -> Tensor:

@@ -121,6 +121,7 @@ class Recipe:
     on: the heads that the method is for; the others stay as the framework has them.
     slots: given such a head, the slots that the method fills there (keys from `SLOTS`); called once a head.
     assign: given such a head, the assigner that the method wants there, or None for the framework's own.
+    objects_as_proposals: whether a RoI head also trains on the boxes of the objects themselves, as frameworks do.
     prior: probability with which a dense head's new classification layer should start, where the method needs one.
     kind: what sort of answer it is: "hard" or "soft" sampling, a "loss", a "ranking" loss, an "assignment".
     gain: the published gain in a few words.
@@ -141,6 +142,7 @@ class Recipe:
     prior: float | None = None
     assign: Callable[[HeadTraits], Assigner | None] = field(default=lambda _: None)
     on: frozenset[HeadName] = EVERY_HEAD
+    objects_as_proposals: bool = True
 
     def slots_on(self, head: HeadTraits) -> Slots:
         """What the method fills on this head; nothing where it is not for it."""

@@ -7,18 +7,27 @@ from hardmine.sampling import Combined, InstanceBalanced, IoUBalanced
 __all__ = ["libra"]
 
 
-def libra(budget: int | None = None, bins: int = 3, positive_fraction: float = 0.25) -> Recipe:
+def libra(
+    budget: int | None = None,
+    bins: int = 3,
+    positive_fraction: float = 0.25,
+    negatives_per_positive: float | None = None,
+    objects_as_proposals: bool = True,
+) -> Recipe:
     """IoU-balanced negatives, instance-balanced positives, and the balanced L1 loss.
 
     Args: budget: proposals an image keeps; None: as many as its framework samples.
         bins: equal intervals of the negatives' IoU, each with the same share.
         positive_fraction: the most positives kept, as a share of the budget.
+        negatives_per_positive: where given, the most negatives kept for each positive that is.
+        objects_as_proposals: whether a RoI head also trains on the boxes of the objects themselves.
     """
 
     def slots(head: HeadTraits) -> Slots:
         if head.name == "dense":
             return {"regress": Slot(loss=BalancedL1())}
-        sampling = Combined(InstanceBalanced(), IoUBalanced(bins=bins), budget or head.budget or 512, positive_fraction)
+        parts, places = (InstanceBalanced(), IoUBalanced(bins=bins)), budget or head.budget or 512
+        sampling = Combined(*parts, places, positive_fraction, negatives_per_positive)
         return {"select": Slot(sampling), "regress": Slot(loss=BalancedL1())}
 
     return Recipe(
@@ -48,5 +57,12 @@ def libra(budget: int | None = None, bins: int = 3, positive_fraction: float = 0
             "The RPN keeps its own sampling (mmdetection bounds its negatives by 5 a positive).",
             "On a dense detector only the box loss is set: there is nothing to sample.",
         ),
-        parameters={"budget": budget, "bins": bins, "positive_fraction": positive_fraction},
+        objects_as_proposals=objects_as_proposals,
+        parameters={
+            "budget": budget,
+            "bins": bins,
+            "positive_fraction": positive_fraction,
+            "negatives_per_positive": negatives_per_positive,
+            "objects_as_proposals": objects_as_proposals,
+        },
     )

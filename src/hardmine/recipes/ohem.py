@@ -23,12 +23,15 @@ def mined(sampling: Sampling, head: HeadTraits) -> Slots:
     return {"select": Slot(sampling), "classify": classify, "regress": Slot(normalize=PerSampled())}
 
 
-def ohem(budget: int = 64, nms_iou: float | None = 0.7, candidates: int = 1000) -> Recipe:
+def ohem(
+    budget: int = 64, nms_iou: float | None = 0.7, candidates: int = 1000, objects_as_proposals: bool = True
+) -> Recipe:
     """The ``budget`` samples of each image with the largest classification + box loss, after NMS by loss.
 
     Args: budget: samples an image keeps; the paper's B = 128 for N = 2 images is 64.
         nms_iou: overlap above which only the harder of two samples stays; None for no NMS.
         candidates: only this many hardest samples of an image enter the NMS.
+        objects_as_proposals: whether a RoI head also trains on the boxes of the objects themselves.
     """
 
     def slots(head: HeadTraits) -> Slots:
@@ -56,5 +59,11 @@ def ohem(budget: int = 64, nms_iou: float | None = 0.7, candidates: int = 1000) 
             "The RPN keeps its random sampling, as in the authors' code.",
             "On a dense detector: cross entropy, divided by the samples kept.",
         ),
-        parameters={"budget": budget, "nms_iou": nms_iou, "candidates": candidates},
+        objects_as_proposals=objects_as_proposals,
+        parameters={
+            "budget": budget,
+            "nms_iou": nms_iou,
+            "candidates": candidates,
+            "objects_as_proposals": objects_as_proposals,
+        },
     )

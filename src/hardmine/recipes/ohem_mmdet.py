@@ -7,16 +7,29 @@ from hardmine.sampling import OHEM
 __all__ = ["ohem_mmdet"]
 
 
-def ohem_mmdet(budget: int | None = None, positive_fraction: float = 0.25) -> Recipe:
+def ohem_mmdet(
+    budget: int | None = None,
+    positive_fraction: float = 0.25,
+    negatives_per_positive: float | None = None,
+    objects_as_proposals: bool = True,
+) -> Recipe:
     """The hardest positives up to their share and the hardest negatives for the rest, by classification loss.
 
     Args: budget: samples an image keeps; None: as many as the framework samples, or 512 of a dense head.
         positive_fraction: the most positives among them, as a share.
+        negatives_per_positive: where given, the most negatives kept for each positive that is.
+        objects_as_proposals: whether a RoI head also trains on the boxes of the objects themselves.
     """
 
     def slots(head: HeadTraits) -> Slots:
         num = budget or head.budget or 512
-        sampling = OHEM(num, nms_iou=None, positive_fraction=positive_fraction, rank_by="classification")
+        sampling = OHEM(
+            num,
+            nms_iou=None,
+            positive_fraction=positive_fraction,
+            rank_by="classification",
+            negatives_per_positive=negatives_per_positive,
+        )
         return mined(sampling, head)
 
     return Recipe(
@@ -37,5 +50,11 @@ def ohem_mmdet(budget: int | None = None, positive_fraction: float = 0.25) -> Re
             "From the paper: classification loss only, a fixed share of positives, no NMS.",
             "From mmdetection: works whatever the shape of the loss (there a focal loss fails), on any detector here.",
         ),
-        parameters={"budget": budget, "positive_fraction": positive_fraction},
+        objects_as_proposals=objects_as_proposals,
+        parameters={
+            "budget": budget,
+            "positive_fraction": positive_fraction,
+            "negatives_per_positive": negatives_per_positive,
+            "objects_as_proposals": objects_as_proposals,
+        },
     )

@@ -1,5 +1,6 @@
 """Online hard example mining: every image trains on its worst samples."""
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -41,9 +42,12 @@ class OHEM(Sampling):
 
     Args: nms_iou: overlap above which the easier of two samples is set aside; None for no NMS.
         positive_fraction: where given, the most positives kept, as a share of the budget.
+        negatives_per_positive: where given, together with ``positive_fraction``, at most that many negatives for each
+        positive kept, as if there were one where there is none (mmdetection's ``neg_pos_ub``).
         candidates: only this many hardest samples of an image enter the NMS. It goes from the hardest down, so what is
         kept is that of an NMS over all of them, as long as ``budget`` of these survive.
-    Raises: ConfigError: an argument out of range, or ``over="batch"`` together with ``positive_fraction``.
+    Raises: ConfigError: an argument out of range, ``over="batch"`` together with ``positive_fraction``, or
+        ``negatives_per_positive`` without it.
     """
 
     def __init__(
@@ -54,11 +58,14 @@ class OHEM(Sampling):
         rank_by: RankBy = "both",
         over: Over = "image",
         candidates: int = 1000,
+        negatives_per_positive: float | None = None,
     ):
         super().__init__()
         _check(budget, nms_iou, positive_fraction, rank_by, over, candidates)
+        _check_ratio(negatives_per_positive, positive_fraction)
         self.nms_iou, self.positive_fraction, self.rank_by = nms_iou, positive_fraction, rank_by
         self.num, self.over, self.candidates = budget, over, candidates
+        self.negatives_per_positive = negatives_per_positive
         self.pools_batch = over == "batch"
         self.budget = budget if over == "image" else None
         self.on_device = nms_iou is None
@@ -72,7 +79,8 @@ class OHEM(Sampling):
         if self.nms_iou is not None:
             assignment = assignment.only(_survivors(loss, samples, self.nms_iou, self.candidates))
         if self.positive_fraction is not None:
-            kept = top_balanced(loss, assignment, self.num, self.positive_fraction)
+            ratio = self.negatives_per_positive
+            kept = top_balanced(loss, assignment, self.num, self.positive_fraction, ratio)
         elif self.over == "image":
             kept = top_among(loss, assignment.is_valid, self.num)
         else:
@@ -107,3 +115,13 @@ def _check(
         )
     if over == "batch" and positive_fraction is not None:
         raise ConfigError("OHEM keeps a positive_fraction per image; use over='image' or positive_fraction=None")
+
+
+def _check_ratio(negatives_per_positive: float | None, positive_fraction: float | None) -> None:
+    if negatives_per_positive is None:
+        return
+    if positive_fraction is None or not 0 <= negatives_per_positive < math.inf:
+        raise ConfigError(
+            f"OHEM needs negatives_per_positive >= 0, and a positive_fraction with it, got {negatives_per_positive}, "
+            f"{positive_fraction}; without a fraction positives and negatives compete"
+        )

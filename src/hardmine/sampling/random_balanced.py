@@ -33,8 +33,9 @@ class RandomBalanced(Combined):
 
     Convention: positives that are missing are made up by negatives, never the other way round, as in torchvision.
 
-    Raises: ConfigError: num below 1, or positive_fraction out of [0, 1].
+    Args: negatives_per_positive: where given, at most that many negatives for each positive kept, see `Combined`.
+    Raises: ConfigError: an argument out of range.
     """
 
-    def __init__(self, num: int = 512, positive_fraction: float = 0.25):
-        super().__init__(Random(), Random(), num, positive_fraction)
+    def __init__(self, num: int = 512, positive_fraction: float = 0.25, negatives_per_positive: float | None = None):
+        super().__init__(Random(), Random(), num, positive_fraction, negatives_per_positive)

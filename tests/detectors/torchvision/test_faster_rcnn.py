@@ -138,12 +138,17 @@ def test_carl_without_preference_is_the_box_loss_twice(make_model, make_batch):
     torch.testing.assert_close(losses[1]["loss_classifier"], losses[0]["loss_classifier"])
 
 
+def test_random_bounds_the_negatives_without_a_number(make_model):
+    select = wrap(make_model("fasterrcnn"), recipes.random(negatives_per_positive=3)).roi_head.select
+    assert (select.budget, select.positive_fraction, select.negatives_per_positive) == (64, 0.25, 3)
+
+
 def test_random_takes_its_share_of_positives_without_a_number(make_model):
     """Either option alone is heard."""
     model = make_model("fasterrcnn")
     select = wrap(model, recipes.random(positive_fraction=0.5)).roi_head.select
     assert (select.budget, select.positive_fraction) == (model.roi_heads.fg_bg_sampler.batch_size_per_image, 0.5)
-    with pytest.raises(ConfigError, match=r"positive_fraction in \[0, 1\], got 64, -1"):
+    with pytest.raises(ConfigError, match=r"positive_fraction in \[0, 1\].*got 64, -1"):
         wrap(model, recipes.random(positive_fraction=-1))
 
 

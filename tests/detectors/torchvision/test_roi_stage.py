@@ -165,3 +165,34 @@ def test_a_stage_says_what_it_predicts_for_proposals_and_which_these_are(recipe,
         for b, real in enumerate(learnt.is_proposal)
     )
     assert ranked == (int(learnt.is_proposal.sum()) == 60) or recipe.name == "ce"
+
+
+@pytest.mark.parametrize("detector", ["fasterrcnn", "cascadercnn"])
+@pytest.mark.parametrize("make", [recipes.random, recipes.ohem, recipes.ohem_mmdet, recipes.libra])
+@pytest.mark.parametrize("counts", [True, False])
+def test_objects_are_among_the_proposals_unless_a_recipe_says_no(counts, make, detector, make_model, make_batch):
+    wrapped = wrap(make_model(detector), make(objects_as_proposals=counts)).train()
+    assigners = [
+        module.assigner
+        for module in wrapped.modules()
+        if getattr(module, "traits", None) and module.traits.name == "roi"
+    ]
+    found: list[Tensor] = []
+    for assigner in assigners:
+        assigner.register_forward_hook(lambda _, args, out: found.append(out.matched_gt[:, -6:]))
+    losses = wrapped(*make_batch(1))
+    assert len(found) == len(assigners) > 0
+    for matched in found:
+        of_objects = torch.tensor([[0, 1, 2, -2, -2, -2], [-2] * 6, [0, 1, 2, 3, 4, 5]])
+        assert torch.equal(matched, of_objects if counts else torch.full_like(of_objects, -2))
+    assert all(torch.isfinite(loss) for loss in losses.values())
+
+
+def test_without_objects_and_proposals_there_is_nothing_to_learn(make_model, make_batch):
+    """And no error: a parameter keeps a gradient, of 0."""
+    model, batch = make_model("fasterrcnn"), make_batch(1)
+    model.rpn.min_size = 1e6
+    losses = wrap(model, recipes.ohem(8, objects_as_proposals=False)).train()(*batch)
+    losses["loss_classifier"].backward()
+    assert losses["loss_classifier"] == 0
+    assert model.roi_heads.box_predictor.cls_score.weight.grad.abs().sum() == 0

@@ -40,7 +40,7 @@ class CascadeRCNNDetector(TorchvisionDetector):
 
     def __init__(self, model: CascadeRCNN, recipe: Recipe, *, two_pass: bool = True):
         super().__init__(model)
-        self.two_pass = two_pass
+        self.options = (two_pass, recipe.objects_as_proposals)
         self.rpn_head = rpn_head(self.name, model.rpn, recipe)
         self.roi_heads: Any = nn.ModuleList(
             two_stage_head(
@@ -65,7 +65,7 @@ class CascadeRCNNDetector(TorchvisionDetector):
     def stages(self) -> list[RoIStage]:
         roi = self.model.roi_heads
         return [
-            RoIStage(head, parts, roi.box_roi_pool, f"roi_heads.stages.{place}", self.two_pass)
+            RoIStage(head, parts, roi.box_roi_pool, f"roi_heads.stages.{place}", *self.options)
             for place, (head, parts) in enumerate(zip(self.roi_heads, roi.stages, strict=True))
         ]
 

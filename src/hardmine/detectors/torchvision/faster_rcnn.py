@@ -37,7 +37,7 @@ class FasterRCNNDetector(TorchvisionDetector):
 
     def __init__(self, model: Any, recipe: Recipe, *, two_pass: bool = True):
         super().__init__(model)
-        self.two_pass = two_pass
+        self.two_pass, self.objects_as_proposals = two_pass, recipe.objects_as_proposals
         self.rpn_head = rpn_head(self.name, model.rpn, recipe)
         self.roi_head = two_stage_head(
             self.name,
@@ -63,7 +63,7 @@ class FasterRCNNDetector(TorchvisionDetector):
     @property
     def stage(self) -> RoIStage:
         roi = self.model.roi_heads
-        return RoIStage(self.roi_head, roi, roi.box_roi_pool, "roi_heads", self.two_pass)
+        return RoIStage(self.roi_head, roi, roi.box_roi_pool, "roi_heads", self.two_pass, self.objects_as_proposals)
 
     def head_losses(
         self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth, targets: Targets

@@ -49,10 +49,11 @@ class Proposals:
         there = [torch.zeros_like(of_image[:, 0], dtype=torch.bool) for of_image in proposals]
         return cls(boxes, pad_sequence(there, batch_first=True, padding_value=True))
 
-    def with_objects(self, ground_truth: GroundTruth) -> "Proposals":
-        """These and, after them, the objects of each image (B, P + G)."""
+    def with_objects(self, ground_truth: GroundTruth, *, count: bool = True) -> "Proposals":
+        """These and, after them, the objects of each image (B, P + G); as padding where they do not count."""
         boxes = torch.cat([self.boxes, ground_truth.boxes.to(self.boxes.dtype)], dim=1)
-        return Proposals(boxes, torch.cat([self.is_padding, ~ground_truth.is_object], dim=1))
+        is_padding = ~ground_truth.is_object if count else torch.ones_like(ground_truth.is_object)
+        return Proposals(boxes, torch.cat([self.is_padding, is_padding], dim=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class RoIStage:
     head: the losses.  parts: has `box_head` and `box_predictor`.  pool: RoIAlign.  path: of the parts, below the model.
     two_pass: run over all proposals without gradient first, where the recipe ranks them by loss; False is the naive
     plan, one pass with gradient over all.
+    objects_as_proposals: whether the stage also trains on the boxes of the objects themselves.
     """
 
     head: Head
@@ -81,10 +83,11 @@ class RoIStage:
     pool: nn.Module
     path: str
     two_pass: bool = True
+    objects_as_proposals: bool = True
 
     def start(self, proposals: Proposals, ground_truth: GroundTruth) -> tuple[Tensor, Samples]:
         """The boxes of the stage, (B, N, 4), the last of which are the objects, and what is known of them so far."""
-        all_boxes = proposals.with_objects(ground_truth)
+        all_boxes = proposals.with_objects(ground_truth, count=self.objects_as_proposals)
         boxes = all_boxes.boxes
         assignment = self.head.assigner(boxes, ground_truth, is_padding=all_boxes.is_padding)
         return boxes, self.head.before(assignment, ground_truth, boxes)
