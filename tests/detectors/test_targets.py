@@ -135,3 +135,13 @@ def test_weights_are_one_where_a_target_has_none():
     weights = weights_of([target() | {"weights": torch.tensor([2, 0])}, unweighted])
     assert [weight.tolist() for weight in weights] == [[2.0, 0.0], [1.0, 1.0, 1.0]]
     assert all(weight.dtype == torch.float32 for weight in weights)
+
+
+def test_proposals_are_as_many_as_they_like_and_no_objects():
+    given = target() | {"proposals": torch.ones(7, 4)}
+    check_targets(IMAGES[:1], [given], (*NEEDED, "proposals"))
+    check_targets(IMAGES[:1], [{"proposals": torch.ones(7, 4)}], ["proposals"])
+    with pytest.raises(ShapeError, match=r"image 0 of the batch, 'proposals': .*\(7, 3\), expected .* \(P, 4\)"):
+        check_targets(IMAGES[:1], [given | {"proposals": torch.ones(7, 3)}], (*NEEDED, "proposals"))
+    (objects,), _ = split_crowds([given], (*NEEDED, "proposals"))
+    assert (len(objects["boxes"]), len(objects["proposals"])) == (1, 7)

@@ -25,6 +25,9 @@ class Detector(nn.Module, ABC):
     label_offset: ClassVar[int] = 0
     """What the framework adds to our labels 0..C-1: 1 where its class 0 is the background."""
 
+    needs_proposals: ClassVar[bool] = False
+    """Whether it finds objects only among boxes that it is given, `proposals` of each target, in eval mode, too."""
+
     def __init__(self, model: Any):
         super().__init__()
         self.model: Any = model

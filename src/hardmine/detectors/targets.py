@@ -22,12 +22,16 @@ Targets = Sequence[Mapping[str, Tensor]]
 class Field:
     """What a field of a target holds.
 
-    sizes: of its dimensions, with G the number of boxes, H and W those of the image, K any.  kind: of its numbers.
+    sizes: of its dimensions, with G the number of boxes, H, W those of the image, K, P any.  kind: of its numbers.
     """
 
     sizes: tuple[str, ...]
     kind: str
     hint: str = ""
+
+    @property
+    def is_of_objects(self) -> bool:
+        return self.sizes[0] == "G"
 
 
 FIELDS = {
@@ -37,6 +41,7 @@ FIELDS = {
     "weights": Field(("G",), "real"),
     "masks": Field(("G", "H", "W"), "real"),
     "keypoints": Field(("G", "K", "3"), "floating point"),
+    "proposals": Field(("P", "4"), "floating point"),
 }
 OPTIONAL = ("iscrowd", "weights")
 
@@ -68,7 +73,8 @@ def _check_target(place: str, image: Tensor, target: Any, needed: tuple[str, ...
     sizes = {"4": 4, "3": 3, "H": image.shape[-2], "W": image.shape[-1]}
     for name in (*needed, *(name for name in OPTIONAL if name in target)):
         _check_field(f"{place}, {name!r}", FIELDS[name], target[name], sizes)
-        sizes.setdefault("G", len(target[name]))  # of the first, the boxes
+        if FIELDS[name].is_of_objects:
+            sizes.setdefault("G", len(target[name]))  # of the first, the boxes
 
 
 def _check_field(place: str, field: Field, value: Any, sizes: Mapping[str, int]) -> None:
@@ -106,7 +112,8 @@ def split_crowds(targets: Targets, needed: Iterable[str]) -> tuple[list[dict[str
         return objects, None
     regions = [target["boxes"][crowd] for target, crowd in zip(targets, crowds, strict=True)]
     return [
-        {name: value[~crowd] for name, value in target.items()} for target, crowd in zip(objects, crowds, strict=True)
+        {name: value[~crowd] if FIELDS[name].is_of_objects else value for name, value in target.items()}
+        for target, crowd in zip(objects, crowds, strict=True)
     ], regions
 
 
