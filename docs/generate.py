@@ -14,7 +14,7 @@ COLUMNS = {
     "RetinaNet": "retinanet",
     "FCOS": "fcos",
     "SSD, SSDLite": "ssd",
-    "Faster R-CNN": "fasterrcnn",
+    "Fast, Faster R-CNN": "fasterrcnn",
     "Cascade R-CNN": "cascadercnn",
 }
 

@@ -170,3 +170,9 @@ def test_full_names_find_each_image_wherever_the_folder_lies(listed, prefix):
     others = [path for path in listed[1:] if path.endswith(f"/{listed[0]}")]
     if prefix in ("/elsewhere/", "C:\\x\\") or not others:
         assert images.find([(None, called)]) == [0]
+
+
+def test_images_of_others_are_passed_over_where_that_is_asked_for():
+    own = names("a.jpg", "b.jpg", ids=(7, 9))
+    assert own.find_known([("7", None), ("8", None), (None, "b.jpg"), (None, "c.jpg")]) == [0, None, 1, None]
+    assert names("x/a.jpg", "y/a.jpg").find_known([(None, "a.jpg")]) == [None]

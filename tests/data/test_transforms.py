@@ -31,6 +31,26 @@ def test_flips_take_the_boxes_along(probabilities, axes, box):
     assert target["boxes"].tolist() == [[1, 2, 4, 6]]
 
 
+@pytest.mark.parametrize("flips", [(0, 0), (1, 0), (0, 1)])
+def test_proposals_move_as_boxes_do(flips):
+    image, target = example(((1.0, 2.0, 4.0, 6.0), (0.0, 0.0, 10.0, 8.0)))
+    _, changed = training_transform(*flips)(image, target | {"proposals": target["boxes"].flip(0)})
+    assert torch.equal(changed["proposals"], changed["boxes"].flip(0))
+    assert type(changed["proposals"]) is torch.Tensor
+
+
+def test_proposals_outside_of_what_is_cut_out_are_gone():
+    image = torch.zeros(3, 100, 100, dtype=torch.uint8)
+    corner = torch.cartesian_prod(torch.arange(0.0, 100, 10), torch.arange(0.0, 100, 10))
+    everywhere = torch.cat([corner, corner + 10], dim=1)
+    nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0).long(), "iscrowd": torch.zeros(0).bool()}
+    cut, changed = training_transform(0, 0, crop=1.0)(image, nothing | {"proposals": everywhere})
+    height, width = cut.shape[-2:]
+    sides = changed["proposals"][:, 2:] - changed["proposals"][:, :2]
+    assert sides.prod(dim=1).sum() == height * width
+    assert (sides > 0).all()
+
+
 def test_images_without_objects_pass():
     _, changed = training_transform(1.0)(*example(()))
     assert changed["boxes"].shape == (0, 4)

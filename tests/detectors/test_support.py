@@ -18,5 +18,6 @@ def test_every_detector_has_its_heads_or_a_reason():
     assert list(found) == list(DETECTORS)
     assert [head.traits.name for head in found["fasterrcnn"]] == ["rpn", "roi"]
     assert [head.traits.name for head in found["cascadercnn"]] == ["rpn", "roi", "roi", "roi"]
+    assert [head.traits.name for head in found["fastrcnn"]] == ["roi"]
     assert isinstance(found["fcos"], EvidenceError)
     assert "'select' of fcos" in str(found["fcos"])

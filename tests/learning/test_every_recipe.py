@@ -40,7 +40,9 @@ def test_all_combinations_are_here():
 
 @pytest.mark.parametrize(("detector", "name"), TAKEN, ids=lambda part: part)
 def test_a_short_training_makes_it_better(detector, name, scenes):
-    learner = make_detector(TrainingConfig(detector=detector, recipe=name, image_size=SIZE), len(scenes.classes))
+    given = {"proposals": "selective_search"} if detector == "fastrcnn" else {}  # which is said, and not done here
+    config = TrainingConfig(detector=detector, recipe=name, image_size=SIZE, **given)
+    learner = make_detector(config, len(scenes.classes))
     batch = batch_of(scenes, learner.label_offset)
     judges = learner, wrap(learner.model, recipes.random())
     before = [loss_of(judge, batch) for judge in judges]
@@ -60,10 +62,22 @@ def test_a_short_training_makes_it_better(detector, name, scenes):
 def batch_of(scenes, label_offset: int) -> Batch:
     images = [torch.from_numpy(scenes.pixels(index)).permute(2, 0, 1) / 255 for index in range(len(scenes.records))]
     targets = [
-        {"boxes": torch.from_numpy(record.boxes), "labels": torch.from_numpy(record.labels).long() + label_offset}
+        {
+            "boxes": torch.from_numpy(record.boxes),
+            "labels": torch.from_numpy(record.labels).long() + label_offset,
+            "proposals": near_and_far(torch.from_numpy(record.boxes)),
+        }
         for record in scenes.records
     ]
     return images, targets
+
+
+def near_and_far(boxes: Tensor) -> Tensor:
+    """What a search for proposals might give: most of the boxes lie anywhere."""
+    generator = torch.Generator().manual_seed(0)
+    corner, side = SIZE * torch.rand(100, 2, generator=generator), 10 + 20 * torch.rand(100, 2, generator=generator)
+    near = boxes + torch.randn(boxes.shape, generator=generator)
+    return torch.cat([near, torch.cat([corner, corner + side], dim=1)])
 
 
 def total_loss(detector: Detector, batch: Batch) -> Tensor:

@@ -31,7 +31,7 @@ class OneBox(nn.Module):
 
     def __init__(self, label_offset):
         super().__init__()
-        self.label_offset = label_offset
+        self.label_offset, self.needs_proposals = label_offset, False
 
     def forward(self, images):
         label = torch.tensor([3 + self.label_offset])

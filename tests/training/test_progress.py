@@ -6,7 +6,7 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 from hardmine.training import progress
-from hardmine.training.progress import Reporter
+from hardmine.training.progress import Reporter, watch_work
 
 ROW = {"epoch": 3, "loss": 0.25, "images_per_second": 12.0, "ap": 0.5}
 
@@ -68,3 +68,16 @@ def test_an_undefined_ap_is_not_shown(caplog):
     with Reporter(4, 3, enabled=True, is_main=True) as reporter:
         reporter.epoch_done(ROW | {"ap": None})
     assert "AP" not in caplog.text
+
+
+def test_a_long_work_has_a_bar_on_a_terminal(terminal):
+    assert list(watch_work("abc", 3, "searching")) == ["a", "b", "c"]
+    assert "searching" in terminal.getvalue()
+
+
+def test_a_long_work_has_a_log_line_each_tenth_elsewhere(caplog):
+    with caplog.at_level(logging.INFO, "hardmine"):
+        assert len(list(watch_work(range(25), 25, "searching"))) == 25
+    assert len(caplog.messages) == 10
+    assert caplog.messages[0] == "searching: 3 of 25 images"
+    assert caplog.messages[-1] == "searching: 25 of 25 images"

@@ -50,6 +50,10 @@ Images = Annotated[
 Unlabelled = Annotated[
     bool, typer.Option("--allow-unlabelled", help="A split without any label is meant to be all background.")
 ]
+Proposals = Annotated[
+    str | None,
+    typer.Option(help="For a run of fastrcnn: selective_search, or a file of boxes.", show_default="as it was trained"),
+]
 BoxFormat = Annotated[
     str | None,
     typer.Option(
@@ -157,13 +161,14 @@ def evaluate(
     box_format: BoxFormat = None,
     category_offset: CategoryOffset = None,
     allow_unlabelled: Unlabelled = False,
+    proposals: Proposals = None,
 ) -> None:
     """Measure a finished run, or anybody's predictions, by COCO's average precision."""
     from hardmine.cli.tables import metrics_table
     from hardmine.training import evaluate_run
 
     if predictions is None and run is not None:
-        metrics = evaluate_run(run, data, split, images, allow_unlabelled=allow_unlabelled)
+        metrics = evaluate_run(run, data, split, images, allow_unlabelled=allow_unlabelled, proposals=proposals)
     elif predictions is None or data is None or run is not None:
         raise ConfigError("give a run, or --predictions and --data")
     else:
@@ -192,11 +197,12 @@ def predict(
     ] = None,
     split: Split = None,
     images: Images = None,
+    proposals: Proposals = None,
 ) -> None:
     """Write what a finished run finds in a data set, or in images without labels."""
     from hardmine.training import predict_run
 
-    _show(f"Predictions: {predict_run(run, data, split, out, images=images)}")
+    _show(f"Predictions: {predict_run(run, data, split, out, images, proposals=proposals)}")
 
 
 @app.command()

@@ -26,6 +26,9 @@ class DerivedDataset(DetectionDataset):
     def pixels(self, index: int) -> np.ndarray:
         return self.parent.pixels(self.places[index])
 
+    def proposals(self, index: int) -> np.ndarray | None:
+        return self.parent.proposals(self.places[index])
+
 
 @dataclass(frozen=True, slots=True)
 class Fold:

@@ -96,6 +96,17 @@ class ImageNames:
                 raise DataError(f"{record}: {error}" if record else str(error)) from error
         return found
 
+    def find_known(self, names: Sequence[tuple[str | None, str | None]]) -> list[int | None]:
+        """As `find`, where some names may be of other images: None of these, and of what may be several."""
+        ids = self._by_key if self._are_own(names) else {}
+        found: list[int | None] = []
+        for key, name in names:
+            try:
+                found.append(self._find(key, name, ids))
+            except DataError:
+                found.append(None)
+        return found
+
     def _are_own(self, names: Sequence[tuple[str | None, str | None]]) -> bool:
         """Whether ids are those of the data set; otherwise they repeat the names of files, as YOLO tools write them."""
         if all(name is not None and _is_stem_of(key, name) for key, name in names):

@@ -102,7 +102,8 @@ class DetectionDataset(Dataset):
     def __getitem__(self, index: int) -> "tuple[Tensor, dict[str, Any]]":
         """Image (3, H, W) uint8 and its target: boxes (n, 4) float32, labels (n,) int64, iscrowd (n,) bool, image_id.
 
-        Where the objects have weights, also these, (n,) float32. Places that could not be read are crowds, the last.
+        Where the objects have weights, also these, (n,) float32, and where there are, proposals (P, 4) float32. Places
+        that could not be read are crowds, the last.
         Raises: DataError: the image file cannot be decoded.
         """
         import torch
@@ -110,6 +111,8 @@ class DetectionDataset(Dataset):
         record = with_crowds(self.records[index], self.records[index].regions)
         arrays = {"boxes": record.boxes, "labels": record.labels, "iscrowd": record.is_crowd, "weights": record.weights}
         target = {name: torch.from_numpy(array.copy()) for name, array in arrays.items() if array is not None}
+        if (proposals := self.proposals(index)) is not None:
+            target["proposals"] = torch.from_numpy(proposals)
         image = torch.from_numpy(self.pixels(index)).permute(2, 0, 1).contiguous()
         return image, target | {"image_id": record.image_id}
 
@@ -125,6 +128,10 @@ class DetectionDataset(Dataset):
                 "when the data set was opened; leave its files alone while it is in use"
             )
         return pixels
+
+    def proposals(self, index: int) -> np.ndarray | None:
+        """(P, 4) float32, boxes to look for objects in, xyxy in pixels, the best first; None: there are none."""
+        return None
 
     @cached_property
     def folder(self) -> Path | None:

@@ -19,6 +19,8 @@ __all__ = ["RandomCrop", "TrainingTransform", "collate", "training_transform"]
 Target = dict[str, Any]
 OF_OBJECTS = ("labels", "weights", "place")
 """What a target may say of each object beside its box and whether it is a crowd."""
+BOXES = ("boxes", "proposals")
+"""What of a target moves with the image."""
 
 
 def training_transform(
@@ -58,8 +60,15 @@ class RandomCrop(nn.Module):
         objects = {name: target[name] for name in OF_OBJECTS if name in target} | {"iscrowd": crowd}
         # an index makes a plain tensor of the boxes, and later transforms would leave them alone
         cut = {name: values[inside] for name, values in objects.items()}
-        cut["boxes"] = tv_tensors.wrap(boxes[inside], like=boxes)  # pyright: ignore[reportCallIssue]
+        cut["boxes"] = _some(boxes, inside)
+        if "proposals" in target:
+            proposals = v2.functional.crop(target["proposals"], *window)
+            cut["proposals"] = _some(proposals, _areas(proposals) > 0)
         return v2.functional.crop(image, *window), target | cut
+
+
+def _some(boxes: Tensor, chosen: Tensor) -> Tensor:
+    return tv_tensors.wrap(boxes[chosen], like=boxes)  # pyright: ignore[reportCallIssue]
 
 
 def _areas(boxes: Tensor) -> Tensor:
@@ -77,9 +86,14 @@ class TrainingTransform:
 
     def __call__(self, image: Tensor, target: Target) -> tuple[Tensor, Target]:
         height, width = image.shape[-2:]
-        boxes = tv_tensors.BoundingBoxes(target["boxes"], format="XYXY", canvas_size=(height, width))  # pyright: ignore[reportCallIssue]
-        image, changed = self.transform(tv_tensors.Image(image), {**target, "boxes": boxes})
-        return image.as_subclass(Tensor), {**changed, "boxes": changed["boxes"].as_subclass(Tensor)}
+        boxes = {
+            name: tv_tensors.BoundingBoxes(target[name], format="XYXY", canvas_size=(height, width))  # pyright: ignore[reportCallIssue]
+            for name in BOXES
+            if name in target
+        }
+        image, changed = self.transform(tv_tensors.Image(image), {**target, **boxes})
+        plain = {name: changed[name].as_subclass(Tensor) for name in boxes}
+        return image.as_subclass(Tensor), {**changed, **plain}
 
 
 def collate(batch: Sequence[tuple[Tensor, Target]]) -> tuple[list[Tensor], list[Target]]:

@@ -21,8 +21,8 @@ def wrap(model: Any, recipe: Recipe, *, two_pass: bool = True, image_size: int |
     Models of other frameworks are wrapped for loops like the one above; for a framework's own trainer see `attach`.
 
     Args: model: torchvision's RetinaNet, FCOS, SSD (SSDLite), Faster R-CNN, Mask R-CNN or Keypoint R-CNN (of the last
-        two a recipe changes what the boxes learn, masks and keypoints learn as ever), the cascade that `build` makes of
-        its parts, an ultralytics DetectionModel, a detector of transformers, or rfdetr's.
+        two a recipe changes what the boxes learn, masks and keypoints learn as ever), the Cascade R-CNN and the Fast
+        R-CNN that `build` makes of its parts, an ultralytics DetectionModel, a detector of transformers, or rfdetr's.
         two_pass: for heads of RoIs, see `RoIStage`; other detectors take no notice.
         image_size: side in pixels of what others' models are shown; None: what the model is made for. torchvision's
             models resize by themselves.

@@ -6,6 +6,7 @@ table = resolve(found, dataset)            of the data set's own images and clas
 
 from hardmine.predictions.found import BOX_FORMATS, Found
 from hardmine.predictions.parquet import found_in, scan_found
+from hardmine.predictions.proposals import proposals_in
 from hardmine.predictions.reading import holds_parquet, read_found, read_json, results_in_parts
 from hardmine.predictions.records import checked_record, found_records
 from hardmine.predictions.resolving import (
@@ -28,6 +29,7 @@ __all__ = [
     "found_in",
     "found_records",
     "holds_parquet",
+    "proposals_in",
     "read_found",
     "read_json",
     "read_results",

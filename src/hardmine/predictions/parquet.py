@@ -19,12 +19,12 @@ NAMES = (("image_id", "file_name"), ("category_id", "category"))
 NUMBERS: dict[str, type[pl.DataType]] = dict.fromkeys((*SIDES, "score"), pl.Float64)
 
 
-def read(path: Path, box_format: str | None) -> Found:
+def read(path: Path, box_format: str | None, *, classes: bool = True) -> Found:
     """All rows at once. Raises: DataError: as `scan_found`, or a row without one of the values."""
     with reading(path):
-        table = scan_found(path).collect()
+        table = scan_found(path, classes=classes).collect()
     wrong = {
-        **{f"no {' or '.join(pair)}": pl.all_horizontal(pl.col(name).is_null() for name in pair) for pair in NAMES},
+        **{f"no {' or '.join(pair)}": pl.all_horizontal(map(_is_null, pair)) for pair in _named(classes)},
         "corner or score that is no number": ~pl.all_horizontal(pl.col(name).is_finite() for name in NUMBERS),
     }
     refuse_rows(table, wrong, str(path), "prediction")
@@ -39,14 +39,15 @@ def found_in(table: pl.DataFrame, path: Path, box_format: str) -> Found:
     return Found(rows, box_format, str(path), lambda row: f"{path}, record {number[row]}")
 
 
-def scan_found(path: Path, image_ids: type[pl.DataType] = pl.String) -> pl.LazyFrame:
+def scan_found(path: Path, image_ids: type[pl.DataType] = pl.String, *, classes: bool = True) -> pl.LazyFrame:
     """The rows, not read yet: prediction (number, from 0), the `NAMES` as text (null: not there), `NUMBERS`.
 
     Args: image_ids: the type of these, where they are known to be whole numbers: that is cheaper.
+        classes: False: they may be absent, as those of proposals are.
     Raises: DataError: a file that is none, lacks a column, or has one of a type that means something else.
     """
     has = schema_of(path)
-    lacking = [" or ".join(pair) for pair in NAMES if not set(pair) & set(has)]
+    lacking = [" or ".join(pair) for pair in _named(classes) if not set(pair) & set(has)]
     lacking += [name for name in NUMBERS if name not in has]
     if lacking:
         raise DataError(f"{path}: lacks {', '.join(lacking)}; expected image_id, category_id, {', '.join(NUMBERS)}")
@@ -54,3 +55,12 @@ def scan_found(path: Path, image_ids: type[pl.DataType] = pl.String) -> pl.LazyF
     table = scan(path, NUMBERS, optional=names)
     absent = [pl.lit(None, kind).alias(name) for name, kind in names.items() if name not in has]
     return table.with_columns(absent).select(*names, *NUMBERS).with_row_index("prediction")
+
+
+def _named(classes: bool) -> tuple[tuple[str, str], ...]:
+    """What every row has to name."""
+    return NAMES if classes else NAMES[:1]
+
+
+def _is_null(name: str) -> pl.Expr:
+    return pl.col(name).is_null()

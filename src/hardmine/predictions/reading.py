@@ -42,16 +42,17 @@ SURELY = 2**26
 EXPORTS = ("predictions.json", "samples.json", "labels.json")
 
 
-def read_found(path: str | Path, box_format: str | None = None) -> Found:
+def read_found(path: str | Path, box_format: str | None = None, *, classes: bool = True) -> Found:
     """Predictions in any form.
 
+    Args: classes: False: Parquet without classes will do.
     Raises: DataError: nothing there that is read, or a record that is none; the message names file and record.
     """
     path = Path(path)
+    if holds_parquet(path):
+        return parquet.read(path, box_format, classes=classes)
     if path.is_dir():
         return _read_folder(path, box_format)
-    if holds_parquet(path):
-        return parquet.read(path, box_format)
     parts = results_in_parts(path, box_format)
     if parts is not None:
         return Found(pl.concat(parts), box_format or coco.BOX_FORMAT, str(path), lambda row: f"{path}, record {row}")
@@ -71,8 +72,6 @@ def holds_parquet(path: Path) -> bool:
 
 
 def _read_folder(path: Path, box_format: str | None) -> Found:
-    if holds_parquet(path):
-        return parquet.read(path, box_format)
     for folder in (path, path / "labels"):
         if folder.is_dir() and any(folder.rglob("*.txt")):
             return yolo.read(folder, box_format)

@@ -37,6 +37,8 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "crop": (0, 1),
     "eval_every": (1, 100_000),
 }
+WITHOUT_RPN = ("fastrcnn",)
+"""Detectors that find objects only among proposals that they are given."""
 _CHOICES = {"precision": ("no", "bf16", "fp16"), "suspects": ("keep", "down", "drop")}
 
 
@@ -53,6 +55,7 @@ class TrainingConfig:
         mined: a folder of `hardmine mine` on the train split: images are drawn by the weights in it; None: all alike.
         suspects: what becomes of the labels that are suspects in `mined`: "keep" them, weigh them "down" by the
             probability that they are at fault, or "drop" them; with the last two, a missing one is not background.
+        proposals: where the detector has no RPN, "selective_search", or a file of boxes: see `with_proposals`.
         detector, backbone, weights: as `hardmine.detectors.build` takes them.
         image_size: shorter side in pixels; None: the detector's own.
         recipe, recipe_options: a name in `RECIPES` and its arguments.
@@ -86,6 +89,7 @@ class TrainingConfig:
     fold: str | None = None
     mined: str | None = None
     suspects: str = "keep"
+    proposals: str | None = None
     detector: str = "fasterrcnn"
     backbone: str = "micro"
     weights: str = "none"
@@ -117,10 +121,16 @@ class TrainingConfig:
             raise ConfigError(
                 f"training option suspects is {self.suspects!r} but there is no mined folder to list them"
             )
+        self._check_proposals()
         try:
             json.dumps(self.recipe_options, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"recipe_options must be plain JSON values, got {self.recipe_options!r}") from error
+
+    def _check_proposals(self) -> None:
+        if (self.detector in WITHOUT_RPN) != (self.proposals is not None):
+            remedy = "give selective_search or a file" if self.proposals is None else f"only {WITHOUT_RPN[0]} takes any"
+            raise ConfigError(f"training option proposals is {self.proposals!r} for {self.detector}: {remedy}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -7,6 +7,7 @@ from hardmine.data import DetectionDataset, Fold, hold_out, open_dataset
 from hardmine.errors import DataError
 from hardmine.training.config import TrainingConfig
 from hardmine.training.mined import treat_suspects
+from hardmine.training.proposals import with_proposals
 
 __all__ = ["open_measured_data", "open_split", "open_training_data"]
 
@@ -43,9 +44,10 @@ def _refuse_without_objects(config: TrainingConfig, dataset: DetectionDataset, c
 
 
 def open_split(config: TrainingConfig, split: str | None, classes: Sequence[str] | None = None) -> DetectionDataset:
-    """A split of the configuration's data, whole; with the classes in this order, where it is given.
+    """A split of the configuration's data, whole; with the classes in this order, where it is given, and proposals.
 
-    Raises: DataError: it cannot be used.
+    Raises: DataError: it cannot be used.  ConfigError: proposals that cannot be had.
     """
-    images = None if config.images is None else Path(config.images)
-    return open_dataset(config.data, split, classes=classes, images=images, allow_unlabelled=config.allow_unlabelled)
+    images, unlabelled = None if config.images is None else Path(config.images), config.allow_unlabelled
+    dataset = open_dataset(config.data, split, classes=classes, images=images, allow_unlabelled=unlabelled)
+    return with_proposals(dataset, config.proposals)

@@ -174,7 +174,11 @@ def _detections(
     detector.eval()
     with _any_score(detector):
         for images, targets in batches:
-            outputs = detector(send_to_device(images, accelerator.device))
+            given = [send_to_device(images, accelerator.device)]
+            if detector.needs_proposals:
+                proposals = [{"proposals": target["proposals"]} for target in targets]
+                given.append(send_to_device(proposals, accelerator.device))
+            outputs = detector(*given)
             for output, target in zip(outputs, targets, strict=True):
                 labels = output["labels"] - detector.label_offset
                 yield int(target["image_id"]), output["boxes"], labels, output["scores"]

@@ -1,17 +1,32 @@
 """What a user sees while a run goes: bars on a terminal, one log line per epoch elsewhere."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.data import DataLoader
 
-__all__ = ["Reporter"]
+__all__ = ["Reporter", "watch_work"]
 
 logger = logging.getLogger("hardmine")
+
+Part = TypeVar("Part")
+
+
+def watch_work(parts: Iterable[Part], total: int, what: str) -> Iterator[Part]:
+    """Passes on parts of a long work as they are done: a bar on a terminal, elsewhere a log line each tenth."""
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
+        task = bars.add_task(what, total=total)
+        for number, part in enumerate(parts, start=1):
+            yield part
+            bars.advance(task)
+            if not console.is_terminal and 10 * number // total > 10 * (number - 1) // total:
+                logger.info("%s: %d of %d images", what, number, total)
 
 
 class Reporter:

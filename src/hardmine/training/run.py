@@ -23,6 +23,7 @@ from hardmine.training.data import open_split, open_training_data
 from hardmine.training.folder import RunFolder
 from hardmine.training.predict import predict, predict_shards
 from hardmine.training.processes import start_accelerator
+from hardmine.training.proposals import with_proposals
 
 __all__ = [
     "LoadedRun",
@@ -122,16 +123,20 @@ def evaluate_run(
     images: Path | None = None,
     *,
     allow_unlabelled: bool = False,
+    proposals: str | None = None,
 ) -> Metrics:
     """Measures a finished run on its own validation split, or on another split or data set with the same classes.
 
     The predictions on the run's own data are kept in the run folder, where that can be written.
 
+    Args:
+        proposals: of a detector that needs them; None: from where the run had its own.
+
     Raises:
         RunError: as `load_run`.  DataError: the data set cannot be used or has other classes.
     """
     loaded = load_run(run)
-    dataset = _open_data(loaded, data, split, images, allow_unlabelled=allow_unlabelled)
+    dataset = _open_data(loaded, data, split, images, allow_unlabelled=allow_unlabelled, proposals=proposals)
     accelerator = start_accelerator()
     predictions = _predict(loaded, dataset, accelerator)
     metrics = evaluate_predictions(dataset.coco_ground_truth(), predictions)
@@ -144,12 +149,21 @@ def evaluate_run(
 
 
 def predict_run(
-    run: Path | str, data: str | Path | None, split: str | None, out: Path | str, images: Path | None = None
+    run: Path | str,
+    data: str | Path | None,
+    split: str | None,
+    out: Path | str,
+    images: Path | None = None,
+    *,
+    proposals: str | None = None,
 ) -> Path:
     """Writes what a finished run finds in a data set, or in images without labels, and returns where.
 
     A file `*.json` becomes COCO results; anything else a folder of Parquet shards, to which each process writes its
     own, and in which what was stopped goes on.
+
+    Args:
+        proposals: of a detector that needs them; None: from where the run had its own.
 
     Raises:
         RunError: as `load_run`, or `out` exists.  DataError: the data set cannot be used or has other classes.
@@ -159,7 +173,7 @@ def predict_run(
     if in_one_piece and is_taken(out):
         raise RunError(f"{out} exists already; choose another file")
     loaded = load_run(run)
-    dataset = _open_data(loaded, data, split, images, allow_unlabelled=True)
+    dataset = _open_data(loaded, data, split, images, allow_unlabelled=True, proposals=proposals)
     accelerator = start_accelerator()
     if in_one_piece:
         results = _predict(loaded, dataset, accelerator)
@@ -167,7 +181,7 @@ def predict_run(
             write_new(out, as_json(written_results(dataset, results)))
     else:
         loaded.detector.to(accelerator.device)
-        size, options = loaded.config.images_per_step, _what_decides(loaded.config)
+        size, options = loaded.config.images_per_step, _what_decides(loaded.config, proposals)
         predict_shards(loaded.detector, dataset, accelerator, out, batch_size=size, options=options)
     return out
 
@@ -190,9 +204,11 @@ def _are(kind: type | tuple[type, ...], values: Any) -> bool:
     return isinstance(values, list) and bool(values) and all(isinstance(value, kind) for value in values)
 
 
-def _what_decides(config: TrainingConfig) -> str:
+def _what_decides(config: TrainingConfig, proposals: str | None) -> str:
     """What of a configuration, beside the weights, decides what is found."""
-    return f"{config.detector}, {config.backbone}, image size {config.image_size}"
+    source = proposals or config.proposals
+    among = f", among proposals of {source}" if source else ""
+    return f"{config.detector}, {config.backbone}, image size {config.image_size}{among}"
 
 
 def _open_data(
@@ -202,12 +218,15 @@ def _open_data(
     images: Path | None,
     *,
     allow_unlabelled: bool = False,
+    proposals: str | None = None,
 ) -> DetectionDataset:
     config = replace(loaded.config, allow_unlabelled=allow_unlabelled or loaded.config.allow_unlabelled)
+    config = config if proposals is None else replace(config, proposals=proposals)
     config = config if images is None else replace(config, images=str(images))
     if data is not None:
         classes = loaded.classes_by_id
-        return open_dataset(data, split, classes=classes, images=images, allow_unlabelled=allow_unlabelled)
+        dataset = open_dataset(data, split, classes=classes, images=images, allow_unlabelled=allow_unlabelled)
+        return with_proposals(dataset, config.proposals)
     if split in (None, config.measured_split):
         return open_training_data(config)[1]
     return open_split(config, split, loaded.classes)

@@ -28,10 +28,11 @@ def test_a_built_detector_trains_and_detects(detector, backbone):
     assert adapted.num_classes == 3
     images = [torch.rand(3, 64, 64), torch.rand(3, 80, 60)]
     boxes, labels = torch.tensor([[5.0, 5, 40, 40]]), torch.tensor([2 + adapted.label_offset])
-    losses = adapted(images, [{"boxes": boxes, "labels": labels}] * 2)
+    targets = [{"boxes": boxes, "labels": labels, "proposals": boxes + 2}] * 2
+    losses = adapted(images, targets)
     assert all(torch.isfinite(loss) for loss in losses.values())
     with torch.no_grad():
-        detections = adapted.eval()(images)
+        detections = adapted.eval()(images, targets)
     assert [set(detection) for detection in detections] == [{"boxes", "labels", "scores"}] * 2
 
 

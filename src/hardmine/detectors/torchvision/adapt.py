@@ -8,6 +8,8 @@ from torchvision.models.detection.ssd import SSD
 from hardmine.detectors.torchvision.cascade import CascadeRCNN
 from hardmine.detectors.torchvision.cascade_detector import CascadeRCNNDetector
 from hardmine.detectors.torchvision.detector import TorchvisionDetector
+from hardmine.detectors.torchvision.fast_rcnn import FastRCNN
+from hardmine.detectors.torchvision.fast_rcnn_detector import FastRCNNDetector
 from hardmine.detectors.torchvision.faster_rcnn import FasterRCNNDetector
 from hardmine.detectors.torchvision.fcos import FCOSDetector
 from hardmine.detectors.torchvision.retinanet import RetinaNetDetector
@@ -23,6 +25,8 @@ def adapt(model: Any, recipe: Recipe, *, two_pass: bool = True) -> TorchvisionDe
     match model:
         case CascadeRCNN():
             return CascadeRCNNDetector(model, recipe, two_pass=two_pass)
+        case FastRCNN():
+            return FastRCNNDetector(model, recipe, two_pass=two_pass)
         case FasterRCNN():
             return FasterRCNNDetector(model, recipe, two_pass=two_pass)
         case RetinaNet():

@@ -18,6 +18,7 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from hardmine.detectors.torchvision.backbones import Family, Pyramid, family_of
 from hardmine.detectors.torchvision.cascade import STAGES, AgnosticPredictor, CascadeRCNN, CascadeStage, StageSettings
+from hardmine.detectors.torchvision.fast_rcnn import FastRCNN
 from hardmine.detectors.torchvision.weights import load_coco, load_file
 from hardmine.errors import ConfigError, check_name
 
@@ -103,6 +104,17 @@ def _faster_rcnn(pyramid: Pyramid, family: Family, strides: Strides, num_classes
     )
 
 
+def _fast_rcnn(pyramid: Pyramid, family: Family, strides: Strides, num_classes: int, **resize: Any) -> FastRCNN:
+    return FastRCNN(
+        pyramid,
+        box_head=_box_head(family),
+        box_predictor=FastRCNNPredictor(family.roi_features, num_classes + 1),
+        most_proposals=max(family.proposals, family.test_proposals),
+        **_two_stage_parts(pyramid, family, strides),
+        **resize,
+    )
+
+
 def _cascade_rcnn(pyramid: Pyramid, family: Family, strides: Strides, num_classes: int, **resize: Any) -> CascadeRCNN:
     def stage(settings: StageSettings) -> CascadeStage:
         return CascadeStage(_box_head(family), AgnosticPredictor(family.roi_features, num_classes + 1), settings)
@@ -147,13 +159,14 @@ DETECTORS: dict[str, Callable[..., nn.Module]] = {
     "retinanet": _retinanet,
     "fasterrcnn": _faster_rcnn,
     "cascadercnn": _cascade_rcnn,
+    "fastrcnn": _fast_rcnn,
     "fcos": _fcos,
     "ssd": _ssd_on(SSDHead),
     "ssdlite": _ssd_on(_ssdlite_head),
 }
 
 
-TWO_STAGE = ("fasterrcnn", "cascadercnn")
+TWO_STAGE = ("fasterrcnn", "cascadercnn", "fastrcnn")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from hardmine.detectors.torchvision.replaced import FASTER_RCNN
 from hardmine.detectors.torchvision.roi_branches import branch_fields, branch_losses
 from hardmine.detectors.torchvision.roi_stage import Proposals, RoIStage, max_iou, random_sampling, two_stage_head
 from hardmine.detectors.torchvision.rpn import propose, rpn_head
+from hardmine.equation.head import Head
 from hardmine.equation.recipe import Recipe
 
 __all__ = ["FasterRCNNDetector"]
@@ -38,7 +39,7 @@ class FasterRCNNDetector(TorchvisionDetector):
     def __init__(self, model: Any, recipe: Recipe, *, two_pass: bool = True):
         super().__init__(model)
         self.two_pass, self.objects_as_proposals = two_pass, recipe.objects_as_proposals
-        self.rpn_head = rpn_head(self.name, model.rpn, recipe)
+        self.rpn_head: Any = self.first_stage(recipe)
         self.roi_head = two_stage_head(
             self.name,
             "roi",
@@ -68,8 +69,18 @@ class FasterRCNNDetector(TorchvisionDetector):
     def head_losses(
         self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth, targets: Targets
     ) -> dict[str, Tensor]:
-        proposals, of_rpn = propose(self.model.rpn, self.rpn_head, images, features, ground_truth)
-        return {**of_rpn, **self.roi_losses(images, features, ground_truth, targets, proposals)}
+        proposals, of_proposals = self.propose(images, features, ground_truth, targets)
+        return {**of_proposals, **self.roi_losses(images, features, ground_truth, targets, proposals)}
+
+    def first_stage(self, recipe: Recipe) -> Head | None:
+        """What proposals are learnt by."""
+        return rpn_head(self.name, self.model.rpn, recipe)
+
+    def propose(
+        self, images: ImageList, features: dict[str, Tensor], ground_truth: GroundTruth, targets: Targets
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Proposals, one (K, 4) an image, and the losses of what made them."""
+        return propose(self.model.rpn, self.rpn_head, images, features, ground_truth)
 
     def roi_losses(
         self,

@@ -13,7 +13,7 @@ from torch import nn
 
 from hardmine.errors import ConfigError
 
-__all__ = ["CASCADE_RCNN", "FASTER_RCNN", "FCOS", "RETINANET", "SSD", "Replaced", "refuse_overrides"]
+__all__ = ["CASCADE_RCNN", "FASTER_RCNN", "FAST_RCNN", "FCOS", "RETINANET", "SSD", "Replaced", "refuse_overrides"]
 
 Replaced = Mapping[str, tuple[str, ...]]
 """Names that are not called, by the part that has them: a path below the model, or a module of torchvision's."""
@@ -65,6 +65,9 @@ FASTER_RCNN: Replaced = {
 }
 CASCADE_RCNN: Replaced = {  # its RoI heads are ours, and read no matcher or coder of torchvision's
     part: names for part, names in FASTER_RCNN.items() if not part.startswith("roi_heads")
+}
+FAST_RCNN: Replaced = {  # its RPN is ours, and called
+    part: names for part, names in FASTER_RCNN.items() if not part.startswith("rpn")
 }
 
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
