@@ -70,6 +70,21 @@ def test_one_box_for_all_classes_has_the_loss_of_equal_boxes_for_each(
     torch.testing.assert_close(losses[0], losses[1])
 
 
+def test_one_box_for_all_classes_detects_where_it_is_repeated(with_own_predictor, make_batch):
+    """torchvision reads a box of each class, also where a predictor has one; so that has to give it in eval mode."""
+    model, (images, targets) = with_own_predictor(True), make_batch(1)
+    model.roi_heads.score_thresh = 0.0
+    detector = wrap(model, recipes.random())
+    with torch.no_grad(), pytest.raises(IndexError):
+        detector.eval()(images)
+    repeat = lambda predictor, _, out: None if predictor.training else (out[0], out[1].repeat(1, 4))  # noqa: E731
+    model.roi_heads.box_predictor.register_forward_hook(repeat)
+    with torch.no_grad():
+        found = detector.eval()(images)
+    assert all(len(image["boxes"]) > 0 for image in found)
+    assert detector.train()(images, targets)["loss_box_reg"] > 0
+
+
 @pytest.mark.parametrize(("num_classes", "outputs"), [(5, 20), (4, 12)], ids=["classes", "boxes"])
 def test_predictions_of_another_shape_are_named(num_classes, outputs, with_own_predictor, make_batch):
     model = with_own_predictor(False)

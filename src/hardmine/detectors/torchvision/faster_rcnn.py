@@ -28,6 +28,9 @@ __all__ = ["FasterRCNNDetector"]
 class FasterRCNNDetector(TorchvisionDetector):
     """Faster R-CNN under a recipe; by default random sampling in both heads.
 
+    A predictor of one box for all classes, codes (R, 4), will do. torchvision neither trains nor detects with one
+    (IndexError in 0.29): in eval mode it has to give ``codes.repeat(1, C + 1)``.
+
     Args: two_pass: see `RoIStage`.
     Raises: ConfigError: a method that would not be called is a user's own.
     """
