@@ -59,7 +59,7 @@ class Target:
 TARGETS = {
     name: target
     for target, names in (
-        (Target(10), "CrossEntropy BalancedCE Focal QFL VFL MAL SmoothL1 BalancedL1 ASL1"),
+        (Target(10), "CrossEntropy BalancedCE Focal QFL VFL MAL IABCE SmoothL1 BalancedL1 ASL1"),
         (Target(10), "FocalFactor QualityWeight ClassBalanced"),
         (Target(40), "IoU GIoU DIoU CIoU"),
         (Target(30), "GHMC GHMR"),

@@ -11,12 +11,15 @@ ROOT = Path(__file__).parents[1]
 PAGES, README = ROOT / "docs" / "recipes", ROOT / "README.md"
 START, END = "<!-- recipes: written by docs/generate.py -->\n", "<!-- end of recipes -->\n"
 COLUMNS = {
-    "RetinaNet": "retinanet",
-    "FCOS": "fcos",
-    "SSD, SSDLite": "ssd",
-    "Fast, Faster R-CNN": "fasterrcnn",
-    "Cascade R-CNN": "cascadercnn",
+    "RetinaNet": ("retinanet",),
+    "FCOS": ("fcos",),
+    "SSD, SSDLite": ("ssd",),
+    "Faster R-CNN": ("fasterrcnn",),
+    "YOLO": ("YOLO",),
+    "DETRs": ("RT-DETR", "DETR"),
 }
+"""A column may hold two kinds of heads; where only one of them takes the recipe, the cell names it by `SCORES`."""
+SCORES = {"RT-DETR": "sigmoid", "DETR": "softmax"}
 
 
 def page(recipe: Recipe) -> str:
@@ -52,9 +55,13 @@ def readme(text: str) -> str:
 
 def _row(name: str, recipe: Recipe) -> list[str]:
     found = heads_under(recipe)
-    taken = ["✓" if isinstance(found[detector], list) else "" for detector in COLUMNS.values()]
+    taken = [_cell([kind for kind in kinds if isinstance(found[kind], list)], kinds) for kinds in COLUMNS.values()]
     paper = recipe.paper.short if recipe.paper else ""
     return [f"[`{name}`](docs/recipes/{name}.md)", paper, recipe.kind, parts_set(recipe), *taken]
+
+
+def _cell(taken: list[str], kinds: tuple[str, ...]) -> str:
+    return "✓" if len(taken) == len(kinds) else ", ".join(SCORES[kind] for kind in taken)
 
 
 def _list(title: str, lines: list[str]) -> str:

@@ -29,6 +29,7 @@ from .losses import (
     ALRP as ALRP,
     ASL1 as ASL1,
     DFL as DFL,
+    IABCE as IABCE,
     MAL as MAL,
     QFL as QFL,
     VFL as VFL,

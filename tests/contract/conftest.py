@@ -20,6 +20,7 @@ from hardmine import (
     EFL,
     GHMC,
     GHMR,
+    IABCE,
     ISR,
     MAL,
     OHEM,
@@ -148,6 +149,8 @@ CLASSIFICATION_LOSSES: dict[str, Callable[[], nn.Module]] = {
     "VFL": VFL,
     "VFL, positives count once": lambda: VFL(0.5, 0.5, iou_weighted=False),
     "MAL": MAL,
+    "IABCE": IABCE,
+    "IABCE, alpha .5, gamma .5": lambda: IABCE(0.5, 0.5),
     "Seesaw": lambda: Seesaw(NUM_CLASSES),
     "Seesaw, after a while": lambda: remembering(Seesaw(NUM_CLASSES), counts=[900, 30, 0, 5000]),
 }

@@ -23,7 +23,7 @@ TAKEN = [
     (detector, name)
     for name, make in RECIPES.items()
     for detector, heads in heads_under(make()).items()
-    if isinstance(heads, list)
+    if detector in DETECTORS and isinstance(heads, list)
 ]
 Batch = tuple[list[Tensor], list[dict[str, Tensor]]]
 

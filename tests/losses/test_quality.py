@@ -1,13 +1,13 @@
-"""Arguments, and what sets QFL, VFL and MAL apart; the numbers are compared in oracle/ and golden/."""
+"""Arguments, and what sets QFL, VFL, MAL and IA-BCE apart; the numbers are compared in oracle/ and golden/."""
 
 import pytest
 import torch
 
-from hardmine import BACKGROUND, IGNORE, MAL, QFL, VFL
+from hardmine import BACKGROUND, IABCE, IGNORE, MAL, QFL, VFL
 from hardmine.errors import ConfigError
 
-ALL = [QFL(), VFL(), MAL()]
-NAMES = ["QFL", "VFL", "MAL"]
+ALL = [QFL(), VFL(), MAL(), IABCE()]
+NAMES = ["QFL", "VFL", "MAL", "IABCE"]
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,8 @@ NAMES = ["QFL", "VFL", "MAL"]
         (lambda: VFL(-0.5), "VFL needs alpha >= 0, got -0.5"),
         (lambda: VFL(gamma=-2), "VFL needs gamma >= 0, got -2"),
         (lambda: MAL(-1), "MAL needs gamma >= 0, got -1"),
+        (lambda: IABCE(gamma=-1), "IABCE needs gamma >= 0, got -1"),
+        (lambda: IABCE(1.5), r"alpha must be in \[0, 1\] or None, got 1.5"),
         (lambda: QFL(float("nan")), "QFL needs beta >= 0, got nan"),
     ],
 )
@@ -72,3 +74,10 @@ def test_mal_counts_a_positive_of_low_quality_more_than_vfl():
     """What it was made for (its paper's figure 2)."""
     logits, labels, quality = torch.full((1, 1, 1), -3.0), torch.tensor([[0]]), torch.tensor([[0.05]])
     assert MAL()(logits, labels, quality=quality) > VFL()(logits, labels, quality=quality)
+
+
+def test_ia_bce_tells_a_positive_with_a_useless_box_to_be_unlikely_but_not_impossible():
+    logits = torch.tensor([[[-6.0], [0.0], [6.0]]], requires_grad=True)
+    loss = IABCE()(logits, torch.zeros(1, 3, dtype=torch.int64), quality=torch.zeros(1, 3))
+    (gradient,) = torch.autograd.grad(loss.sum(), logits)
+    torch.testing.assert_close(gradient, logits.detach().sigmoid() - 0.01)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hardmine import BACKGROUND, DFL, MAL, QFL, VFL, BalancedL1, CIoU, CrossEntropy, DIoU, Focal, IoU
+from hardmine import BACKGROUND, DFL, IABCE, MAL, QFL, VFL, BalancedL1, CIoU, CrossEntropy, DIoU, Focal, IoU
 
 LABELS = torch.tensor([[0, 2, BACKGROUND, 1, BACKGROUND, 2]])
 QUALITY = torch.tensor([[0.3, 0.95, 0.0, 0.0, 0.0, 1.0]], dtype=torch.float64)
@@ -60,6 +60,21 @@ def test_mal(logits, gamma):
     assert gradient.flatten().tolist() == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize(("alpha", "gamma"), [(0.25, 2.0), (0.0, 1.0), (1.0, 2.0), (0.5, 0.5)])
+def test_ia_bce(logits, alpha, gamma):
+    """-(t log p + (1 - t) log(1 - p)) for positives, t = max(p^α q^(1-α), .01) without gradient; -p^γ log(1 - p)."""
+    logits.requires_grad_()
+    loss = IABCE(alpha, gamma)(logits, LABELS, quality=QUALITY)
+    expected, slopes = [], []
+    for p, q, own in of_each_class(logits.detach()):
+        t = max(p**alpha * q ** (1 - alpha), 0.01)
+        expected.append(cross_entropy(p, t) if own else -(p**gamma) * math.log(1 - p))
+        slopes.append(p - t if own else p**gamma * (p - gamma * (1 - p) * math.log(1 - p)))
+    assert loss.flatten().tolist() == pytest.approx(expected, rel=1e-9)
+    (gradient,) = torch.autograd.grad(loss.sum(), logits)
+    assert gradient.flatten().tolist() == pytest.approx(slopes, rel=1e-9)
+
+
 @pytest.mark.parametrize("beta", [2.0, 0.5, 0.0])
 def test_qfl_of_perfect_and_useless_boxes_is_focal_loss_without_alpha(logits, beta):
     """y = 1 is a positive of focal loss, y = 0 a negative, with the same gradients."""
@@ -72,12 +87,13 @@ def test_qfl_of_perfect_and_useless_boxes_is_focal_loss_without_alpha(logits, be
         torch.testing.assert_close(*gradients)
 
 
-def test_limits_of_vfl_and_mal(logits):
+def test_limits_of_vfl_mal_and_ia_bce(logits):
     """At q = 1 and γ = 0 nothing is left but the balance."""
     perfect = torch.ones_like(QUALITY)
     plain = CrossEntropy("sigmoid")(logits, LABELS)
     torch.testing.assert_close(VFL(1.0, 0.0)(logits, LABELS, quality=perfect), plain)
     torch.testing.assert_close(MAL(0.0)(logits, LABELS, quality=QUALITY), plain)
+    torch.testing.assert_close(IABCE(0.0, 0.0)(logits, LABELS, quality=perfect), plain)
 
 
 @pytest.mark.parametrize("loss", [QFL(), QFL(0.5), QFL(1.0), VFL(), MAL(1.0)], ids=["2", ".5", "1", "VFL", "MAL"])

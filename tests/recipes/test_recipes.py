@@ -8,6 +8,7 @@ import pytest
 from torch import nn
 
 from hardmine import RECIPES, Recipe, recipes
+from hardmine.detectors.support import FAMILIES
 from hardmine.detectors.torchvision.dense import EVIDENCE
 from hardmine.equation.recipe import SLOTS, Kind
 from hardmine.recipes import HeadTraits
@@ -24,6 +25,7 @@ HEADS = [
     HeadTraits("ssd", "dense", "softmax", 3, EVIDENCE),
     HeadTraits("fasterrcnn", "rpn", "sigmoid", 3, EVIDENCE),
     HeadTraits("fasterrcnn", "roi", "softmax", 3, EVIDENCE),
+    *FAMILIES.values(),
 ]
 
 

@@ -3,7 +3,7 @@
 What stands on torch is imported in the tables that need it: those of mining do not.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,21 +139,19 @@ def recipes_table() -> Table:
     table = _table("recipe", "sets", "kind", "detectors", "paper", "published gain")
     for name, make in RECIPES.items():
         recipe = make()
-        takers = [detector for detector, heads in heads_under(recipe).items() if isinstance(heads, list)]
+        takes = {detector: isinstance(heads, list) for detector, heads in heads_under(recipe).items()}
         paper = recipe.paper.short if recipe.paper else ""
-        cells = (parts_set(recipe), recipe.kind, _listing(takers), paper, recipe.gain)
+        cells = (parts_set(recipe), recipe.kind, _listing(takes), paper, recipe.gain)
         _add(table, name, *(cell or UNDEFINED for cell in cells))
     return table
 
 
-def _listing(detectors: Collection[str]) -> str:
-    """Their names, or where they are most of all, the names of the others."""
-    from hardmine.detectors import DETECTORS
-
-    others = [detector for detector in DETECTORS if detector not in detectors]
+def _listing(takes: Mapping[str, bool]) -> str:
+    """The names of those that do, or where they are most of all, the names of the others."""
+    takers, others = ([detector for detector, does in takes.items() if does is wanted] for wanted in (True, False))
     if not others:
         return "all"
-    return f"all but {', '.join(others)}" if len(others) < len(detectors) else ", ".join(detectors)
+    return f"all but {', '.join(others)}" if len(others) < len(takers) else ", ".join(takers)
 
 
 def explanation(choice: "RecipeChoice") -> Iterator[str | Table]:

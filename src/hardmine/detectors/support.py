@@ -5,24 +5,37 @@ from functools import cache
 from torch import nn
 
 from hardmine.detectors.torchvision import DETECTORS, build
+from hardmine.detectors.traits import set_traits, soft_traits
 from hardmine.detectors.wrap import wrap
+from hardmine.equation.framework_head import FrameworkHead
 from hardmine.equation.head import Head
 from hardmine.errors import EvidenceError
-from hardmine.recipes import Recipe
+from hardmine.recipes import HeadTraits, Recipe
 from hardmine.sampling import All
 
-__all__ = ["heads_under", "parts_set"]
+__all__ = ["FAMILIES", "Heads", "heads_under", "parts_set"]
+
+Heads = list[Head] | list[FrameworkHead]
+
+FAMILIES: dict[str, HeadTraits] = {
+    "YOLO": soft_traits("YOLO", 1),
+    "RT-DETR": set_traits("RT-DETR", 1),
+    "DETR": set_traits("DETR", 1, "softmax"),
+}
+"""The heads of other frameworks' detectors: of ultralytics; of RT-DETR, D-FINE, RF-DETR and the like, whose scores are
+sigmoid ones; of DETR, YOLOS and Table Transformer, with softmax ones. No framework is needed to ask them."""
 
 
-def heads_under(recipe: Recipe) -> dict[str, list[Head] | EvidenceError]:
-    """The heads of every detector of `DETECTORS` under the recipe, or why the detector cannot take it."""
-    return {detector: _heads(detector, recipe) for detector in DETECTORS}
+def heads_under(recipe: Recipe) -> dict[str, Heads | EvidenceError]:
+    """The heads of every detector of `DETECTORS` and `FAMILIES` under the recipe, or why it cannot take it."""
+    ours = {detector: _heads(detector, recipe) for detector in DETECTORS}
+    return ours | {family: _framework_head(traits, recipe) for family, traits in FAMILIES.items()}
 
 
 def parts_set(recipe: Recipe) -> str:
     """Letters of the equation that the recipe sets on any head that takes it: "w Z", "t w ℓ Z", "" for none."""
-    heads = [head for heads in heads_under(recipe).values() if isinstance(heads, list) for head in heads]
-    letters = set().union(*(_letters(recipe, head) for head in heads))
+    taken = [heads for heads in heads_under(recipe).values() if not isinstance(heads, EvidenceError)]
+    letters = set().union(*(_letters(recipe, head.traits) for heads in taken for head in heads))
     return " ".join(letter for letter in "twℓZ" if letter in letters)
 
 
@@ -34,16 +47,23 @@ def _heads(detector: str, recipe: Recipe) -> list[Head] | EvidenceError:
     return [module for module in modules if isinstance(module, Head)]
 
 
+def _framework_head(traits: HeadTraits, recipe: Recipe) -> list[FrameworkHead] | EvidenceError:
+    try:
+        return [FrameworkHead(traits, recipe)]
+    except EvidenceError as error:
+        return error
+
+
 @cache
 def _model(detector: str) -> nn.Module:
     """One small model of each kind, which no recipe changes."""
     return build(detector, 1, backbone="tiny")
 
 
-def _letters(recipe: Recipe, head: Head) -> set[str]:
-    slots = recipe.slots_on(head.traits).values()
+def _letters(recipe: Recipe, head: HeadTraits) -> set[str]:
+    slots = recipe.slots_on(head).values()
     sets = {
-        "t": recipe.assigner_on(head.traits) is not None,
+        "t": recipe.assigner_on(head) is not None,
         "w": any(not isinstance(slot.sampling, All | None) for slot in slots),
         "ℓ": any(slot.loss or slot.also for slot in slots),
         "Z": any(slot.normalize for slot in slots),

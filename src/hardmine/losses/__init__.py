@@ -6,7 +6,7 @@ from hardmine.losses.correlation import Correlation
 from hardmine.losses.distribution import DFL
 from hardmine.losses.dr import DRLoss
 from hardmine.losses.prior import initialize_prior
-from hardmine.losses.quality import MAL, QFL, VFL
+from hardmine.losses.quality import IABCE, MAL, QFL, VFL
 from hardmine.losses.ranking import ALRP, APLoss, RankSort
 from hardmine.losses.regression import ASL1, BalancedL1, CIoU, DIoU, GIoU, IoU, RegressionLoss, SmoothL1
 from hardmine.losses.seesaw import Seesaw
@@ -15,6 +15,7 @@ __all__ = [
     "ALRP",
     "ASL1",
     "DFL",
+    "IABCE",
     "MAL",
     "QFL",
     "VFL",

@@ -1,10 +1,11 @@
-"""Sigmoid losses whose target is how good a sample's box is: QFL, VFL and MAL.
+"""Sigmoid losses whose target is how good a sample's box is: QFL, VFL, MAL and IA-BCE.
 
 All want the labelled class of a positive to score ``quality`` = q and every other class 0. With p the score:
 
     QFL  |q - p|^β · BCE(p, q)      for q = 0 this is p^β · BCE(p, 0)
     VFL  q · BCE(p, q)  if q > 0,   α p^γ · BCE(p, 0)  otherwise
     MAL  BCE(p, q^γ)  if labelled,  p^γ · BCE(p, 0)  otherwise, with p^γ held fixed
+    IA-BCE  BCE(p, t)  if labelled,  p^γ · BCE(p, 0)  otherwise;  t = max(p^α q^(1-α), .01), held fixed
 
 Numerics: with a = 1 for z > 0 and 0 otherwise, BCE(p, q) = softplus(-|z|) + z (a - q), and p - q, its slope, is
 (a - q) ± sigmoid(-|z|), so that nothing cancels where p is close to 0 or 1.
@@ -18,12 +19,15 @@ from torch import Tensor
 
 from hardmine.core.blocks import by_blocks
 from hardmine.core.samples import Evidence
-from hardmine.core.scores import check_gamma, is_label, sigmoid_power
+from hardmine.core.scores import check_alpha, check_gamma, is_label, sigmoid_power
 from hardmine.core.slopes import Sloped
 from hardmine.errors import ConfigError
 from hardmine.losses.classification import ClassificationLoss
 
-__all__ = ["MAL", "QFL", "VFL"]
+__all__ = ["IABCE", "MAL", "QFL", "VFL"]
+
+LOWEST_TARGET = 0.01
+"""Of a labelled class, however bad the box, as in the code of LW-DETR and RF-DETR."""
 
 
 class _QualityLoss(ClassificationLoss):
@@ -142,6 +146,43 @@ class MAL(_QualityLoss):
         as_negative = sigmoid_power(logits.detach(), gap.detach(), self.gamma)  # where q = 0 the gap is p
         factor = as_negative.masked_fill(is_own, 1)
         return factor * cross_entropy, lambda: factor * gap
+
+
+class IABCE(_QualityLoss):
+    """Counts all positives once, against a target between their score and their quality: BCE(p, max(p^α q^(1-α), .01)).
+
+    Negatives count by their score, p^γ BCE(p, 0). Cai et al., Align-DETR, BMVC 2024, arXiv:2304.07527, as LW-DETR and
+    RF-DETR have it: without the paper's weights of further matches.
+
+    Convention: α = 0 is a target of the quality alone, α = 1 leaves every positive as it is.
+    Gradient: through p^γ; none through the target, neither its p nor its q.
+    Differs from the code in transformers, where logits beyond 17 make it infinite: it is finite at any logit.
+
+    Args: alpha: share of the score in the target, in [0, 1].  gamma: focusing of negatives, at least 0.
+    Raises: ConfigError: alpha or gamma out of range.
+    """
+
+    through_grad = False
+
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0):
+        super().__init__()
+        check_gamma("IABCE", gamma)
+        check_alpha(alpha)
+        self.alpha, self.gamma = alpha, gamma
+
+    def of_each_class(self, logits: Tensor, target: Tensor, is_own: Tensor) -> Sloped:
+        """BCE' = p - t of the label; of other classes, where the gap is p, the factor has the slope p^γ γ (1 - p)."""
+        fixed = logits.detach()
+        of_score = sigmoid_power(fixed, fixed.sigmoid(), self.alpha)
+        aligned = (of_score * target.pow(1 - self.alpha)).clamp_min(LOWEST_TARGET)
+        cross_entropy, gap, _ = _cross_entropy(logits, torch.where(is_own, aligned, 0))
+        factor = sigmoid_power(logits, gap, self.gamma).masked_fill(is_own, 1)
+
+        def slope() -> Tensor:
+            of_factor = ((1 - gap) * cross_entropy).masked_fill(is_own, 0)
+            return factor * torch.add(gap, of_factor, alpha=self.gamma)
+
+        return factor * cross_entropy, slope
 
 
 def _cross_entropy(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:

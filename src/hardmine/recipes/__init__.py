@@ -19,6 +19,7 @@ from hardmine.recipes.focal import focal
 from hardmine.recipes.gfl import gfl
 from hardmine.recipes.ghm import ghm
 from hardmine.recipes.hnm import hnm
+from hardmine.recipes.ia_bce import ia_bce
 from hardmine.recipes.isr import isr
 from hardmine.recipes.libra import libra
 from hardmine.recipes.mal import mal
@@ -57,6 +58,7 @@ __all__ = [
     "gfl",
     "ghm",
     "hnm",
+    "ia_bce",
     "isr",
     "libra",
     "mal",
@@ -84,6 +86,7 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     "gfl": gfl,
     "vfl": vfl,
     "mal": mal,
+    "ia_bce": ia_bce,
     "hnm": hnm,
     "ohem": ohem,
     "ohem_mmdet": ohem_mmdet,

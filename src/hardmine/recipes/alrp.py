@@ -42,6 +42,7 @@ def alrp(delta: float = 1.0, period: int = 7330) -> Recipe:
             "Exact for any delta and without a loop over positives.",
             "The balance is renewed after `period` steps, which should be an epoch of your data.",
             "RoI heads have softmax scores in torchvision; the paper's Faster R-CNN has sigmoid ones.",
+            "On YOLO and DETR the scores alone are ranked: the box loss stays the framework's, with its own weight.",
         ),
         parameters={"delta": delta, "period": period},
         prior=0.01,

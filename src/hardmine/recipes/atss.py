@@ -35,8 +35,9 @@ def atss(k: int = 9) -> Recipe:
         published=("COCO, R50: RetinaNet (one anchor, FCOS's improvements) 37.0 -> 39.3, FCOS 37.8 -> 39.2",),
         differences=(
             "Only the assignment is set: losses and weights stay the detector's own, so a comparison is of t alone.",
-            "FCOS's points are compared as squares of 8 strides, the paper's anchors.",
+            "The points of FCOS and YOLO are compared as squares of 8 strides, the paper's anchors.",
             "Where several anchors share a centre, k times as many are candidates on each level.",
+            "On YOLO the positives' target is 1, not the soft one of its own assigner; DETR keeps its matching.",
         ),
         parameters={"k": k},
     )

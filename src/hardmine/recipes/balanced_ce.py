@@ -33,6 +33,7 @@ def balanced_ce(alpha: float = 0.75) -> Recipe:
         differences=(
             "The paper has one-stage detectors with sigmoid heads; on softmax heads background takes 1 - α.",
             "On a two-stage detector it weighs the proposals that its framework sampled.",
+            "On YOLO positives have the target 1 then, not a soft one; the box loss of YOLO and DETR stays as it is.",
         ),
         parameters={"alpha": alpha},
         prior=0.01,

@@ -38,6 +38,7 @@ def carl(k: float = 1.0, bias: float = 0.2) -> Recipe:
         differences=(
             "The loss is the detector's own box loss, smooth L1 in the paper.",
             "It is added to the box loss within one sum, w = 1 + c, not as a third loss: the same value and gradient.",
+            "On YOLO and DETR it weighs the framework's box losses, divided as ever; YOLO's hold its soft target.",
         ),
         parameters={"k": k, "bias": bias},
     )

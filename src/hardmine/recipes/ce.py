@@ -36,6 +36,7 @@ def ce() -> Recipe:
         differences=(
             "On a two-stage detector only the RoI head's loss is set, and its framework's random sampling kept, "
             "so there it equals `random`.",
+            "On YOLO positives have the target 1 then, not a soft one; the box loss of YOLO and DETR stays as it is.",
         ),
         prior=0.01,
     )

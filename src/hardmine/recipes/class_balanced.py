@@ -32,6 +32,7 @@ def class_balanced(beta: float = 0.999) -> Recipe:
         differences=(
             "The paper classifies images; here positives of a detector are weighed and its background stays at 1.",
             "Classes are counted while training, over all ranks; the paper counts the data set before.",
+            "On YOLO and DETR the framework's own loss is weighed, and divided as ever.",
         ),
         parameters={"beta": beta},
     )

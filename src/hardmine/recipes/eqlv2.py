@@ -35,8 +35,8 @@ def eqlv2(gamma: float = 12.0, mu: float = 0.8, alpha: float = 4.0) -> Recipe:
         gain="16.1 → 23.7 AP, LVIS, Mask R-CNN R50",
         published=("LVIS, Mask R-CNN R50: cross entropy 16.1, EQL 18.6, EQL v2 23.7",),
         differences=(
-            "The paper's R-CNN head has sigmoid scores; torchvision's has softmax ones, so this is for one-stage "
-            "detectors here.",
+            "The paper's R-CNN head has sigmoid scores; torchvision's has softmax ones, so this is for heads of "
+            "sigmoid scores: one-stage detectors, YOLO and most DETRs.",
             "Gradients are summed over all ranks.",
         ),
         parameters={"gamma": gamma, "mu": mu, "alpha": alpha},

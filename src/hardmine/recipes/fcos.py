@@ -28,6 +28,7 @@ def fcos(radius: float = 1.5) -> Recipe:
         differences=(
             "Only the assignment is set; on FCOS it is the detector's own.",
             "Anchors that share a centre share their object.",
+            "On YOLO the positives' target is 1, not the soft one of its own assigner; DETR keeps its matching.",
         ),
         parameters={"radius": radius},
     )

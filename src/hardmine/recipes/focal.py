@@ -38,6 +38,7 @@ def focal(gamma: float = 2.0, alpha: float = 0.25) -> Recipe:
             "image, which gives a background image far more weight per anchor.",
             "On a two-stage detector it replaces the RoI head's loss over the proposals its framework sampled, divided "
             "by the positives among them; little gain is reported there.",
+            "On YOLO positives have the target 1 then, not a soft one; the box loss of YOLO and DETR stays as it is.",
         ),
         parameters={"gamma": gamma, "alpha": alpha},
         prior=0.01,

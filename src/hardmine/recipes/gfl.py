@@ -17,7 +17,10 @@ def gfl(beta: float = 2.0, box_weight: float = 2.0) -> Recipe:
 
     def slots(head: HeadTraits) -> Slots:
         regress = Slot(QualityWeight(), GIoU(), PerQuality(), scale=box_weight)
-        return over_all_samples(head, Slot(All(), QFL(beta), PerPositive()), regress)
+        classify = Slot(All(), QFL(beta), PerPositive())
+        if head.is_framework:  # without its box loss it would be `qfl`
+            return {"classify": classify, "regress": regress}
+        return over_all_samples(head, classify, regress)
 
     return Recipe(
         name="gfl",
@@ -35,6 +38,7 @@ def gfl(beta: float = 2.0, box_weight: float = 2.0) -> Recipe:
             "of each. `hardmine.losses.DFL` is there for a head that does.",
             "Boxes weigh by their IoU; the authors' code takes the largest score.",
             "Boxes are divided by the sum of their weights, as in the authors' code; in the paper by the positives.",
+            "On YOLO and DETR, which keep their box loss, take `qfl`: it is what would be left.",
         ),
         parameters={"beta": beta, "box_weight": box_weight},
         prior=0.01,

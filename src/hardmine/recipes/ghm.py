@@ -50,7 +50,8 @@ def ghm(bins: int = 30, momentum: float = 0.75, box_bins: int = 10, box_momentum
             "On a two-stage detector only the RoI head's box loss changes, divided by four times the positives, as "
             "many samples as a framework draws.",
             "Where box codes are multiplied by a factor (RoI heads, SSD: 10), μ is as well.",
-            "On FCOS the box loss stays its own: its codes are distances, not corrections of an anchor.",
+            "On FCOS the box loss stays its own: its codes are distances, not corrections of an anchor. On YOLO and "
+            "DETR it stays the framework's, so only GHM-C is left; YOLO's positives have the target 1 then.",
         ),
         parameters={"bins": bins, "momentum": momentum, "box_bins": box_bins, "box_momentum": box_momentum},
         prior=0.01,

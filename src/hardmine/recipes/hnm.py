@@ -45,6 +45,7 @@ def hnm(ratio: float = 3.0, min_negatives: int = 3, budget: int | None = None) -
             "The paper mines a one-stage detector; on a two-stage one the RoI head's proposals are mined, "
             "with the head's own loss and normaliser.",
             "The loss stays the detector's own: softmax cross entropy on SSD, focal loss on RetinaNet and FCOS.",
+            "On YOLO and DETR the framework's losses are mined, and divided by its count of positives, kept or not.",
         ),
         parameters={"ratio": ratio, "min_negatives": min_negatives, "budget": budget},
     )

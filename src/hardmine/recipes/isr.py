@@ -43,6 +43,7 @@ def isr(k: float = 2.0, bias: float = 0.0, negative_k: float = 0.5) -> Recipe:
             "Ranks are taken over the whole batch without merging objects of different images; the authors' code "
             "merges them from the third image on.",
             "One-stage detectors: positives only, as in the authors' code.",
+            "DETR's objects have one query each: what is left of the rank is the order of IoUs over all objects.",
         ),
         parameters={"k": k, "bias": bias, "negative_k": negative_k},
     )

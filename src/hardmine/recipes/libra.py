@@ -24,7 +24,7 @@ def libra(
     """
 
     def slots(head: HeadTraits) -> Slots:
-        if head.name == "dense":
+        if head.name != "roi":
             return {"regress": Slot(loss=BalancedL1())}
         parts, places = (InstanceBalanced(), IoUBalanced(bins=bins)), budget or head.budget or 512
         sampling = Combined(*parts, places, positive_fraction, negatives_per_positive)
@@ -55,7 +55,8 @@ def libra(
             "Intervals end at the negatives' threshold (.5), as the paper draws them; mmdetection ends them at the "
             "largest IoU there is.",
             "The RPN keeps its own sampling (mmdetection bounds its negatives by 5 a positive).",
-            "On a dense detector only the box loss is set: there is nothing to sample.",
+            "On a dense detector only the box loss is set: there is nothing to sample. So nothing is left of it where "
+            "a framework keeps its box loss (YOLO, DETR).",
         ),
         objects_as_proposals=objects_as_proposals,
         parameters={

@@ -38,6 +38,7 @@ def mal(gamma: float = 1.5) -> Recipe:
         differences=(
             "The paper's detectors match one query to one object; here any dense detector's assignment stands.",
             "The box loss is the detector's own, divided by the positives.",
+            "On YOLO the quality is what its assigner gives, the alignment of score and IoU, not the IoU alone.",
         ),
         parameters={"gamma": gamma},
         prior=0.01,

@@ -58,6 +58,7 @@ def ohem(
             "NMS overlap without the authors' code's '+1 pixel'.",
             "The RPN keeps its random sampling, as in the authors' code.",
             "On a dense detector: cross entropy, divided by the samples kept.",
+            "YOLO and DETR have no boxes before regression to suppress by: there, nms_iou=None, or `rfcn_ohem`.",
         ),
         objects_as_proposals=objects_as_proposals,
         parameters={

@@ -49,6 +49,7 @@ def ohem_mmdet(
         differences=(
             "From the paper: classification loss only, a fixed share of positives, no NMS.",
             "From mmdetection: works whatever the shape of the loss (there a focal loss fails), on any detector here.",
+            "On YOLO and DETR the framework's losses are mined, and divided by its count of positives, kept or not.",
         ),
         objects_as_proposals=objects_as_proposals,
         parameters={

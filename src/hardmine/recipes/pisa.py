@@ -33,7 +33,7 @@ def pisa(
             "SSD300 25.6 -> 27.6, SSD512 29.3 -> 31.8; another base (TOOD, Table 2): PISA 37.3, ATSS 39.2",
         ),
         differences=(
-            "Those of isr and carl.",
+            "Those of isr and carl, for YOLO and DETR too.",
             "One-stage form: ISR for positives and CARL, as in the authors' code.",
         ),
         parameters={"k": k, "bias": bias, "negative_k": negative_k, "carl_k": carl_k, "carl_bias": carl_bias},

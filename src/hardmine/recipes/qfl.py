@@ -38,7 +38,10 @@ def qfl(beta: float = 2.0) -> Recipe:
             "COCO, R50: ATSS 39.2 -> 39.9, RetinaNet 35.6 -> 36.4, FoveaBox 36.4 -> 37.0",
             "β = 0, 1, 2, 2.5, 4: 37.6, 39.0, 39.9, 39.7, 38.2",
         ),
-        differences=("The box loss is the detector's own, divided by the positives.",),
+        differences=(
+            "The box loss is the detector's own, divided by the positives.",
+            "On YOLO the quality is what its assigner gives, the alignment of score and IoU, not the IoU alone.",
+        ),
         parameters={"beta": beta},
         prior=0.01,
     )

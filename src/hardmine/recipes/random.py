@@ -33,7 +33,8 @@ def random(
         slots=slots,
         kind="own",
         title="The framework's own default",
-        summary="Two-stage: random proposals, 25 % positive. RetinaNet and FCOS: focal loss. SSD: 3:1 hard negatives.",
+        summary="Two-stage: random proposals, 25 % positive. RetinaNet and FCOS: focal loss. SSD: 3:1 hard negatives. "
+        "YOLO and DETR: as matched, all of them.",
         equation="w_i = 1 for n·f random positives and as many random negatives as make up n, else 0",
         paper=Paper(
             "Ren, He, Girshick, Sun",

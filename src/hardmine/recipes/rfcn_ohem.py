@@ -35,6 +35,7 @@ def rfcn_ohem(budget: int = 128) -> Recipe:
         differences=(
             "Two passes through the RoI head; R-FCN's head has no parameters of its own, so mining is free there.",
             "Boxes are divided by the samples kept; the authors divide by 256, which is the same at two images.",
+            "On YOLO and DETR the framework's losses are mined, and divided by its count of positives, kept or not.",
         ),
         parameters={"budget": budget},
     )

@@ -40,6 +40,7 @@ def rs_loss(delta: float = 0.5) -> Recipe:
         differences=(
             "Exact for any delta; positives are compared with each other in blocks, negatives never one by one.",
             "RoI heads have softmax scores in torchvision; the paper's Faster R-CNN has sigmoid ones.",
+            "On YOLO and DETR the scores alone are ranked: the box loss stays the framework's, with its own weight.",
         ),
         parameters={"delta": delta},
         prior=0.01,

@@ -36,6 +36,7 @@ def s_ohem(budget: int = 64) -> Recipe:
             "The text that we have defines four strata by the ratio of the two losses, no more: edges and equal shares "
             "are ours, and they stay, where the paper changes its quotas during training.",
             "Without OHEM's NMS, of which that text says nothing.",
+            "On YOLO and DETR the framework's losses are mined, and divided by its count of positives, kept or not.",
         ),
         parameters={"budget": budget},
     )

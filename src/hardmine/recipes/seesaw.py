@@ -1,5 +1,6 @@
 """Seesaw loss: frequent classes press less on rare ones."""
 
+from hardmine.equation.normalize import PerValid
 from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
 from hardmine.losses import Seesaw
 
@@ -13,7 +14,8 @@ def seesaw(p: float = 0.8, q: float = 2.0) -> Recipe:
     """
 
     def slots(head: HeadTraits) -> Slots:
-        return {"classify": Slot(loss=Seesaw(head.num_classes, p, q))}
+        normalize = PerValid() if head.is_framework else None
+        return {"classify": Slot(loss=Seesaw(head.num_classes, p, q), normalize=normalize)}
 
     return Recipe(
         name="seesaw",
@@ -32,6 +34,7 @@ def seesaw(p: float = 0.8, q: float = 2.0) -> Recipe:
         differences=(
             "Background presses on all classes alike; the authors' head has separate objectness scores instead.",
             "Classes are counted over all ranks.",
+            "On DETR every query counts once, as in the paper; DETR itself weighs background by a tenth.",
         ),
         parameters={"p": p, "q": q},
     )

@@ -27,6 +27,7 @@ def simota(center_radius: float = 2.5, candidates: int = 10, iou_weight: float =
         differences=(
             "Only the assignment is set: losses stay the detector's own (YOLOX has an objectness branch beside them).",
             "The class cost takes the class score as it is; YOLOX multiplies it by objectness.",
+            "On YOLO the positives' target is 1, not the soft one of its own assigner; DETR keeps its matching.",
         ),
         parameters={"center_radius": center_radius, "candidates": candidates, "iou_weight": iou_weight},
     )

@@ -37,6 +37,7 @@ def tood(k: int = 13, alpha: float = 1.0, beta: float = 6.0, gamma: float = 2.0)
         differences=(
             "Without the paper's task-aligned head: it changes the network.",
             "From the first step on; the paper trains four epochs with ATSS and focal loss before.",
+            "On YOLO assignment and scores alone: the box loss stays the framework's, divided by its sum of targets.",
         ),
         parameters={"k": k, "alpha": alpha, "beta": beta, "gamma": gamma},
         prior=0.01,

@@ -40,6 +40,7 @@ def vfl(alpha: float = 0.75, gamma: float = 2.0) -> Recipe:
         differences=(
             "The loss alone, without VarifocalNet's star-shaped features and refinement: these change the network.",
             "The box loss is the detector's own, divided by the positives.",
+            "On YOLO the quality is what its assigner gives, the alignment of score and IoU, not the IoU alone.",
         ),
         parameters={"alpha": alpha, "gamma": gamma},
         prior=0.01,
