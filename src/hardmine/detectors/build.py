@@ -44,4 +44,8 @@ def build(
         options["backbone"] = backbone
     elif backbone != NO_BACKBONE:
         raise ConfigError(f"{detector} has a backbone of its own; leave backbone={backbone!r} out")
+    elif weights == "imagenet":
+        raise ConfigError(
+            f"weights 'imagenet' are of a torchvision backbone, and {detector} has its own; give none, coco or a file"
+        )
     return FRAMEWORKS[framework].adapters().build(name, num_classes, **options)

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from hardmine.core.samples import GroundTruth
 from hardmine.detectors.targets import Targets, check_targets, split_crowds, weights_of
+from hardmine.equation.framework_head import FrameworkHead
+from hardmine.equation.head import Head
 from hardmine.errors import ConfigError
 
 __all__ = ["Detector"]
@@ -41,6 +43,11 @@ class Detector(nn.Module, ABC):
     @abstractmethod
     def num_classes(self) -> int:
         """C, without background."""
+
+    @property
+    def final_head(self) -> Head | FrameworkHead:
+        """The head whose scores are those of the detections: the last of its modules, unless a detector says else."""
+        return [module for module in self.modules() if isinstance(module, Head | FrameworkHead)][-1]
 
     @abstractmethod
     def detect(self, images: list[Tensor]) -> list[dict[str, Tensor]]:

@@ -20,11 +20,13 @@ class Framework:
     package: its name, which is the first part of its models' modules.  folder: of its adapters, below `detectors/`.
     tested: the versions that the adapters were tried with.
     extra: of ours that installs it; None: it is always there.
+    matches_sets: its detectors match queries to objects one to one, with attention between them (DETR and its kin).
     """
 
     package: str
     tested: SpecifierSet
     extra: str | None = None
+    matches_sets: bool = False
 
     def adapters(self) -> ModuleType:
         """What adapts its detectors.
@@ -48,8 +50,8 @@ FRAMEWORKS = {
     for framework in (
         Framework("torchvision", SpecifierSet(">=0.26")),
         Framework("ultralytics", SpecifierSet(">=8.4.100,<8.5"), "ultralytics"),
-        Framework("transformers", SpecifierSet(">=5.10,<6"), "transformers"),
-        Framework("rfdetr", SpecifierSet(">=1.11,<2"), "rfdetr"),
+        Framework("transformers", SpecifierSet(">=5.10,<6"), "transformers", matches_sets=True),
+        Framework("rfdetr", SpecifierSet(">=1.11,<2"), "rfdetr", matches_sets=True),
     )
 }
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hardmine.core.samples import GroundTruth
+from hardmine.equation.framework_head import FrameworkHead
 from hardmine.equation.head import Head, HeadLosses, HeadOutput
 
 __all__ = ["compile", "has_compiler"]
@@ -33,6 +34,8 @@ def compile(part: Part, device: torch.device | str | None = None) -> Part:
     same up to rounding, random choices included. The first call takes seconds to a minute; a second, with other shapes,
     does so once more. The number of objects is no such shape: heads are compiled for any.
 
+    Losses that a framework computes itself (YOLO, DETR) stay as they are, and so do the weights multiplied into them.
+
     Where there is no compiler for the device (a C++ compiler for a CPU, Triton for a GPU), the part is given back as it
     is, and a line is logged at level INFO.
 
@@ -42,9 +45,10 @@ def compile(part: Part, device: torch.device | str | None = None) -> Part:
         return part
     if not isinstance(part, nn.Module):
         return torch.compile(part, options=AS_EAGER)
-    heads = [head for head in part.modules() if isinstance(head, Head)]
+    heads = [head for head in part.modules() if isinstance(head, Head | FrameworkHead)]
     for head in heads:
-        _compile_head(head)
+        if isinstance(head, Head):
+            _compile_head(head)
     if not heads:
         part.compile(options=AS_EAGER)
     return part  # pyright: ignore[reportReturnType] (narrowed to a module)

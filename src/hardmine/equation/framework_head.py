@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hardmine.core.boxes import at_least_float32, paired_iou, pairwise_overlap_of_second, side_by_side
-from hardmine.core.samples import Assignment, Evidence, GroundTruth, Samples
+from hardmine.core.samples import Assignment, Evidence, GroundTruth, Predictions, Samples
 from hardmine.equation.place import Place, is_listwise
 from hardmine.equation.recipe import SLOTS, HeadTraits, Recipe, Slot
 from hardmine.equation.slot import call, evaluate, per_sample, weighted_sum
@@ -105,10 +105,17 @@ class FrameworkHead(nn.Module):
 
     @property
     def is_untouched(self) -> bool:
-        """Whether the recipe leaves this head as the framework has it: then its own numbers stand, bit for bit."""
+        """Whether the recipe leaves this head as the framework has it: then its own numbers stand, bit for bit.
+
+        A head with a hook is to be called in any case: somebody looks at what it is given.
+        """
         parts = (self.assigner, self.loss, self.normalize, self.also)
         samplings = (self.select, self.classify, self.regress)
-        return all(part is None for part in parts) and all(type(sampling) is All for sampling in samplings)
+        return (
+            not (self._forward_hooks or self._forward_pre_hooks)
+            and all(part is None for part in parts)
+            and all(type(sampling) is All for sampling in samplings)
+        )
 
     def forward(self, output: FrameworkOutput, ground_truth: GroundTruth) -> FrameworkWeights:
         """How much each sample counts, and the classification loss; boxes of the ground truth are in pixels.
@@ -127,6 +134,12 @@ class FrameworkHead(nn.Module):
         classify = _times(selected, call(self.classify, kept))
         regress = selected * call(self.regress, kept)
         return FrameworkWeights(self._classification(loss, output, kept, classify), classify, regress)
+
+    def predictions(self, output: FrameworkOutput) -> Predictions:
+        """What the head says of each sample, without gradient."""
+        logits = at_least_float32(output.logits.detach())
+        scores = logits.sigmoid() if self.traits.activation == "sigmoid" else logits.softmax(dim=-1)[..., :-1]
+        return Predictions(at_least_float32(output.boxes.detach()), scores)
 
     def _samples(self, output: FrameworkOutput, ground_truth: GroundTruth) -> Samples:
         """The evidence but for the losses; what is in an ignore region, or of an object of weight 0, is ignored."""
