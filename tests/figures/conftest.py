@@ -8,6 +8,7 @@ import pytest
 
 from hardmine.figures import TrainedRun, open_run
 from hardmine.training import TrainingConfig, train
+from tests.stand_in import DENSE, SETS, with_stand_in
 
 
 @contextmanager
@@ -30,10 +31,10 @@ def run_of(tmp_path_factory) -> Callable[[str], Path]:
     folder = tmp_path_factory.mktemp("runs")
 
     def make(detector: str) -> Path:
-        out = folder / detector
+        out = folder / detector.replace(":", "_")
         if not out.exists():
             config = TrainingConfig(detector=detector, image_size=64, batch_size=4, epochs=1)
-            with few_scenes():
+            with few_scenes(), with_stand_in():
                 train(config, out, progress=False)
         return out
 
@@ -50,3 +51,10 @@ def dense(run_of) -> TrainedRun:
 def two_stage(run_of) -> TrainedRun:
     with few_scenes():
         return open_run(run_of("fasterrcnn"))
+
+
+@pytest.fixture(scope="session", params=[DENSE, SETS])
+def others(request, run_of) -> TrainedRun:
+    """Runs of detectors whose framework computes the losses itself."""
+    with few_scenes(), with_stand_in():
+        yield open_run(run_of(request.param))

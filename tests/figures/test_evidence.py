@@ -64,3 +64,31 @@ def test_no_run_and_no_data_are_refused(run_of, few, tmp_path):
         open_run(run_of("retinanet"), split="tset")
     with pytest.raises(DataError, match="there is no file or folder"):
         open_run(run_of("retinanet"), str(tmp_path / "none"))
+
+
+def test_samples_of_a_framework_s_head_are_seen_as_they_take_part(others):
+    """Of the head that the detections come from, not of both; a copy of the model is not needed for it."""
+    assert others.traits.name in ("soft", "set")
+    seen = others.samples(frozenset({"logits", "labels"}))
+    assert len(seen) == len(others.batches) == 3
+    assert set(seen[0].available) == {"logits", "labels"}
+    assert not seen[0]["logits"].requires_grad
+    assert all(samples.assignment.is_valid.all() for samples in seen)
+
+
+def test_pulls_on_a_framework_s_head_are_the_gradients_of_its_loss(others):
+    """Of cross entropy over all its samples: |p - t| over the positives, each batch."""
+    pulls, expected = others.pulls(RECIPES["ce"]()), []
+    for samples in others.samples(frozenset({"logits", "labels"})):
+        target = samples["labels"].unsqueeze(-1) == torch.arange(samples["logits"].shape[-1])
+        size = (samples["logits"].sigmoid() - target.float()).abs().sum(-1)
+        expected.append(size.flatten() / samples.assignment.is_positive.sum().clamp_min(1))
+    torch.testing.assert_close(pulls.size, torch.cat(expected), rtol=1e-4, atol=1e-7)
+    assert pulls.iou[pulls.is_positive].max() > 0
+    assert pulls.iou[~pulls.is_positive].max() > 0
+
+
+def test_what_a_recipe_leaves_out_of_a_framework_s_head_does_not_pull(others):
+    own, mined = others.pulls(RECIPES["random"]()), others.pulls(RECIPES["hnm"](min_negatives=1))
+    assert (own.size > 0).all()
+    assert len(mined.size) < len(own.size) / 2

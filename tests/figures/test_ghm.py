@@ -43,3 +43,14 @@ def test_without_memory_every_filled_bin_contributes_by_its_norm(dense):
 def test_a_detector_whose_scores_are_not_weighed_is_refused(two_stage):
     with pytest.raises(ConfigError, match="give --run a run of retinanet, fcos or ssd"):
         draw_ghm(RECIPES["ghm"](), two_stage)
+
+
+def test_a_framework_s_head_is_drawn_as_a_dense_one_is(others):
+    figure = draw_ghm(RECIPES["ghm"](), others)
+    assert [panel.title for panel in figure.panels] == [
+        "How often a norm occurs",
+        "What a loss makes of it",
+        "What it contributes in all",
+    ]
+    num = sum(samples["logits"].numel() for samples in others.samples(frozenset({"logits"})))
+    assert sum(figure.panels[0].series[0].y) == num

@@ -11,6 +11,7 @@ from PIL import Image
 
 from hardmine.data import open_scenes
 from hardmine.training import TrainingConfig
+from tests.stand_in import with_stand_in
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,3 +46,10 @@ def small(small_data: Path) -> Callable[..., TrainingConfig]:
         return TrainingConfig.from_dict(plain | {"batch_size": 4, "workers": 0} | options)
 
     return make
+
+
+@pytest.fixture
+def stand_in() -> Iterator[None]:
+    """Detectors of a framework that computes its losses itself, `standin:dense` and `standinsets:set`."""
+    with with_stand_in():
+        yield

@@ -36,6 +36,7 @@ def test_a_configuration_cannot_be_changed():
         ({"precision": "fp8"}, "precision must be one of no, bf16, fp16, got 'fp8'"),
         ({"compile": 1}, "compile must be bool | None, got 1"),
         ({"data": None}, "data must be str, got None"),
+        ({"detector": "ultralitics:yolo11n"}, "unknown framework 'ultralitics'; did you mean ultralytics"),
         ({"recipe_options": [1]}, "recipe_options must be "),
         ({"recipe_options": {"f": math}}, "recipe_options must be plain JSON values"),
     ],
@@ -74,6 +75,31 @@ def test_from_scratch_learns_faster_unless_a_rate_is_given():
     assert TrainingConfig(weights="none").peak_lr == 2e-3
     assert TrainingConfig(weights="imagenet").peak_lr == 1e-3
     assert TrainingConfig(lr=0.5).peak_lr == 0.5
+
+
+@pytest.mark.parametrize(
+    ("detector", "from_scratch", "pretrained"),
+    [("ultralytics:yolo11n", 2e-3, 1e-3), ("transformers:rtdetr_v2", 1e-4, 1e-4), ("rfdetr:nano", 1e-4, 1e-4)],
+)
+def test_detectors_with_attention_between_queries_learn_at_the_rate_they_were_published_with(
+    detector, from_scratch, pretrained
+):
+    assert TrainingConfig(detector=detector).peak_lr == from_scratch
+    assert TrainingConfig(detector=detector, weights="coco").peak_lr == pretrained
+    assert TrainingConfig(detector=detector, lr=0.5).peak_lr == 0.5
+
+
+def test_scenes_are_shown_as_large_as_they_are_to_detectors_made_for_photographs():
+    assert TrainingConfig(detector="rfdetr:nano").side == 128
+    assert TrainingConfig(detector="rfdetr:nano", image_size=256).side == 256
+    assert TrainingConfig(detector="rfdetr:nano", data="elsewhere").side is None
+    assert TrainingConfig(detector="fasterrcnn").side is None
+
+
+def test_losses_that_a_framework_computes_are_not_compiled_unless_asked_for():
+    assert TrainingConfig(detector="retinanet").compiles_on("cuda")
+    assert not TrainingConfig(detector="retinanet").compiles_on("cpu")
+    assert not TrainingConfig(detector="ultralytics:yolo11n").compiles_on("cuda")
 
 
 def test_scenes_have_small_batches_unless_a_size_is_given():

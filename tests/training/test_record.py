@@ -5,7 +5,6 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -13,16 +12,9 @@ import torch
 
 from hardmine.core.samples import BACKGROUND, Assignment, GroundTruth, Predictions
 from hardmine.data import DetectionDataset, open_dataset
-from hardmine.equation.head import HeadOutput
 from hardmine.errors import RunError
 from hardmine.training import train
 from hardmine.training.record import best_of_objects, read_dynamics
-
-
-def head(activation, scores, boxes):
-    """A head that says this of its samples."""
-    said = Predictions(torch.tensor(boxes)[None], torch.tensor(scores)[None])
-    return SimpleNamespace(traits=SimpleNamespace(activation=activation), predictions=lambda _: said)
 
 
 @pytest.mark.parametrize(("activation", "margin"), [("sigmoid", 0.4), ("softmax", 0.25)])
@@ -33,8 +25,8 @@ def test_the_surest_sample_speaks_for_its_object(activation, margin):
         scores[1] = [0.5, 0.25]  # 0.25 is left for the background
     truth = GroundTruth.from_lists([torch.tensor([[0.0, 0, 2, 2], [5, 5, 6, 6]])], [torch.tensor([0, 1])])
     assignment = Assignment(torch.tensor([[0, 0, BACKGROUND, 0]]), torch.zeros(1, 4))
-    output = HeadOutput(torch.zeros(1, 4, 2), torch.zeros(1, 4, 4), torch.zeros(1, 4, 4))
-    best = best_of_objects(head(activation, scores, boxes), output, truth, assignment)
+    said = Predictions(torch.tensor(boxes)[None], torch.tensor(scores)[None])
+    best = best_of_objects(said, activation, truth, assignment)
     assert {name: value[0, 0].item() for name, value in best.items()} == pytest.approx(
         {"score": 0.5, "margin": margin, "iou": 0.5, "loss": 0.693147}
     )

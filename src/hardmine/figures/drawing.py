@@ -25,6 +25,7 @@ FROM_THE_FORMULA: dict[str, Callable[[Recipe], Figure]] = {
     "gfl": draw_qualities,
     "vfl": draw_qualities,
     "mal": draw_qualities,
+    "ia_bce": draw_qualities,
     "tood": draw_qualities,
     "eqlv2": draw_class_balance,
     "efl": draw_class_balance,

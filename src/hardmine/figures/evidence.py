@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hardmine.core.samples import Evidence, Samples
+from hardmine.core.boxes import pairwise_iou
+from hardmine.core.samples import Activation, Evidence, GroundTruth, Samples
 from hardmine.data import open_dataset
 from hardmine.detectors import wrap
+from hardmine.equation.framework_head import FrameworkHead
 from hardmine.equation.head import Head
 from hardmine.equation.recipe import BEYOND_RPN
 from hardmine.recipes import HeadTraits, Recipe, Slot
@@ -53,31 +55,32 @@ class TrainedRun:
     @property
     def traits(self) -> HeadTraits:
         """What the head that gives the detections is like."""
-        return _last_head(wrap(self.loaded.detector.model, Recipe("own"))).traits
+        return self.loaded.detector.final_head.traits
 
     @torch.no_grad()
     def samples(self, needs: frozenset[Evidence]) -> list[Samples]:
         """All samples of that head with this evidence, batch by batch; nothing is sampled away."""
-        recorder = _Recorder(needs)
-        recipe = Recipe("recorder", lambda _: {"select": Slot(recorder)}, on=BEYOND_RPN)
-        model = SummedLoss(wrap(self.loaded.detector.model, recipe)).train()
+        model = self._under(Recipe("recorder", lambda _: {"select": Slot(_Recorder(needs))}, on=BEYOND_RPN))
         with _same_randomness():
-            for batch in self.batches:
-                model(*batch)
-        return recorder.seen
+            for batch in self.batches:  # without gradient, a framework takes a batch for one of validation
+                with torch.set_grad_enabled(self.traits.is_framework):
+                    model(*batch)
+        recorder: Any = model.detector.final_head.select
+        return [_without_gradient(samples) for samples in recorder.seen]
 
     def pulls(self, recipe: Recipe) -> Pulls:
         """Who pulls how hard on the scores of that head in one step under the recipe, over all batches.
 
         Raises: EvidenceError: the recipe cannot be put on this detector.
         """
-        model = SummedLoss(wrap(self.loaded.detector.model, recipe)).train()
-        head, seen = _last_head(model), []
-        # the box loss's sampling is shown just what takes part, also where only a first pass looks at everything
-        hook = head.regress.sampling.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-        with hook, _same_randomness():
-            pulls = [_pulls(model(*batch)["loss"], seen[-1], head) for batch in self.batches]
+        model = self._under(recipe)
+        with _watched(model.detector.final_head) as seen, _same_randomness():
+            pulls = [_pulls(model(*batch)["loss"], seen[-1], self.traits.activation) for batch in self.batches]
         return Pulls(*(torch.cat(parts) for parts in zip(*pulls, strict=True)))
+
+    def _under(self, recipe: Recipe) -> SummedLoss:
+        size = self.loaded.config.side
+        return SummedLoss(wrap(self.loaded.detector.model, recipe, image_size=size)).train()
 
 
 def open_run(run: Path, data: str | None = None, split: str | None = None, images: Path | None = None) -> TrainedRun:
@@ -119,15 +122,38 @@ def _same_randomness() -> Iterator[None]:
         yield
 
 
-def _last_head(detector: torch.nn.Module) -> Head:
-    """Of two stages the second: its scores are those of the detections."""
-    return [module for module in detector.modules() if isinstance(module, Head)][-1]
+def _without_gradient(samples: Samples) -> Samples:
+    return samples if samples.logits is None else replace(samples, logits=samples.logits.detach())
 
 
-def _pulls(loss: Tensor, samples: Samples, head: Head) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+@contextmanager
+def _watched(head: Head | FrameworkHead) -> Iterator[list[Samples]]:
+    """The samples that take part, call by call, with their logits as the losses have them.
+
+    The box loss's sampling is shown just these, also where only a first pass looks at everything.
+    """
+    seen: list[Samples] = []
+    if isinstance(head, Head):
+        with head.regress.sampling.register_forward_pre_hook(lambda _, given: seen.append(given[0])):
+            yield seen
+        return
+    objects: list[GroundTruth] = []
+    before = head.register_forward_pre_hook(lambda _, given: objects.append(given[1]))
+    within = head.regress.register_forward_pre_hook(lambda _, given: seen.append(_with_iou(given[0], objects[-1])))
+    with before, within:
+        yield seen
+
+
+def _with_iou(samples: Samples, ground_truth: GroundTruth) -> Samples:
+    """The samples with the largest IoU of their predicted boxes with any object: such heads assign by no IoU."""
+    iou = pairwise_iou(ground_truth.boxes.to(samples["predicted_boxes"].dtype), samples["predicted_boxes"].detach())
+    return replace(samples, assignment=replace(samples.assignment, iou=iou.amax(dim=1)))
+
+
+def _pulls(loss: Tensor, samples: Samples, activation: Activation) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     logits = samples["logits"]
     (slopes,) = torch.autograd.grad(loss, logits)
-    scores = logits.sigmoid() if head.traits.activation == "sigmoid" else logits.softmax(-1)[..., :-1]
+    scores = logits.sigmoid() if activation == "sigmoid" else logits.softmax(-1)[..., :-1]
     assignment = samples.assignment
     parts = (slopes.abs().sum(-1), assignment.is_positive, assignment.iou, scores.detach().amax(-1))
     size, is_positive, iou, score = (part[assignment.is_valid] for part in parts)

@@ -12,10 +12,13 @@ from types import UnionType
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from hardmine.data.scenes import SCENES
+from hardmine.detectors.frameworks import FRAMEWORKS, Framework, split_name
 from hardmine.errors import ConfigError, check_name
 
 __all__ = ["TrainingConfig", "check_type"]
 
+SCENES_SIDE = 128
+"""Pixels of a side of the scenes: no more are in them; detectors made for photographs are shown five times as many."""
 AIMED_STEPS = 360
 """Optimiser steps that a small data set needs to be learnt by a detector with a pretrained backbone."""
 FEWEST_EPOCHS, MOST_EPOCHS = 6, 100
@@ -55,20 +58,23 @@ class TrainingConfig:
         mined: a folder of `hardmine mine` on the train split: images are drawn by the weights in it; None: all alike.
         suspects: what becomes of the labels that are suspects in `mined`: "keep" them, weigh them "down" by the
             probability that they are at fault, or "drop" them; with the last two, a missing one is not background.
-        proposals: where the detector has no RPN, "selective_search", or a file of boxes: see `with_proposals`.
-        detector, backbone, weights: as `hardmine.detectors.build` takes them.
-        image_size: shorter side in pixels; None: the detector's own.
+        detector, backbone, weights: as `hardmine.detectors.build` takes them; only torchvision's have a backbone to
+            choose.
+        image_size: side in pixels of what the detector is shown, of torchvision's the shorter one; None: the
+            detector's own, but 128 on the scenes.
         recipe, recipe_options: a name in `RECIPES` and its arguments.
         seed: decides initial weights, data order, augmentation and sampling noise.
         epochs: None: as many as give about 360 optimiser steps, at least 6 and at most 100.
         batch_size: images per process and step; None: 8, but 4 on the scenes: of few images, more
             steps are better.
         lr: the peak, reached after `warmup_fraction` of all steps and then lowered along a cosine; None: 2e-3 from
-            scratch, 1e-3 from pretrained weights.
+            scratch, 1e-3 from pretrained weights; 1e-4 for DETR and its kin, as they were all published with: their
+            attention does not learn at ten times that.
         clip_norm: largest gradient norm; None: not clipped.
         ema: decay of the averaged weights that are then evaluated and saved; None: no averaging.
         precision: of the training step; predictions are always made in float32.
-        compile: the losses, as `hardmine.compile` does; changes no result but by rounding. None: on a GPU.
+        compile: the losses, as `hardmine.compile` does; changes no result but by rounding. None: on a GPU, those of
+            torchvision's detectors; losses that a framework computes itself stay as they are.
         workers: processes that load images; None: 0 on a CPU, where the step is the bottleneck, 4 beside a GPU.
             Changes no result.
         flip_horizontal: probability of a left-right flip; None: .5, but 0 on the scenes, whose digits have one side.
@@ -117,6 +123,7 @@ class TrainingConfig:
         for name, hint in get_type_hints(type(self)).items():
             check_type(f"training option {name}", getattr(self, name), hint)
             _check_range(name, getattr(self, name))
+        split_name(self.detector)
         if self.suspects != "keep" and self.mined is None:
             raise ConfigError(
                 f"training option suspects is {self.suspects!r} but there is no mined folder to list them"
@@ -160,9 +167,29 @@ class TrainingConfig:
         return json.dumps(asdict(self), indent=2) + "\n"
 
     @property
+    def framework(self) -> Framework:
+        """Whose detector it is."""
+        return FRAMEWORKS[split_name(self.detector)[0]]
+
+    @property
+    def is_torchvisions(self) -> bool:
+        """Whether the detector is one of torchvision, whose losses are ours and whose backbone is chosen."""
+        return self.framework.package == "torchvision"
+
+    @property
+    def side(self) -> int | None:
+        """`image_size`, or where that is None, what its rule gives; None for the detector's own."""
+        is_small = self.data == SCENES and not self.is_torchvisions  # whose small backbones are made for scenes
+        return self.image_size if self.image_size is not None or not is_small else SCENES_SIDE
+
+    @property
     def peak_lr(self) -> float:
         """`lr`, or where that is None, what its rule gives."""
-        return self.lr if self.lr is not None else 2e-3 if self.weights == "none" else 1e-3
+        if self.lr is not None:
+            return self.lr
+        if self.framework.matches_sets:
+            return 1e-4
+        return 2e-3 if self.weights == "none" else 1e-3
 
     @property
     def images_per_step(self) -> int:
@@ -182,7 +209,8 @@ class TrainingConfig:
 
     def compiles_on(self, device_type: str) -> bool:
         """`compile`, or where that is None, what its rule gives for a kind of device ("cpu", "cuda")."""
-        return device_type == "cuda" if self.compile is None else self.compile
+        usual = device_type == "cuda" and self.is_torchvisions
+        return usual if self.compile is None else self.compile
 
     def steps_per_epoch(self, num_images: int, num_processes: int) -> int:
         """Optimiser steps until every image was seen; the last batch is filled up from the start of the order."""

@@ -65,7 +65,8 @@ def train(config: TrainingConfig, out: Path | str, *, resume: bool = False, prog
         ConfigError, DataError: a configuration or a data set that cannot be used; nothing was written.
         RunError: `out` holds something else or a checkpoint that does not fit; a full disk; a loss that is not finite.
     """
-    accelerator = start_accelerator(config.precision)
+    # a DETR has parameters for denoising, which is off in a batch without objects; others have some for other tasks
+    accelerator = start_accelerator(config.precision, uses_all=config.is_torchvisions)
     train_data, val_data = open_training_data(config)
     trainer = Trainer(config, accelerator, train_data)
     folder = RunFolder(Path(out))
@@ -81,7 +82,8 @@ def _open(folder: RunFolder, trainer: Trainer, data: Mapping[str, DetectionDatas
     if accelerator.is_main_process:
         start = folder.start_or_continue if resume else folder.start
         images = {name: {"number": len(of), "hash": of.hash_of_images()} for name, of in data.items()}
-        start(trainer.config, environment(accelerator.device, accelerator.num_processes) | {IMAGES: images})
+        package = trainer.config.framework.package
+        start(trainer.config, environment(accelerator.device, accelerator.num_processes, package) | {IMAGES: images})
     accelerator.wait_for_everyone()
     if folder.checkpoint.exists():
         trainer.restore(folder.checkpoint)

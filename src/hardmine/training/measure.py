@@ -48,9 +48,9 @@ def _peak_resident_bytes() -> int:
         return peak if sys.platform == "darwin" else peak * 1024
 
 
-def environment(device: torch.device, num_processes: int) -> dict[str, object]:
-    """The versions and the hardware that a result depends on."""
-    packages = ("hardmine", "torch", "torchvision", "accelerate", "faster-coco-eval", "numpy")
+def environment(device: torch.device, num_processes: int, framework: str = "torchvision") -> dict[str, object]:
+    """The versions and the hardware that a result depends on. framework: the package that the detector is of."""
+    packages = dict.fromkeys(("hardmine", "torch", "torchvision", framework, "accelerate", "faster-coco-eval", "numpy"))
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",

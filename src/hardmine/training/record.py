@@ -1,6 +1,6 @@
 """How each object is learnt, epoch by epoch: what the surest of its samples says.
 
-RUN/dynamics/epoch_0001.parquet: a row each time that an object was seen, from the head that names classes:
+RUN/dynamics/epoch_0001.parquet: a row each time that an object was seen, from the head that detections come from:
 
     epoch, image_id, file_name, place
                               which object: of which image, its name where the data set has no ids, and its place among
@@ -26,11 +26,12 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from hardmine.core.boxes import paired_iou
-from hardmine.core.samples import Assignment, GroundTruth
+from hardmine.core.samples import Activation, Assignment, GroundTruth, Predictions
 from hardmine.data import DetectionDataset
 from hardmine.data.parquet import files_in, reading
 from hardmine.detectors import Detector
-from hardmine.equation.head import Head, HeadOutput
+from hardmine.equation.framework_head import FrameworkHead
+from hardmine.equation.head import Head
 from hardmine.errors import DataError, RunError, what_failed
 from hardmine.files.writing import write_atomically
 
@@ -53,15 +54,13 @@ class WithPlaces(torch.utils.data.Dataset):
 
 
 class Recorder:
-    """Watches the head that names classes and keeps what it says of each object until the epoch is written."""
+    """Watches the head that detections come from and keeps what it says of each object until the epoch is written."""
 
     def __init__(self, detector: Detector) -> None:
         self.rows: list[dict[str, list[Any]]] = []
         self.targets: Sequence[Mapping[str, Any]] = ()
         look: Any = torch.compiler.disable(self._look)  # at values, which no graph can hold
-        for head in detector.modules():
-            if isinstance(head, Head) and head.traits.name != "rpn":
-                head.register_forward_hook(look)
+        detector.final_head.register_forward_hook(look)
 
     def expect(self, targets: Sequence[Mapping[str, Any]]) -> None:
         """Says which batch comes next."""
@@ -84,9 +83,10 @@ class Recorder:
                 raise RunError(f"cannot make {folder}: {what_failed(error)}, then go on with --resume") from error
             write_atomically(folder / f"epoch_{epoch:04}.parquet", content.getvalue())
 
-    def _look(self, head: Head, given: tuple[Any, ...], _: object) -> None:
-        output, ground_truth, assignment = given[:3]
-        said = best_of_objects(head, output, ground_truth, assignment)
+    def _look(self, head: Head | FrameworkHead, given: tuple[Any, ...], _: object) -> None:
+        output, ground_truth = given[:2]
+        assignment = given[2] if isinstance(head, Head) else Assignment(output.matched_gt, output.boxes[..., 0] * 0)
+        said = best_of_objects(head.predictions(output), head.traits.activation, ground_truth, assignment)
         for target, is_object, *values in zip(self.targets, ground_truth.is_object, *said.values(), strict=True):
             place = target["place"][~target["iscrowd"]].tolist()
             measured = {name: value[is_object].tolist() for name, value in zip(said, values, strict=True)}
@@ -100,14 +100,13 @@ SCHEMA = {**OBJECT, **dict.fromkeys(MEASURED, pl.Float32)}
 
 @torch.no_grad()
 def best_of_objects(
-    head: Head, output: HeadOutput, ground_truth: GroundTruth, assignment: Assignment
+    said: Predictions, activation: Activation, ground_truth: GroundTruth, assignment: Assignment
 ) -> dict[str, Tensor]:
     """`MEASURED` of each object's surest sample, (B, G) each; NaN where no sample is assigned to it."""
-    said = head.predictions(output)
     label = ground_truth.labels_of(assignment).clamp_min(0).unsqueeze(-1)
     score = said.scores.gather(-1, label).squeeze(-1)
     rival = said.scores.scatter(-1, label, 0).amax(dim=-1)
-    if head.traits.activation == "softmax":
+    if activation == "softmax":
         rival = torch.maximum(rival, 1 - said.scores.sum(dim=-1))
     iou = paired_iou(said.boxes, ground_truth.boxes_of(assignment).to(said.boxes.dtype))
     of_sample = {"score": score, "margin": score - rival, "iou": iou, "loss": -score.clamp_min(SMALLEST).log()}

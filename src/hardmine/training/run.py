@@ -12,6 +12,7 @@ from accelerate.utils import set_seed
 
 from hardmine.data import DetectionDataset, open_dataset
 from hardmine.detectors import Detector, build, wrap
+from hardmine.detectors.frameworks import split_name
 from hardmine.errors import RunError, check_name
 from hardmine.evaluation import Metrics, evaluate_predictions
 from hardmine.files.writing import as_json, is_taken, write_json, write_new
@@ -39,6 +40,7 @@ __all__ = [
 logger = logging.getLogger("hardmine")
 
 FRESH_HEAD = ("none", "imagenet")  # weights that leave the detection head to start anew
+CHECKPOINT = ".pt"  # of ultralytics
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,19 @@ def make_detector(config: TrainingConfig, num_classes: int, *, load: bool = True
         num_classes,
         backbone=config.backbone,
         weights=config.weights,
-        image_size=config.image_size,
+        image_size=config.side,
         load=load,
     )
-    detector = wrap(model, recipe, image_size=config.image_size)
-    if recipe.prior is not None and config.weights in FRESH_HEAD:
+    detector = wrap(model, recipe, image_size=config.side)
+    if recipe.prior is not None and _starts_anew(config):
         detector.initialize_prior(recipe.prior)
     return detector
+
+
+def _starts_anew(config: TrainingConfig) -> bool:
+    """Whether the layer that gives the scores has random weights: a name may be that of a file or a repository."""
+    _, name = split_name(config.detector)
+    return config.weights in FRESH_HEAD and "/" not in name and not name.endswith(CHECKPOINT)
 
 
 def make_recipe(name: str, options: Mapping[str, Any]) -> Recipe:
@@ -92,7 +100,7 @@ def make_recipe(name: str, options: Mapping[str, Any]) -> Recipe:
 
 
 def save_weights(folder: RunFolder, detector: Detector, dataset: DetectionDataset) -> None:
-    """Writes the model's weights under torchvision's own names, with the classes they were trained for."""
+    """Writes the model's weights under its framework's own names, with the classes they were trained for."""
     ids = {"category_ids": dataset.category_ids, "own_category_ids": dataset.own_category_ids}
     facts = {"classes": dataset.classes, **ids}
     checkpoint.save_tensors(folder.weights, detector.model.state_dict(), facts)
@@ -206,9 +214,8 @@ def _are(kind: type | tuple[type, ...], values: Any) -> bool:
 
 def _what_decides(config: TrainingConfig, proposals: str | None) -> str:
     """What of a configuration, beside the weights, decides what is found."""
-    source = proposals or config.proposals
-    among = f", among proposals of {source}" if source else ""
-    return f"{config.detector}, {config.backbone}, image size {config.image_size}{among}"
+    on_backbone = f", {config.backbone}" if config.is_torchvisions else ""
+    return f"{config.detector}{on_backbone}, image size {config.side}"
 
 
 def _open_data(

@@ -55,7 +55,8 @@ def suitable_processes(config: TrainingConfig, num_jobs: int) -> int:
 
     Large networks keep all threads busy by themselves, and need their memory once a process.
     """
-    if _shares_a_device() or config.backbone not in OWN_NETWORKS:
+    is_small = config.is_torchvisions and config.backbone in OWN_NETWORKS
+    if _shares_a_device() or not is_small:
         return 1
     return min(torch.get_num_threads(), num_jobs, MOST_PROCESSES)
 

@@ -183,6 +183,7 @@ class Trainer:
     def _start_epoch(self, epoch: int) -> None:
         set_seed(derive_seed("sampling", self.config.seed, epoch, self.accelerator.process_index))
         self.order.epoch = epoch
+        self.detector.start_epoch(epoch, self.epochs)
         self.model.train()
         reset_peak_memory(self.accelerator.device)
 
