@@ -195,8 +195,19 @@ def test_the_process_exits_with_the_code_and_no_traceback(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_data_set_is_written_in_another_form(hardmine, few_scenes, tmp_path):
+    done = hardmine("export", "scenes", "--to", "yolo", "--out", str(tmp_path / "scenes"))
+    assert (done.code, done.out, done.err) == (0, f"Written: {tmp_path / 'scenes/data.yaml'}\n", "")
+    checked = hardmine("check", str(tmp_path / "scenes"))
+    assert checked.code == 0
+    assert "0 errors" in checked.out
+    done = hardmine("export", "scenes", "--to", "yolo", "--out", str(tmp_path / "scenes"))
+    assert (done.code, done.out) == (2, "")
+    assert "exists already; choose another folder" in one_line(done.err)
+
+
 def test_help_is_there_for_every_command_without_a_terminal(hardmine):
-    for command in ("compare", "train", "evaluate", "predict", "recipes", "explain", "check"):
+    for command in ("compare", "train", "evaluate", "predict", "recipes", "explain", "check", "export"):
         assert command in hardmine("--help").out
         done = hardmine(command, "--help")
         assert done.code == 0

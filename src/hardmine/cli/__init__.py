@@ -1,4 +1,5 @@
-"""The command line: `hardmine compare`, `train`, `evaluate`, `predict`, `mine`, `recipes`, `explain`, `check`.
+"""The command line: `hardmine compare`, `train`, `evaluate`, `predict`, `mine`, `recipes`, `explain`, `check`,
+`export`.
 
 A thin layer: it turns text into typed arguments (`recipe_arguments`, `training_options`), calls the library, and
 draws tables (`tables`). What a user can put right is one red line on stderr and exit code 2, whoever noticed it; a

@@ -390,6 +390,22 @@ def check(
         raise typer.Exit(USAGE_ERROR)
 
 
+@app.command()
+def export(
+    path: Annotated[str, typer.Argument(help="Path of a data set, or: scenes", show_default=False)],
+    to: Annotated[str, typer.Option(help="yolo, as ultralytics reads it, or coco, as RF-DETR does.")],
+    out: Out,
+    split: Annotated[str | None, typer.Option(help="Only this split.", show_default="all splits")] = None,
+    images: Images = None,
+    allow_unlabelled: Unlabelled = False,
+) -> None:
+    """Write a data set in the form that another framework trains on; images are linked."""
+    from hardmine.data import export as run_export
+
+    written = run_export(path, to, out, split=split, images=images, allow_unlabelled=allow_unlabelled)
+    _show(f"Written: {written}")
+
+
 def _show(*parts: Any) -> None:
     console = Console()
     for part in parts:
