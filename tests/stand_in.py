@@ -1,7 +1,7 @@
 """A framework that is none: two small detectors that compute their losses themselves, as YOLO and DETR do.
 
 For tests of what the commands, the recorder and the figures make of such detectors, where no framework is installed.
-Each has two heads on the same features, of which the second gives the detections, and its loss counts for more the
+Each has two heads on the same features, of which the one called "last" gives the detections; its loss counts more the
 later the epoch: a training that is continued must be told in which it is.
 """
 
@@ -42,7 +42,7 @@ class StandInModel(nn.Module):
         widths = (3, 8, WIDTH, WIDTH)
         layers = [nn.Sequential(nn.Conv2d(a, b, 3, 2, 1), nn.GroupNorm(4, b), nn.ReLU()) for a, b in pairwise(widths)]
         self.body = nn.Sequential(*layers)
-        self.branches = nn.ModuleDict({name: nn.Conv2d(WIDTH, num_classes + 4, 1) for name in ("first", "final")})
+        self.branches = nn.ModuleDict({name: nn.Conv2d(WIDTH, num_classes + 4, 1) for name in ("last", "first")})
         self.denoising = nn.Parameter(torch.zeros(3))  # without gradient, as some frameworks' are in some steps
 
     def forward(self, images: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
@@ -86,7 +86,7 @@ class StandInDetector(Detector):
         return self.size / image.new_tensor([image.shape[2], image.shape[1]] * 2)
 
     def losses(self, batch: Tensor, ground_truth: GroundTruth, objects: Any) -> dict[str, Tensor]:
-        shares = {"first": 1.0, "final": self.share}
+        shares = {"first": 1.0, "last": self.share}
         total = {"class_loss": batch.new_zeros(()), "box_loss": batch.new_zeros(())}
         for name, (logits, boxes) in self.model(batch).items():
             for of, loss in self._weighed(name, logits, boxes, cells_of(batch), ground_truth).items():
@@ -126,7 +126,7 @@ class StandInDetector(Detector):
 
     def detect(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
         batch, _ = self.resized(images, [{"boxes": image.new_zeros(0, 4)} for image in images])
-        logits, boxes = self.model(batch)["final"]
+        logits, boxes = self.model(batch)["last"]
         score, place = logits.sigmoid().flatten(1).topk(20)
         return [
             {

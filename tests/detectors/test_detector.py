@@ -5,6 +5,7 @@ import torch
 
 from hardmine import recipes, wrap
 from hardmine.errors import ConfigError, ShapeError
+from tests.stand_in import StandInDetector, StandInModel
 
 
 @pytest.fixture(params=["retinanet", "fasterrcnn", "ssd", "fcos"])
@@ -108,3 +109,11 @@ def test_freezing_survives_a_change_of_mode(detector):
     detector.eval().train()
     assert not parameter.requires_grad
     assert detector.model.training
+
+
+def test_the_final_head_is_that_of_the_detections(make_model):
+    detectors = [wrap(make_model(name), recipes.random()) for name in ("retinanet", "fasterrcnn")]
+    assert [detector.final_head.traits.name for detector in detectors] == ["dense", "roi"]
+    layers = StandInDetector(StandInModel(3), recipes.random(), matches_sets=True)
+    assert list(layers.heads) == ["last", "first"]
+    assert layers.final_head is layers.heads["last"]

@@ -14,6 +14,9 @@ from hardmine.errors import ConfigError
 
 __all__ = ["Detector"]
 
+LAST = "last"
+"""The layer of a set-prediction detector that its detections come from; those before it have a head each as well."""
+
 
 class Detector(nn.Module, ABC):
     """A detector under a recipe: ``(images, targets) -> dict of losses`` in training mode, the model itself in eval.
@@ -46,8 +49,9 @@ class Detector(nn.Module, ABC):
 
     @property
     def final_head(self) -> Head | FrameworkHead:
-        """The head whose scores are those of the detections: the last of its modules, unless a detector says else."""
-        return [module for module in self.modules() if isinstance(module, Head | FrameworkHead)][-1]
+        """The head whose scores are those of the detections: the one called "last", or else the last of its modules."""
+        heads = {name: of for name, of in self.named_modules() if isinstance(of, Head | FrameworkHead)}
+        return next((of for name, of in heads.items() if name.rpartition(".")[2] == LAST), [*heads.values()][-1])
 
     @abstractmethod
     def detect(self, images: list[Tensor]) -> list[dict[str, Tensor]]:

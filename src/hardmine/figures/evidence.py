@@ -61,12 +61,15 @@ class TrainedRun:
     def samples(self, needs: frozenset[Evidence]) -> list[Samples]:
         """All samples of that head with this evidence, batch by batch; nothing is sampled away."""
         model = self._under(Recipe("recorder", lambda _: {"select": Slot(_Recorder(needs))}, on=BEYOND_RPN))
+        recorder: Any = model.detector.final_head.select
+        found: list[Samples] = []
         with _same_randomness():
             for batch in self.batches:  # without gradient, a framework takes a batch for one of validation
                 with torch.set_grad_enabled(self.traits.is_framework):
                     model(*batch)
-        recorder: Any = model.detector.final_head.select
-        return [_without_gradient(samples) for samples in recorder.seen]
+                found.append(_without_gradient(recorder.seen[0]))
+                recorder.seen.clear()
+        return found
 
     def pulls(self, recipe: Recipe) -> Pulls:
         """Who pulls how hard on the scores of that head in one step under the recipe, over all batches.
