@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hardmine.data import export, open_dataset
+from hardmine.data import export, open_dataset, open_scenes
 from hardmine.data.exporting import FORMS
 from hardmine.errors import ConfigError, DataError, RunError
 
@@ -58,12 +58,12 @@ def test_boxes_and_classes_come_back(form, split, nested, tmp_path):
         np.testing.assert_allclose([box for _, *box in objects], [box for _, *box in same], atol=1e-3)
 
 
-def test_scenes_have_their_images_written(tmp_path, monkeypatch):
-    monkeypatch.setattr("hardmine.data.scenes._NUM_IMAGES", {"train": 5, "val": 3})
+def test_scenes_have_their_images_written(tmp_path):
+    scenes = {split: open_scenes(split, num_images=3, size=64) for split in ("train", "val")}
     for form in FORMS:
-        written = export("scenes", form, tmp_path / form)
-        for split in ("train", "val"):
-            before, after = (open_dataset(data, split) for data in ("scenes", written))
+        written = export(scenes, form, tmp_path / form)
+        for split, before in scenes.items():
+            after = open_dataset(written, split)
             assert after.classes == before.classes
             by_name = {Path(name).stem: index for index, name in enumerate(after.file_names)}
             for index, record in enumerate(before.records):

@@ -46,7 +46,7 @@ IMAGES, LABELS = "images", "labels"
 
 
 def export(
-    data: str | Path,
+    data: str | Path | Mapping[str, DetectionDataset],
     form: str,
     out: Path | str,
     *,
@@ -60,7 +60,7 @@ def export(
     there they are left out, and a warning says how many. Of splits, "trainval" is left out where its two parts are
     there; a lone split with a name of its own becomes "train".
 
-    Args: data: "scenes" or the path of a data set.  form: "yolo" or "coco".  out: a new folder.
+    Args: data: "scenes", the path of a data set, or data sets by the names of splits.  form: "yolo" or "coco".  out: a new folder.
         split: only this one.  images, allow_unlabelled: as `open_dataset`.
     Raises: ConfigError: another form.  DataError: the data cannot be used, or an image not be decoded.
         RunError: the folder is not empty, or cannot be written.
@@ -69,7 +69,10 @@ def export(
     out = Path(out)
     if is_taken(out):
         raise RunError(f"{out} exists already; choose another folder")
-    datasets = _splits(data, split, images, allow_unlabelled=allow_unlabelled)
+    if isinstance(data, Mapping):
+        datasets = {_safe(name): dataset for name, dataset in data.items()}
+    else:
+        datasets = _splits(data, split, images, allow_unlabelled=allow_unlabelled)
     try:
         return (_write_yolo if form == "yolo" else _write_coco)(out, datasets)
     except OSError as error:
