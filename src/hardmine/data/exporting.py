@@ -60,8 +60,8 @@ def export(
     there they are left out, and a warning says how many. Of splits, "trainval" is left out where its two parts are
     there; a lone split with a name of its own becomes "train".
 
-    Args: data: "scenes", the path of a data set, or data sets by the names of splits.  form: "yolo" or "coco".  out: a new folder.
-        split: only this one.  images, allow_unlabelled: as `open_dataset`.
+    Args: data: "scenes", the path of a data set, or data sets by the names of splits.  form: "yolo" or "coco".
+        out: a new folder.  split: only this one.  images, allow_unlabelled: as `open_dataset`.
     Raises: ConfigError: another form.  DataError: the data cannot be used, or an image not be decoded.
         RunError: the folder is not empty, or cannot be written.
     """
