@@ -14,7 +14,8 @@ COLUMNS = {
     "RetinaNet": ("retinanet",),
     "FCOS": ("fcos",),
     "SSD, SSDLite": ("ssd",),
-    "Faster R-CNN": ("fasterrcnn",),
+    "Fast, Faster R-CNN": ("fasterrcnn",),
+    "Cascade R-CNN": ("cascadercnn",),
     "YOLO": ("YOLO",),
     "DETRs": ("RT-DETR", "DETR"),
 }

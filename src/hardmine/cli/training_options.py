@@ -29,9 +29,10 @@ TRAINING_OPTIONS = {
     "fold": _option(str, "1/3: hold the first of 3 parts of the train split out, measure on it.", "none"),
     "mined": _option(str, "Folder of `hardmine mine`: draw images by how hard they are.", "all alike"),
     "suspects": _option(str, "Suspect labels in --mined: keep, drop, or weigh them down, as a loop does.", "keep"),
+    "proposals": _option(str, "For fastrcnn: selective_search, or a file of boxes.", "none"),
     "detector": _option(
         str,
-        "fasterrcnn, retinanet, ssd, ssdlite or fcos; or of another framework: ultralytics:yolo11n, "
+        "fasterrcnn, cascadercnn, fastrcnn, retinanet, ssd, ssdlite or fcos; or of another framework: ultralytics:yolo11n, "
         "transformers:rtdetr_v2, rfdetr:nano, ...",
         "fasterrcnn",
     ),

@@ -58,6 +58,7 @@ class TrainingConfig:
         mined: a folder of `hardmine mine` on the train split: images are drawn by the weights in it; None: all alike.
         suspects: what becomes of the labels that are suspects in `mined`: "keep" them, weigh them "down" by the
             probability that they are at fault, or "drop" them; with the last two, a missing one is not background.
+        proposals: where the detector has no RPN, "selective_search", or a file of boxes: see `with_proposals`.
         detector, backbone, weights: as `hardmine.detectors.build` takes them; only torchvision's have a backbone to
             choose.
         image_size: side in pixels of what the detector is shown, of torchvision's the shorter one; None: the

@@ -215,7 +215,9 @@ def _are(kind: type | tuple[type, ...], values: Any) -> bool:
 def _what_decides(config: TrainingConfig, proposals: str | None) -> str:
     """What of a configuration, beside the weights, decides what is found."""
     on_backbone = f", {config.backbone}" if config.is_torchvisions else ""
-    return f"{config.detector}{on_backbone}, image size {config.side}"
+    source = proposals or config.proposals
+    among = f", among proposals of {source}" if source else ""
+    return f"{config.detector}{on_backbone}, image size {config.side}{among}"
 
 
 def _open_data(
