@@ -2,11 +2,14 @@
 
 import json
 import logging
+import os
+import shutil
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from PIL import Image
 
 from hardmine.data import Fold, hold_out, open_dataset, open_scenes
 from hardmine.errors import ConfigError, DataError, RunError
@@ -93,10 +96,6 @@ def test_images_that_are_generated_have_theirs_by_their_pixels(searched):
 
 
 def test_an_image_that_changes_is_searched_again(small_data, searched, tmp_path):
-    import shutil
-
-    from PIL import Image
-
     folder = shutil.copytree(small_data, tmp_path / "copy")
     dataset = open_dataset(folder, "val")
     with_proposals(dataset, "selective_search")
@@ -104,6 +103,14 @@ def test_an_image_that_changes_is_searched_again(small_data, searched, tmp_path)
     found = all_of(with_proposals(dataset, "selective_search"))
     assert len(searched) == len(dataset) + 1
     assert found[0][1] == [0, 0, 1, 9]
+
+
+def test_an_image_written_anew_at_the_same_size_is_searched_again(small_data, searched, tmp_path):
+    dataset = open_dataset(shutil.copytree(small_data, tmp_path / "copy"), "val")
+    with_proposals(dataset, "selective_search")
+    os.utime(dataset.records[0].file, (1, 1))
+    with_proposals(dataset, "selective_search")
+    assert len(searched) == len(dataset) + 1
 
 
 def test_folds_have_those_of_the_whole(val, searched):
