@@ -258,7 +258,7 @@ def test_a_recipes_assigner_takes_the_place_of_the_frameworks(name, make_yolo, m
         squares = torch.cat([points - 0.5, points + 0.5], dim=-1) * strides
         levels = stand_in._levels(preds.get(head, preds))
         assert levels.num_samples == (256, 64, 16)
-        assert levels.strides == (8, 16, 32)
+        assert (levels.strides, levels.per_location) == ((8, 16, 32), (1, 1, 1))
         ground_truth = ground_truth_of(batch)
         expected = ATSS(9, box_strides=8)(squares.expand(2, -1, -1), ground_truth, levels=levels)
         assert expected.is_positive.any()
