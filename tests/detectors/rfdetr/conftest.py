@@ -49,6 +49,12 @@ def ones() -> Recipe:
 
 
 @pytest.fixture
+def small() -> dict[str, Any]:
+    """What is set in the configuration of such a model."""
+    return dict(SMALL)
+
+
+@pytest.fixture
 def make_module() -> Callable[..., Any]:
     """An RFDETRModelModule; equal seeds give equal weights."""
     pytest.importorskip("rfdetr", reason="needs rfdetr")
