@@ -32,8 +32,8 @@ TRAINING_OPTIONS = {
     "proposals": _option(str, "For fastrcnn: selective_search, or a file of boxes.", "none"),
     "detector": _option(
         str,
-        "fasterrcnn, cascadercnn, fastrcnn, retinanet, ssd, ssdlite or fcos; or of another framework: ultralytics:yolo11n, "
-        "transformers:rtdetr_v2, rfdetr:nano, ...",
+        "fasterrcnn, cascadercnn, fastrcnn, retinanet, ssd, ssdlite or fcos; or of another framework: "
+        "ultralytics:yolo11n, transformers:rtdetr_v2, rfdetr:nano, ...",
         "fasterrcnn",
     ),
     "backbone": _option(str, "Of torchvision's: micro, tiny, or a network: mobilenet_v2, resnet18, ...", "micro"),

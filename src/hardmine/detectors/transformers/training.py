@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from hardmine.detectors.attached import STATE_FILE, Attached
+from hardmine.detectors.attached import Attached
 from hardmine.detectors.mined_images import DrawnImages, weights_of_files
 from hardmine.detectors.transformers.loss import Seam, make_heads
 from hardmine.equation.recipe import Recipe
@@ -38,7 +38,6 @@ class AttachedToModel(Attached):
     def callback(self) -> Any:
         """A TrainerCallback: writes what samplings remember into each checkpoint, and goes back to it on resuming."""
         from transformers import TrainerCallback
-        from transformers.trainer_utils import get_last_checkpoint
 
         attached = self
 
@@ -50,10 +49,7 @@ class AttachedToModel(Attached):
             def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
                 if not state.global_step or not attached.remembers:
                     return
-                given = args.resume_from_checkpoint
-                folder = given if isinstance(given, str) else get_last_checkpoint(args.output_dir)
-                at_step = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-                attached.load(at_step if (at_step / STATE_FILE).exists() else folder)
+                attached.load(_checkpoint_of(args, state.global_step))
 
         return State()
 
@@ -75,3 +71,9 @@ class AttachedToModel(Attached):
                 return DrawnImages(weights, len(weights), self.args.seed)
 
         return Drawing
+
+
+def _checkpoint_of(args: Any, step: int) -> Path:
+    """The folder that a Trainer resumes from: the one that its arguments name, or that of the step in its output."""
+    given = args.resume_from_checkpoint
+    return Path(given) if isinstance(given, str) else Path(args.output_dir) / f"checkpoint-{step}"
