@@ -83,7 +83,7 @@ def test_layers_of_another_number_of_classes_start_anew(trained, tmp_path, caplo
     ("name", "options", "said"),
     [
         ("nan", {}, "unknown size of rfdetr 'nan'; did you mean nano"),
-        ("nano", {"weights": "imagenet"}, "no ImageNet weights"),
+        ("nano", {"weights": "imagenet"}, "rfdetr:nano has its own"),
         ("nano", {"weights": "coco"}, "cannot fetch the weights of rfdetr:nano.*no network.*give a file"),
         ("nano", {"weights": "absent.pth"}, "absent.pth"),
         ("nano", {"backbone": "resnet50"}, "a backbone of its own"),

@@ -33,8 +33,6 @@ def build(name: str, num_classes: int, *, weights: str, image_size: int | None, 
     Raises: ConfigError: no such size, or weights that cannot be had.
     """
     check_name("size of rfdetr", name, SIZES)
-    if weights == "imagenet":
-        raise ConfigError(f"rfdetr:{name} has no ImageNet weights; give coco, none or a file")
     module = _module(name, num_classes, image_size, fetch=load and weights == "coco")
     if load and weights not in ("none", "coco"):
         load_file(module, weights)
