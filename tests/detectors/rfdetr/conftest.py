@@ -54,12 +54,20 @@ def small() -> dict[str, Any]:
     return dict(SMALL)
 
 
+NUM_ENCODER_LAYERS = 2
+
+
 @pytest.fixture
-def make_module() -> Callable[..., Any]:
-    """An RFDETRModelModule; equal seeds give equal weights."""
+def make_module(monkeypatch) -> Callable[..., Any]:
+    """An RFDETRModelModule, whose encoder has 2 layers for DINOv2's 12; equal seeds give equal weights."""
     pytest.importorskip("rfdetr", reason="needs rfdetr")
     from rfdetr import config
+    from rfdetr.models.backbone import dinov2
     from rfdetr.training import RFDETRModelModule
+
+    of_size = dinov2.get_config
+    shallow = {"num_hidden_layers": NUM_ENCODER_LAYERS}
+    monkeypatch.setattr(dinov2, "get_config", lambda *size: of_size(*size) | shallow)
 
     def make(**other: Any) -> Any:
         torch.manual_seed(0)

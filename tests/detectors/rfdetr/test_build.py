@@ -1,5 +1,7 @@
 """rfdetr's models for a data set: from scratch without a download, or from a file."""
 
+import shutil
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -27,6 +29,8 @@ def offline(monkeypatch, tmp_path):
         raise OSError("the encoder's weights were asked for")
 
     monkeypatch.setattr(dinov2.WindowedDinov2WithRegistersBackbone, "from_pretrained", fetch)
+    yield
+    shutil.rmtree(tmp_path)  # weights are large
 
 
 @pytest.mark.parametrize("size", SIZES)
