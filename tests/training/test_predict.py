@@ -59,6 +59,18 @@ class ProcessOf(Accelerator):
     num_processes = property(lambda self: self.size)
 
 
+def test_a_box_that_ends_before_it_begins_has_no_size(small_data):
+    """As queries of RF-DETR that have no cell of the image learn it; no reader of results takes a negative size."""
+
+    class Turned(OneBox):
+        def forward(self, images):
+            return [found | {"boxes": torch.tensor([[5.0, 6, 4, 9]])} for found in super().forward(images)]
+
+    dataset = open_dataset(small_data, "val")
+    results = predict(Turned(0), dataset, Accelerator())
+    assert [result["bbox"] for result in results] == [[5.0, 6.0, 0.0, 3.0]] * len(dataset)
+
+
 def test_processes_share_the_images_without_overlap(small_data):
     dataset = open_dataset(small_data, "val")
     shares = [predict(OneBox(0), dataset, ProcessOf(rank, 2), batch_size=2) for rank in (0, 1)]

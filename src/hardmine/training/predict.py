@@ -181,7 +181,13 @@ def _detections(
             outputs = detector(*given)
             for output, target in zip(outputs, targets, strict=True):
                 labels = output["labels"] - detector.label_offset
-                yield int(target["image_id"]), output["boxes"], labels, output["scores"]
+                yield int(target["image_id"]), _right_way_round(output["boxes"]), labels, output["scores"]
+
+
+def _right_way_round(boxes: Tensor) -> Tensor:
+    """Boxes that end no earlier than they begin: RF-DETR's queries beyond its cells learn sizes of any sign."""
+    first, last = boxes.split(2, dim=1)
+    return torch.cat([first, torch.maximum(first, last)], dim=1)
 
 
 def _rows(image_id: int, boxes: Tensor, labels: Tensor, scores: Tensor, category_ids: Sequence[int]) -> pl.DataFrame:
