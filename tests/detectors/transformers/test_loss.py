@@ -150,6 +150,18 @@ def test_a_function_that_was_there_is_put_back(make_detr):
     assert model.loss_function is before
 
 
+def test_a_second_recipe_takes_the_place_of_the_first(make_detr, make_labels):
+    """As when a trained detector is looked at under another recipe: the weights of two are not multiplied."""
+    labels = make_labels(2, 1)
+    (model, alone) = make_detr("RTDetr"), make_detr("RTDetr")
+    alone.load_state_dict(model.state_dict())
+    hm.attach(model, hm.recipes.hnm())
+    step(model, labels)
+    for each in (model, alone):
+        hm.attach(each, hm.recipes.ghm())
+    assert step(model, labels)[0] == step(alone, labels)[0]
+
+
 def test_a_loss_function_of_ones_own_is_named(make_detr):
     model = make_detr("Detr")
     model.loss_function = lambda *_, **__: None

@@ -24,6 +24,8 @@ __all__ = ["Seam", "make_heads"]
 AUXILIARY, DENOISING = "auxiliary_outputs", "dn_auxiliary_outputs"
 OWN = "_loss_function"
 """Under this name a model keeps a function that was set."""
+STOCK = "stock"
+"""Under this name a weighted function has the one that it was made of."""
 
 
 def make_heads(model: Any, recipe: Recipe) -> dict[str, FrameworkHead]:
@@ -45,7 +47,7 @@ class Seam:
         criterion = criterion_of(model)
         self.layers = WeightedLayers(criterion.dialect(model.config), heads)
         self.before = vars(model).get(OWN)
-        stock = model.loss_function
+        stock = getattr(model.loss_function, STOCK, model.loss_function)  # of a model that had a recipe before
         kind = getattr(stock, "__globals__", {}).get(criterion.kind)
         if kind is None:
             raise FrameworkError(
@@ -53,7 +55,9 @@ class Seam:
                 "give the model's own, of a version of transformers that was tried"
             )
         made = {**stock.__globals__, criterion.kind: _weighted(kind, criterion, self.layers)}
-        model.loss_function = FunctionType(stock.__code__, made, stock.__name__, stock.__defaults__, stock.__closure__)
+        weighted = FunctionType(stock.__code__, made, stock.__name__, stock.__defaults__, stock.__closure__)
+        setattr(weighted, STOCK, stock)
+        model.loss_function = weighted
         self.model = model
 
     def expect(self, ground_truth: GroundTruth | None) -> None:
