@@ -11,7 +11,8 @@ DETECTORS = ["retinanet", "fasterrcnn", "cascadercnn", "ssd", "ssdlite", "fcos"]
 SIGMOID, TWO_STAGE = {"retinanet", "fcos"}, {"fasterrcnn", "cascadercnn"}
 SOFTMAX = {*TWO_STAGE, "ssd", "ssdlite"}
 REFUSED = {
-    **dict.fromkeys(["qfl", "gfl", "vfl", "mal", "ia_bce", "tood", "eqlv2", "efl"], SOFTMAX),  # made for a sigmoid of each class
+    # made for a sigmoid of each class
+    **dict.fromkeys(["qfl", "gfl", "vfl", "mal", "ia_bce", "tood", "eqlv2", "efl"], SOFTMAX),
     **dict.fromkeys(["ap_loss", "alrp", "rs_loss", "dr_loss"], SOFTMAX),
     **dict.fromkeys(["atss", "fcos", "simota"], TWO_STAGE),  # a proposal lies on no level of the pyramid
     "seesaw": SIGMOID,
