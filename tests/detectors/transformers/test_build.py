@@ -47,3 +47,8 @@ def test_what_cannot_be_had_is_named(name, weights, message):
 def test_a_folder_that_holds_something_else_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"cannot be had .*; give a folder with config.json"):
         build(f"transformers:{tmp_path}", 4)
+
+
+@pytest.mark.parametrize("kind", ["rtdetr_v2", "deformable_detr", "lw_detr"])
+def test_a_kind_is_built_from_scratch_for_so_many_classes(kind):
+    assert build(f"transformers:{kind}", 4, load=False).config.num_labels == 4

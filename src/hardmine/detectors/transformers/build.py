@@ -23,6 +23,12 @@ KINDS = {
     "yolos": "Yolos",
 }
 """What a kind's classes are called."""
+STAGES = {
+    "detr": ["stage4"],
+    "conditional_detr": ["stage4"],
+    "deformable_detr": ["stage2", "stage3", "stage4"],
+}
+"""Of a ResNet-50, what the models see whose default backbone is timm's."""
 
 
 def build(name: str, num_classes: int, *, weights: str, image_size: int | None, load: bool) -> nn.Module:  # noqa: ARG001
@@ -48,10 +54,20 @@ def build(name: str, num_classes: int, *, weights: str, image_size: int | None, 
 def _of_kind(name: str, num_classes: int) -> nn.Module:
     import transformers
 
-    config = getattr(transformers, f"{KINDS[name]}Config")(num_labels=num_classes)
-    if hasattr(config, "use_pretrained_backbone"):
-        config.use_pretrained_backbone = False
+    options: dict[str, Any] = {"num_labels": num_classes, **_instead_of_defaults(name)}
+    config = getattr(transformers, f"{KINDS[name]}Config")(**options)
     return getattr(transformers, f"{KINDS[name]}ForObjectDetection")(config)
+
+
+def _instead_of_defaults(name: str) -> dict[str, Any]:
+    """What a default configuration lacks: a backbone without another package (timm), or a scale of features."""
+    from transformers import ResNetConfig
+
+    if name == "lw_detr":
+        return {"projector_scale_factors": [1.0]}
+    if name not in STAGES:
+        return {}
+    return {"backbone_config": ResNetConfig(out_features=STAGES[name]), "use_timm_backbone": False}
 
 
 def _of_folder(name: str, num_classes: int, *, load: bool) -> nn.Module:
