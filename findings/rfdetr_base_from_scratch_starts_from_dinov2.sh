@@ -5,7 +5,8 @@
 # will be initialised from scratch". For Nano (and Small, Medium, Large, whose patches are of 16 pixels) this is so. Base
 # has DINOv2's own patches and positions, and then asks the Hugging Face hub for the weights of facebook/dinov2-small: it
 # does not build offline, and a comparison of the sizes from scratch compares a pretrained encoder with random ones.
-# The download is replaced by a note of its name here; nothing else is.
+# Its log names the sizes whose encoder is not loaded, and says nothing of the one whose encoder is. The download is
+# replaced by a note of its name here; nothing else is.
 #
 # Seen with rfdetr 1.11.2 on Python 3.11:
 #   rfdetr 1.11.2
