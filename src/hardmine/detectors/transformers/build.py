@@ -67,7 +67,7 @@ def _instead_of_defaults(name: str) -> dict[str, Any]:
         return {"projector_scale_factors": [1.0]}
     if name not in STAGES:
         return {}
-    return {"backbone_config": ResNetConfig(out_features=STAGES[name]), "use_timm_backbone": False}
+    return {"backbone_config": ResNetConfig(**{"out_features": STAGES[name]}), "use_timm_backbone": False}
 
 
 def _of_folder(name: str, num_classes: int, *, load: bool) -> nn.Module:
