@@ -61,13 +61,14 @@ def _of_kind(name: str, num_classes: int) -> nn.Module:
 
 def _instead_of_defaults(name: str) -> dict[str, Any]:
     """What a default configuration lacks: a backbone without another package (timm), or a scale of features."""
-    from transformers import ResNetConfig
+    import transformers
 
     if name == "lw_detr":
         return {"projector_scale_factors": [1.0]}
     if name not in STAGES:
         return {}
-    return {"backbone_config": ResNetConfig(**{"out_features": STAGES[name]}), "use_timm_backbone": False}
+    resnet: Any = transformers.ResNetConfig  # whose stages are an argument of a class above it
+    return {"backbone_config": resnet(out_features=STAGES[name]), "use_timm_backbone": False}
 
 
 def _of_folder(name: str, num_classes: int, *, load: bool) -> nn.Module:
