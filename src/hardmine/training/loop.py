@@ -65,8 +65,8 @@ def train(config: TrainingConfig, out: Path | str, *, resume: bool = False, prog
         ConfigError, DataError: a configuration or a data set that cannot be used; nothing was written.
         RunError: `out` holds something else or a checkpoint that does not fit; a full disk; a loss that is not finite.
     """
-    # a DETR has parameters for denoising, which is off in a batch without objects; others have some for other tasks
-    accelerator = start_accelerator(config.precision, uses_all=config.is_torchvisions)
+    # a DETR has parameters for denoising, which is off in a batch without objects, and RF-DETR some for masks
+    accelerator = start_accelerator(config.precision, uses_all=not config.framework.matches_sets)
     train_data, val_data = open_training_data(config)
     trainer = Trainer(config, accelerator, train_data)
     folder = RunFolder(Path(out))
