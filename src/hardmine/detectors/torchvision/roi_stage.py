@@ -58,14 +58,25 @@ class Proposals:
 
 @dataclass(frozen=True, slots=True)
 class StageLosses:
-    """losses: of the stage.  seen: what it predicted for each proposal that it has looked at, (B, K, ...).
+    """losses: of the stage.  seen: what it predicted for each box that it has looked at, (B, K, ...).
 
-    is_proposal: (B, K), False for an object, for padding and for what is ignored.
+    assignment: of these boxes.  place: (B, K), where each stood among those of `start`; None: in their order.
+    num_proposals: of which so many were proposals, and the rest objects.
     """
 
     losses: HeadLosses
     seen: HeadOutput
-    is_proposal: Tensor
+    assignment: Assignment
+    place: Tensor | None
+    num_proposals: int
+
+    @property
+    def is_proposal(self) -> Tensor:
+        """(B, K), False for an object, for padding and for what is ignored; computed where a next stage asks."""
+        place, matched = self.place, self.assignment.matched_gt
+        if place is None:
+            place = torch.arange(matched.shape[1], device=matched.device)
+        return self.assignment.is_valid & (place < self.num_proposals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,23 +112,21 @@ class RoIStage:
         before: Samples,
     ) -> StageLosses:
         """What the stage learns from what `start` has given."""
-        assignment, is_proposal = before.assignment, before.assignment.is_valid & _all_but_last(boxes, ground_truth)
-        looked, selected = None, None
+        assignment, place, looked, selected = before.assignment, None, None, None
+        num_proposals = boxes.shape[1] - ground_truth.boxes.shape[1]
         if self.head.select.needs <= BEFORE_HEAD:
             selected = self.head.choose(before)
         elif self.two_pass and self.head.select.budget is not None:
             looked, selected = self._choose_by_loss(features, image_sizes, ground_truth, boxes, assignment)
-        seen_are_proposals = is_proposal
         if selected is not None:
-            index, selected = _places_kept(selected, self.head.select.budget)
-            boxes = boxes.gather(1, index.unsqueeze(-1).expand(-1, -1, 4))
-            assignment = assignment.gather(index).only(selected > 0)
-            seen_are_proposals = is_proposal.gather(1, index) & (selected > 0)
+            place, selected = _places_kept(selected, self.head.select.budget)
+            boxes = boxes.gather(1, place.unsqueeze(-1).expand(-1, -1, 4))
+            assignment = assignment.gather(place).only(selected > 0)
         output = self._output(features, image_sizes, boxes, ground_truth.labels_of(assignment))
         losses = self.head(output, ground_truth, assignment, boxes, selected)
         if looked is not None:
-            return StageLosses(losses, looked, is_proposal)
-        return StageLosses(losses, output, seen_are_proposals)
+            return StageLosses(losses, looked, before.assignment, None, num_proposals)
+        return StageLosses(losses, output, assignment, place, num_proposals)
 
     def _choose_by_loss(
         self,
@@ -226,12 +235,6 @@ def _slots(sampler: Any, classification: CrossEntropy) -> Slots:
         "classify": Slot(All(), classification, PerSampled()),
         "regress": Slot(All(), SmoothL1(BETA), PerSampled()),
     }
-
-
-def _all_but_last(boxes: Tensor, ground_truth: GroundTruth) -> Tensor:
-    """Mask (N,) of the boxes (B, N, 4) that are no objects."""
-    place = torch.arange(boxes.shape[1], device=boxes.device)
-    return place < boxes.shape[1] - ground_truth.boxes.shape[1]
 
 
 def _places_kept(selected: Tensor, budget: int | None) -> tuple[Tensor, Tensor]:
