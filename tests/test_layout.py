@@ -10,13 +10,15 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "hardmine"
 MODULES = sorted(SOURCE.rglob("*.py"))
 ORDER = (
-    "errors", "files", "tables", "core", "assign", "sampling", "losses", "equation", "recipes", "detectors", "data",
-    "predictions", "evaluation", "training", "mining", "figures", "cli",
+    "errors", "launch", "files", "tables", "core", "assign", "sampling", "losses", "equation", "recipes", "detectors",
+    "data", "predictions", "evaluation", "training", "mining", "figures", "cli",
 )  # fmt: skip
 RECIPES = [path for path in (SOURCE / "recipes").glob("*.py") if path.name != "__init__.py"]
 TABLES = {  # modules whose tests are a table's, each line of it one of them
     **{f"recipes/{path.name}": "recipes/test_recipes.py" for path in RECIPES},
     "cli/tables.py": "cli/test_app.py",
+    "cli/options.py": "cli/test_app.py",
+    "cli/showing.py": "cli/test_app.py",
     "mining/binary.py": "mining/test_working_set.py",
 }
 

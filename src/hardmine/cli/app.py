@@ -4,12 +4,10 @@ Torch and what stands on it take seconds to import, so they are imported in the 
 answers at once.
 """
 
-import gc
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,19 +16,30 @@ import typer
 from rich.console import Console
 
 from hardmine.cli.failures import explain_failure, printable
+from hardmine.cli.mine import mine
+from hardmine.cli.options import (
+    FORMS,
+    BoxFormat,
+    CategoryOffset,
+    Images,
+    Out,
+    Proposals,
+    Resume,
+    Run,
+    Split,
+    Unlabelled,
+)
+from hardmine.cli.showing import show_all
 from hardmine.cli.training_options import given_options, takes_training_options
 from hardmine.errors import ConfigError
 
 if TYPE_CHECKING:
     from hardmine.evaluation import Metrics
-    from hardmine.predictions import Confirmed
 
 __all__ = ["app", "main"]
 
 USAGE_ERROR, INTERRUPTED = 2, 130
-MOST_ROWS = 2**31 - 1
 ALL = "all"
-PARQUET = ".parquet"
 ROUNDS_NOTE = "95 % intervals of the difference in AP to round 1: over images only, since there is one seed."
 UsageError: Any = typer.BadParameter.__base__  # of click, or of typer's own copy of it: that depends on its version
 
@@ -39,32 +48,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Hard example mining for object detection: any method, on the detector you have, compared honestly.",
 )
-
-Out = Annotated[Path, typer.Option(help="New folder for everything that comes out; an existing one is refused.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue what was stopped in the folder of --out.")]
-Run = Annotated[Path, typer.Argument(help="Folder of a finished run.", show_default=False)]
-Split = Annotated[str | None, typer.Option(help="Split of the data set.", show_default="the run's validation split")]
-Images = Annotated[
-    Path | None, typer.Option(help="Folder of the images, if not beside the labels.", show_default="beside the labels")
-]
-Unlabelled = Annotated[
-    bool, typer.Option("--allow-unlabelled", help="A split without any label is meant to be all background.")
-]
-Proposals = Annotated[
-    str | None,
-    typer.Option(help="For a run of fastrcnn: selective_search, or a file of boxes.", show_default="as it was trained"),
-]
-BoxFormat = Annotated[
-    str | None,
-    typer.Option(
-        help="What the numbers of a box are: xywh, xyxy, cxcywh, with n behind for fractions of the image.",
-        show_default="as the form says, and checked",
-    ),
-]
-CategoryOffset = Annotated[
-    int | None, typer.Option(help="Add this to each category id of the predictions.", show_default="0, and checked")
-]
-FORMS = "COCO results, YOLO text files, Parquet, FiftyOne, Label Studio"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -123,7 +106,9 @@ def compare(
     jobs = jobs or suitable_processes(config, len(choices) * seeds)
     comparison = run_comparison(config, choices, range(seeds), out, resume=resume, jobs=jobs)
     if PartialState().is_main_process:
-        _show(comparison_table(comparison), *comparison.notes, f"Results: compare.json, compare.csv and runs in {out}")
+        show_all(
+            comparison_table(comparison), *comparison.notes, f"Results: compare.json, compare.csv and runs in {out}"
+        )
 
 
 @app.command()
@@ -146,7 +131,7 @@ def train(
     config = given_options(training | {"recipe": choice.name, "recipe_options": choice.options, "seed": seed})
     result = run_training(config, out, resume=resume)
     if PartialState().is_main_process:
-        _show(metrics_table(result.metrics), f"Run: {out}")
+        show_all(metrics_table(result.metrics), f"Run: {out}")
 
 
 @app.command()
@@ -174,7 +159,7 @@ def evaluate(
     else:
         opened = {"split": split, "images": images, "allow_unlabelled": allow_unlabelled}
         metrics = _evaluate_predictions(data, opened, predictions, box_format, category_offset)
-    _show(metrics_table(metrics))
+    show_all(metrics_table(metrics))
 
 
 def _evaluate_predictions(
@@ -202,106 +187,10 @@ def predict(
     """Write what a finished run finds in a data set, or in images without labels."""
     from hardmine.training import predict_run
 
-    _show(f"Predictions: {predict_run(run, data, split, out, images, proposals=proposals)}")
+    show_all(f"Predictions: {predict_run(run, data, split, out, images, proposals=proposals)}")
 
 
-@app.command()
-def mine(
-    out: Out,
-    data: Annotated[str | None, typer.Option(help="Data set.", show_default="what the run was trained on")] = None,
-    predictions: Annotated[Path | None, typer.Option(help=f"What any model found: {FORMS}.")] = None,
-    run: Annotated[Path | None, typer.Option(help="Or a run of hardmine, to predict with.")] = None,
-    folds: Annotated[
-        int | None, typer.Option(min=2, help="Train as in --run without each of so many parts, and predict it.")
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="Split of the data set.", show_default="the only one")] = None,
-    images: Images = None,
-    box_format: BoxFormat = None,
-    category_offset: CategoryOffset = None,
-    allow_unlabelled: Unlabelled = False,
-    top: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=MOST_ROWS,
-            help="Keep so many hard positives, hard negatives and suspects in the COCO files.",
-            show_default="all; 10,000 where mined by parts",
-        ),
-    ] = None,
-    show: Annotated[bool, typer.Option("--show", help="Also list them here.")] = False,
-    memory: Annotated[
-        float, typer.Option(help="GiB to stay below, with predictions in Parquet or COCO results.")
-    ] = 2.0,
-    cvat_names: Annotated[
-        str, typer.Option(help="How a task of CVAT calls an image: {name}, its path; {file}, its bare name.")
-    ] = "{name}",
-) -> None:
-    """Find what is hard in a data set, and what is mislabelled, from the predictions of any model.
-
-    The form of the predictions is recognised from the path, and whether boxes and classes are what they are taken for
-    is checked against the labels. The pictures are needed only where the labels do not state their sizes.
-    Predictions in Parquet files and COCO results may be more than memory holds: they are mined by parts, and what was
-    stopped goes on.
-    """
-    from hardmine.cli.tables import hardest_table, mined_table, suspects_table
-    from hardmine.predictions import Confirmed
-
-    if run is not None and predictions is None:
-        from hardmine.mining import mine_run
-
-        folder = None if images is None else str(images)
-        mine_run(run, out, folds, top, cvat_names=cvat_names, data=data, train_split=split, images=folder)
-    elif predictions is None or data is None or run is not None or folds is not None:
-        raise ConfigError("give --data and --predictions, or --run and perhaps --folds")
-    else:
-        confirmed = Confirmed(box_format, category_offset)
-        opened = {"split": split, "images": images, "allow_unlabelled": allow_unlabelled}
-        with _keeping_what_there_is():
-            _mine_predictions(data, opened, predictions, confirmed, out, top, memory, cvat_names)
-    if int(os.environ.get("RANK", "0")) == 0:  # of several processes that torchrun started, the first
-        kinds = ("hard positive", "hard negative") if show else ()
-        listed = [*(hardest_table(out, kind, top) for kind in kinds), *([suspects_table(out, top)] if show else [])]
-        _show(mined_table(out), *listed, f"Mined: {out}; its README.md says what each file is")
-
-
-@contextmanager
-def _keeping_what_there_is() -> Iterator[None]:
-    """No search for cycles of garbage, which would walk over all records again and again: there are next to none."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-def _mine_predictions(
-    data: str,
-    opened: dict[str, Any],
-    predictions: Path,
-    confirmed: "Confirmed",
-    out: Path,
-    top: int | None,
-    memory: float,
-    cvat_names: str,
-) -> None:
-    """Mines what another model found; predictions in Parquet, and COCO results beyond memory, a part at a time."""
-    from hardmine.data import open_dataset
-    from hardmine.mining import LabelFiles, label_files, labels_of, mine as run_mining, mine_shards, write_mined
-    from hardmine.mining.found_files import may_exceed
-    from hardmine.mining.shards import most_rows
-    from hardmine.predictions import holds_parquet, read_found
-
-    if not holds_parquet(predictions) and not may_exceed(predictions, int(most_rows(memory))):
-        dataset = open_dataset(data, **opened, need_pictures=False)
-        tables = run_mining(dataset, read_found(predictions, confirmed.box_format), confirmed=confirmed)
-        write_mined(out, tables, predictions.name, top, cvat_names=cvat_names)
-        return
-    if (Path(data) / f"objects{PARQUET}").exists():
-        labels = label_files(Path(data), opened["images"])
-    else:
-        dataset = open_dataset(data, **opened, need_pictures=False)
-        labels = LabelFiles.of(labels_of(dataset), dataset)
-    mine_shards(labels, predictions, out, memory, top, cvat_names=cvat_names, confirmed=confirmed)
+app.command()(mine)
 
 
 @app.command()
@@ -329,7 +218,7 @@ def loop(
     config = given_options(training | {"recipe": choice.name, "recipe_options": choice.options, "seed": seed})
     table = mine_in_rounds(config, rounds, out, folds=folds if folds > 1 else None, suspects=suspects, resume=resume)
     if PartialState().is_main_process:
-        _show(rounds_table(table), ROUNDS_NOTE, f"Results: rounds.json, runs and mined folders in {out}")
+        show_all(rounds_table(table), ROUNDS_NOTE, f"Results: rounds.json, runs and mined folders in {out}")
 
 
 @app.command()
@@ -337,7 +226,7 @@ def recipes() -> None:
     """List the recipes: one paper each."""
     from hardmine.cli.tables import recipes_table
 
-    _show(recipes_table(), "More on one: hardmine explain NAME")
+    show_all(recipes_table(), "More on one: hardmine explain NAME")
 
 
 @app.command()
@@ -363,11 +252,11 @@ def explain(
     choice = parse_recipe(name)
     if plot is not None:
         draw(make_recipe(choice.name, choice.options), plot, run, data, split, images)
-        _show(f"Figure: {plot}")
+        show_all(f"Figure: {plot}")
     elif run or data or split or images:
         raise ConfigError("--run, --data, --split and --images say what to draw; add --plot FILE, or leave them out")
     else:
-        _show(*explanation(choice))
+        show_all(*explanation(choice))
 
 
 @app.command()
@@ -385,7 +274,7 @@ def check(
     from hardmine.data import check as run_check
 
     report = run_check(path, split, images=images, allow_unlabelled=allow_unlabelled, image_size=image_size)
-    _show(*check_report(report))
+    show_all(*check_report(report))
     if not report.is_usable:
         raise typer.Exit(USAGE_ERROR)
 
@@ -403,14 +292,7 @@ def export(
     from hardmine.data import export as run_export
 
     written = run_export(path, to, out, split=split, images=images, allow_unlabelled=allow_unlabelled)
-    _show(f"Written: {written}")
-
-
-def _show(*parts: Any) -> None:
-    console = Console()
-    for part in parts:
-        in_a_file = isinstance(part, str) and not console.is_terminal
-        console.print(part, markup=False, highlight=False, soft_wrap=in_a_file)  # paths stay whole in a file
+    show_all(f"Written: {written}")
 
 
 def _fail(line: str) -> int:

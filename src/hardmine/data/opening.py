@@ -31,6 +31,7 @@ from hardmine.data.splits import choose_split
 from hardmine.data.voc import find_voc, find_voc_folders
 from hardmine.data.yolo import find_yolo, find_yolo_folders
 from hardmine.errors import DataError
+from hardmine.launch import is_first
 
 __all__ = ["available_splits", "find_source", "open_dataset"]
 
@@ -78,7 +79,7 @@ def _tell_problems(dataset: DetectionDataset, data: str | Path) -> None:
     told = " and ".join(
         f"{count} {'record was' if count == 1 else 'records were'} {what}" for what, count in counts.items() if count
     )
-    if first is not None and os.environ.get("RANK", "0") == "0":
+    if first is not None and is_first():
         _warn_once(
             f"{dataset.name}, split {dataset.split!r}: {told}; the first is: {first}; "
             f"`hardmine check {data}` lists them all"

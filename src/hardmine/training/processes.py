@@ -1,18 +1,12 @@
 """Processes that train or predict together, on a machine with GPUs or without."""
 
-import os
-
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 
 from hardmine.errors import ConfigError
+from hardmine.launch import num_started
 
-__all__ = ["num_started", "start_accelerator"]
-
-
-def num_started() -> int:
-    """How many processes `torchrun` or `accelerate launch` has started to work together, this one among them."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+__all__ = ["start_accelerator"]
 
 
 def start_accelerator(precision: str | None = None, *, uses_all: bool = True) -> Accelerator:

@@ -22,6 +22,7 @@ from hardmine.data.parquet import reading
 from hardmine.data.selective_search import find_ximgproc, selective_search
 from hardmine.errors import ConfigError, DataError, RunError, what_failed
 from hardmine.files.writing import write_atomically
+from hardmine.launch import num_started, rank
 from hardmine.predictions import proposals_in
 from hardmine.training.progress import watch_work
 
@@ -113,8 +114,7 @@ def _finished(threads: ThreadPoolExecutor, work: Callable[[int], None], places: 
 
 def _in_turn(places: list[int]) -> list[int]:
     """Each of several processes starts elsewhere, so that all come to their end together."""
-    rank, num = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
-    start = len(places) * rank // num
+    start = len(places) * rank() // num_started()
     return places[start:] + places[:start]
 
 

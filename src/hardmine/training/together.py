@@ -26,9 +26,9 @@ import torch
 
 from hardmine.detectors.torchvision.backbones import OWN_NETWORKS
 from hardmine.errors import ConfigError, RunError
+from hardmine.launch import num_started
 from hardmine.training.config import TrainingConfig
 from hardmine.training.loop import RunResult, train
-from hardmine.training.processes import num_started
 
 __all__ = ["Job", "suitable_processes", "train_together"]
 
