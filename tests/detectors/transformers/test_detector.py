@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import hardmine as hm
+from hardmine.errors import ConfigError
 from hardmine.training.optimise import averaged_weights
 
 KINDS = ["RTDetrV2", "Detr", "Yolos"]
@@ -65,3 +66,10 @@ def test_copies_and_averages_predict_as_it_does(make_detr, batch):
     for other in (copy.deepcopy(detector), average.module):
         found, expected = other.eval()(batch[0]), detector.eval()(batch[0])
         torch.testing.assert_close(found, expected)
+
+
+def test_images_with_fewer_places_than_queries_are_named(make_detr):
+    model = make_detr("RTDetrV2")
+    model.config.num_queries = 300
+    with pytest.raises(ConfigError, match=r"chooses 300 queries .* an image of 64 pixels has 84; give a larger"):
+        hm.wrap(model, hm.recipes.random(), image_size=64)
