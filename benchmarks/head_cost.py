@@ -5,6 +5,9 @@ forward + backward, with the shapes of torchvision's own detectors (R50-FPN at 8
 objects). The network itself costs nothing here: its layers are exchanged for ones that return empty tensors of the same
 shapes. Counts are those of `device_cost`, on torch's meta device.
 
+Of heads whose framework computes the losses itself (YOLO at 640 pixels, a layer of a DETR) what a recipe adds to these
+is counted: the assignment, whosever, and the framework's unreduced losses are given.
+
 Beside them torchvision's own losses, counted alike. They wait for the host, so they run on a CPU, where kernels on a
 device and operations are nearly the same number.
 
@@ -32,6 +35,8 @@ import hardmine as hm
 from benchmarks.device_cost import HOST, Cost, as_kept, count, count_or_none, write
 from benchmarks.pictures import random_boxes
 from hardmine.core.samples import GroundTruth
+from hardmine.detectors.traits import set_traits, soft_traits
+from hardmine.equation.framework_head import FrameworkHead, FrameworkOutput
 from hardmine.errors import EvidenceError
 
 RESULT = Path(__file__).parent / "results" / "head_cost.json"
@@ -45,6 +50,9 @@ MODELS: dict[str, tuple[Callable[..., Any], tuple[int, int]]] = {
     "fasterrcnn": (detection.fasterrcnn_resnet50_fpn, PADDED),
 }
 """torchvision's detectors, and the size of a batch's images, padded to whole strides."""
+CLASSES = 80
+FRAMEWORK_HEADS = {"YOLO": (soft_traits("YOLO", CLASSES), 8400), "DETR": (set_traits("DETR", CLASSES), 300)}
+"""Heads whose framework computes the losses, and how many samples an image has: what a recipe adds is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +142,32 @@ def _model(name: str) -> tuple[Any, tuple[int, int]]:
     return make(weights=None, weights_backbone=None).train(), size
 
 
+def _weigh(head: FrameworkHead, num: int) -> Callable[[], dict[str, Tensor]]:
+    """What a recipe adds to the losses of a framework: unreduced losses and matching are given, as it gives them."""
+    size = (IMAGES, num)
+    boxes = random_boxes(IMAGES * num, *PADDED).unflatten(0, size)
+    objects = random_boxes(IMAGES * OBJECTS, *PADDED).unflatten(0, (IMAGES, OBJECTS))
+    labels = torch.ones(IMAGES, OBJECTS, dtype=torch.long)
+    ground_truth = GroundTruth(objects, labels, labels > 0, objects[:, :0])
+    matched = torch.zeros(size, dtype=torch.long)
+
+    def losses() -> dict[str, Tensor]:
+        logits, of_boxes = said(*size, CLASSES), said(*size)
+        output = FrameworkOutput(
+            matched, logits, boxes, boxes, said(*size, CLASSES), torch.empty(size), torch.ones(()), torch.empty(size)
+        )
+        weights = head(output, ground_truth)
+        return {"classify": weights.classification, "regress": (weights.regress * of_boxes).sum()}
+
+    return losses
+
+
 def cost_of_recipe(name: str, recipe: str) -> Cost | None:
     """None if it waits for the host. Raises: EvidenceError: the detector does not take the recipe."""
+    if name in FRAMEWORK_HEADS:
+        traits, num = FRAMEWORK_HEADS[name]
+        with torch.device("meta"):
+            return count_or_none(_step(_weigh(FrameworkHead(traits, hm.RECIPES[recipe]()), num)))
     with torch.device("meta"):
         model, size = _model(name)
         detector = hm.wrap(model, hm.RECIPES[recipe]()).train()  # before its layers are not torchvision's any more
@@ -179,7 +211,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="keep the counts")
     options = parser.parse_args()
-    found, own = ({name: of(name) for name in MODELS} for of in (costs_of_recipes, cost_of_torchvision))
+    found = {name: costs_of_recipes(name) for name in (*MODELS, *FRAMEWORK_HEADS)}
+    own = {name: cost_of_torchvision(name) for name in MODELS}
     Console(width=120).print(table(found, own))
     if options.write:
         kept = {name: {recipe: as_kept(cost) for recipe, cost in costs.items()} for name, costs in found.items()}

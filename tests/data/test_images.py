@@ -2,7 +2,7 @@ import os
 
 import numpy as np
 import pytest
-from PIL import Image, TiffImagePlugin
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from hardmine.data.images import load_rgb, read_header
 from hardmine.errors import DataError
@@ -111,3 +111,20 @@ def test_pipe_is_not_waited_for(tmp_path, read):
     os.mkfifo(tmp_path / "a.png")
     with pytest.raises(DataError, match="it is a pipe"):
         read(tmp_path / "a.png")
+
+
+def test_what_stands_in_pillows_place_and_wants_a_package_is_no_traceback(tmp_path, monkeypatch):
+    """As ultralytics' function does on a file that Pillow does not know."""
+    opened = Image.open
+
+    def wanting(*given, **named):
+        try:
+            return opened(*given, **named)
+        except UnidentifiedImageError:
+            raise ModuleNotFoundError("No module named 'pi_heif'")  # noqa: B904 (as it is raised there)
+
+    monkeypatch.setattr(Image, "open", wanting)
+    file = tmp_path / "a.png"
+    file.write_text("no image")
+    with pytest.raises(DataError, match=r"cannot be opened as an image \(cannot identify image file"):
+        read_header(file)

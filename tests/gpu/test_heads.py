@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hardmine import RECIPES, wrap
 from hardmine.core.samples import GroundTruth
 from hardmine.detectors import build
-from hardmine.detectors.torchvision.faster_rcnn import _with_objects
+from hardmine.detectors.torchvision.roi_stage import Proposals
 from hardmine.equation.head import Head, HeadOutput
 from hardmine.errors import EvidenceError
 
@@ -86,6 +86,6 @@ def test_putting_a_batch_together_waits_for_nothing(place, moved):
     )
     with place.waiting_is_an_error():
         ground_truth = GroundTruth.from_lists(boxes, labels, regions, [torch.ones_like(box[:, 0]) for box in boxes])
-        found, is_padding = _with_objects([boxes[0][:1], boxes[1]], ground_truth)
-    assert found.shape == (2, 6, 4)
-    assert is_padding.cpu().tolist() == [[False, True, True, False, False, False], [False] * 6]
+        found = Proposals.from_lists([boxes[0][:1], boxes[1]]).with_objects(ground_truth)
+    assert found.boxes.shape == (2, 6, 4)
+    assert found.is_padding.cpu().tolist() == [[False, True, True, False, False, False], [False] * 6]

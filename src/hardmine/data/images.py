@@ -29,7 +29,8 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# What Pillow raises on broken or oversized files; SyntaxError is its own for a broken PNG.
+# What Pillow raises on broken or oversized files; SyntaxError is its own for a broken PNG. Where ultralytics has been
+# imported, opening what is no image ends in an ImportError: its function, in the place of Pillow's, wants pi-heif then.
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -38,6 +39,7 @@ _UNREADABLE = (
     MemoryError,
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
+    ImportError,
 )
 
 
@@ -66,7 +68,7 @@ def read_header(file: Path) -> ImageHeader:
         with file.open("rb") as stream, Image.open(stream, formats=_FORMATS) as image:
             return ImageHeader(image.width, image.height, _orientation(image), image.mode)
     except _UNREADABLE as error:
-        raise DataError(f"{file} cannot be opened as an image ({error}); replace or remove it") from error
+        raise DataError(f"{file} cannot be opened as an image ({_reason(error)}); replace or remove it") from error
 
 
 def load_rgb(file: Path, orientation: int = 1) -> np.ndarray:
@@ -79,9 +81,16 @@ def load_rgb(file: Path, orientation: int = 1) -> np.ndarray:
         with file.open("rb") as stream, Image.open(stream, formats=_FORMATS) as image:
             rgb = _to_rgb(image)
     except (*_UNREADABLE, DataError) as error:
-        message = f"{file} cannot be decoded ({error}); replace or remove it, `hardmine check` lists all such images"
+        message = (
+            f"{file} cannot be decoded ({_reason(error)}); replace or remove it, `hardmine check` lists all such images"
+        )
         raise DataError(message) from error
     return np.array(rgb.transpose(_TURNS[orientation]) if orientation in _TURNS else rgb)
+
+
+def _reason(error: Exception) -> object:
+    """What is wrong with the file: of an ImportError, what led to the import."""
+    return error.__context__ or error if isinstance(error, ImportError) else error
 
 
 def _orientation(image: Image.Image) -> int:

@@ -49,9 +49,9 @@ FRAMEWORKS = {
     framework.package: framework
     for framework in (
         Framework("torchvision", SpecifierSet(">=0.26")),
-        Framework("ultralytics", SpecifierSet(">=8.4.100,<8.5"), "ultralytics"),
-        Framework("transformers", SpecifierSet(">=5.10,<6"), "transformers", matches_sets=True),
-        Framework("rfdetr", SpecifierSet(">=1.11,<2"), "rfdetr", matches_sets=True),
+        Framework("ultralytics", SpecifierSet(">=8.4.150,<8.5"), "ultralytics"),
+        Framework("transformers", SpecifierSet(">=5.24,<6"), "transformers", matches_sets=True),
+        Framework("rfdetr", SpecifierSet(">=1.11.2,<2"), "rfdetr", matches_sets=True),
     )
 }
 

@@ -123,7 +123,7 @@ def test_weights_of_coco_are_looked_for_and_not_fetched(checkpoint, tmp_path, mo
 
 
 def test_weights_that_there_are_not_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="no ImageNet weights"):
+    with pytest.raises(ConfigError, match="weights 'imagenet' are of a torchvision backbone"):
         build("ultralytics:yolo11n", 3, weights="imagenet")
     with pytest.raises(ConfigError, match="there is no such file"):
         build("ultralytics:yolo11n", 3, weights=str(tmp_path / "mine.pt"))

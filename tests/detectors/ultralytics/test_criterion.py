@@ -283,7 +283,7 @@ def gradients_of_two_steps(model, criterion, batch) -> dict[str, Tensor]:
     return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
 
 
-REFUSED = {"ohem", "seesaw", "libra"}
+REFUSED = {"ohem", "seesaw", "libra", "gfl"}
 """Points have no boxes to suppress before regression; a loss of softmax scores; a box loss of its own."""
 
 
