@@ -155,3 +155,11 @@ def test_what_is_not_mined_stays_as_it_is(layer):
     unmined = Layer("", layer.outputs, layer.targets, layer.indices, 2.0)
     assert torch.equal(weighted.classification(unmined, classes), classes())
     assert set(weighted.boxes(unmined, boxes)) == {"loss_bbox", "loss_giou"}
+
+
+def test_a_list_of_targets_that_is_filled_anew_is_read_anew(layer):
+    weighted, (classes, _) = layers(recipes.focal()), stock_of(layer)
+    weighted.classification(layer, classes)
+    first = float(weighted.classification(layer, classes).detach())
+    layer.targets[0]["class_labels"] = torch.tensor([2, 2])
+    assert float(weighted.classification(layer, classes).detach()) != pytest.approx(first)

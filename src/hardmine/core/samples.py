@@ -82,6 +82,11 @@ class GroundTruth:
             weights=None if weights is None else _pad(weights, columns),
         )
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether each object counts once and nothing is to be ignored."""
+        return self.weights is None and self.ignore_regions.shape[1] == 0
+
     def boxes_of(self, assignment: "Assignment") -> Tensor:
         """The box each sample should predict, (B, N, 4); of no meaning where the sample is not positive."""
         index = assignment.matched_gt.clamp_min(0).unsqueeze(-1).expand(-1, -1, 4)

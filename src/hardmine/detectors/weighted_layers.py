@@ -20,7 +20,6 @@ from hardmine.detectors.query_losses import QueryLoss
 from hardmine.detectors.set_prediction import Indices, box_iou, box_losses, matched_objects, objects_of, to_pixels
 from hardmine.equation.framework_head import FrameworkHead, FrameworkOutput, check_agreement
 from hardmine.files.versions import version_of
-from hardmine.sampling import All
 
 __all__ = ["SIDE", "Dialect", "Layer", "WeightedLayers", "layer_names"]
 
@@ -88,6 +87,7 @@ class WeightedLayers:
     def __init__(self, dialect: Dialect, heads: nn.ModuleDict):
         self.dialect, self.heads = dialect, heads
         self._expected: GroundTruth | None = None
+        self._objects_of: tuple[Any, GroundTruth] | None = None
         self._seen: dict[str, Seen] = {}
         self._checked: set[tuple[str, str]] = set()
 
@@ -104,7 +104,9 @@ class WeightedLayers:
         if head is None:
             return stock()
         self._seen.pop(layer.name, None)
-        is_plain = head.is_untouched and (self._expected is None or _is_plain(self._expected))
+        if layer.name == "last":  # which criteria begin with: a list of targets may have been filled anew
+            self._objects_of = None
+        is_plain = head.is_untouched and (self._expected is None or self._expected.is_plain)
         if is_plain and (layer.name, "classes") in self._checked:
             return stock()
         output = self._output(layer, head)
@@ -123,24 +125,27 @@ class WeightedLayers:
         if head is None or (seen is None and (layer.name, "boxes") in self._checked):
             return stock()
         matched = self._matched(layer)
-        terms = self._box_terms(layer, matched)
         if (layer.name, "boxes") not in self._checked:
-            ours = torch.stack(list(terms.values())).sum() / layer.divisor
+            ours = torch.stack(list(self._box_terms(layer, matched).values())).sum() / layer.divisor
             self._check(layer, "boxes", ours, torch.stack(list(stock().values())).sum())
-        if seen is None:
-            return stock()
-        if _leaves_boxes(head) and self._objects(layer).weights is None:
+        if seen is None or head.leaves_boxes(self._objects(layer)):
             return stock()
         weights = seen.regress if layer.indices is seen.indices else self._look_again(layer, head, seen, matched)
-        return {name: (term * weights).sum() / layer.divisor for name, term in terms.items()}
+        terms = self._box_terms(layer, matched).items()
+        return {name: (term * weights).sum() / layer.divisor for name, term in terms}
 
     def _head(self, layer: Layer) -> Any:
         is_mined = layer.name in self.heads and torch.is_grad_enabled()
         return self.heads[layer.name] if is_mined else None
 
     def _objects(self, layer: Layer) -> GroundTruth:
-        size = layer.outputs["pred_boxes"].new_full((4,), SIDE, dtype=torch.float32)
-        return objects_of(layer.targets, self.dialect.labels, size) if self._expected is None else self._expected
+        """What was expected, or else what the targets say: put together once for all layers of a batch."""
+        if self._expected is not None:
+            return self._expected
+        if self._objects_of is None or self._objects_of[0] is not layer.targets:
+            size = layer.outputs["pred_boxes"].new_full((4,), SIDE, dtype=torch.float32)
+            self._objects_of = layer.targets, objects_of(layer.targets, self.dialect.labels, size)
+        return self._objects_of[1]
 
     def _matched(self, layer: Layer) -> Tensor:
         boxes = layer.outputs["pred_boxes"]
@@ -152,8 +157,10 @@ class WeightedLayers:
         boxes = to_pixels(layer.outputs["pred_boxes"].detach().float(), logits.new_tensor(SIDE, dtype=torch.float32))
         is_positive = matched >= 0
         labels = torch.where(is_positive, objects.labels.gather(1, matched.clamp_min(0)), matched)
-        iou = box_iou(layer.outputs["pred_boxes"], self._goals(layer, matched), is_positive)
-        loss = self.dialect.loss(logits, labels, iou)
+        loss = logits.new_zeros(())  # where a recipe's own takes its place
+        if head.loss is None or (layer.name, "classes") not in self._checked:
+            iou = box_iou(layer.outputs["pred_boxes"], self._goals(layer, matched), is_positive)
+            loss = self.dialect.loss(logits, labels, iou)
         distance, overlap = 0, 0
         if "regression_loss" in head.needs:
             distance, overlap = (term.detach() for term in self._box_terms(layer, matched).values())
@@ -189,12 +196,3 @@ class WeightedLayers:
         check_agreement(f"loss of {what} in layer {layer.name!r}", ours, theirs, package, version_of(package))
         if what == "classes" or any(len(query) for query, _ in layer.indices):
             self._checked.add((layer.name, what))
-
-
-def _leaves_boxes(head: FrameworkHead) -> bool:
-    return type(head.select) is type(head.regress) is All
-
-
-def _is_plain(ground_truth: GroundTruth) -> bool:
-    """Whether the framework knows all that is said of the objects."""
-    return ground_truth.weights is None and ground_truth.ignore_regions.shape[1] == 0

@@ -117,6 +117,10 @@ class FrameworkHead(nn.Module):
             and all(type(sampling) is All for sampling in samplings)
         )
 
+    def leaves_boxes(self, ground_truth: GroundTruth) -> bool:
+        """Whether all positives weigh 1 in the box loss, so that the framework's own sums stand."""
+        return type(self.select) is type(self.regress) is All and ground_truth.weights is None
+
     def forward(self, output: FrameworkOutput, ground_truth: GroundTruth) -> FrameworkWeights:
         """How much each sample counts, and the classification loss; boxes of the ground truth are in pixels.
 

@@ -24,7 +24,6 @@ from hardmine.equation.framework_head import FrameworkHead, FrameworkOutput, che
 from hardmine.equation.recipe import Recipe
 from hardmine.errors import ConfigError
 from hardmine.files.versions import version_of
-from hardmine.sampling import All
 
 __all__ = ["WeightedLoss", "check_model", "losses_of", "make_heads", "new_criterion", "put", "take_away"]
 
@@ -141,7 +140,7 @@ class WeightedLoss:
     def __call__(self, preds: Any, batch: Any, **named: Any) -> tuple[Any, Tensor, Any]:
         expected, self._expected = self._expected, None
         original = getattr(type(self.loss), SEAM)
-        is_plain = self.head.is_untouched and (expected is None or _is_plain(expected))
+        is_plain = self.head.is_untouched and (expected is None or expected.is_plain)
         if not torch.is_grad_enabled() or (is_plain and self._is_checked):
             return original(self.loss, preds, batch, **named)
         with self._watched(preds, expected) as parts:
@@ -175,17 +174,13 @@ class WeightedLoss:
         weights = self.head(self._output(seen), ground_truth)
         sums = list(seen.losses)  # box, classification, dfl or l1
         sums[1] = weights.classification.to(seen.losses.dtype) * self.loss.hyp.cls
-        if seen.boxes.was_called and not self._leaves_boxes(ground_truth):
+        if seen.boxes.was_called and not self.head.leaves_boxes(ground_truth):
             box, distribution = seen.box_sums(weights.regress)
             sums[0] = box.to(seen.losses.dtype) * self.loss.hyp.box
             sums[2] = distribution.to(seen.losses.dtype) * self.loss.hyp.dfl
         losses = torch.stack(sums)
         items = dict(zip(seen.items, losses.detach(), strict=True)) if isinstance(seen.items, dict) else losses.detach()
         return seen.targets, losses, items
-
-    def _leaves_boxes(self, ground_truth: GroundTruth) -> bool:
-        """Whether all positives weigh 1 in the box loss, so that its sums stand."""
-        return type(self.head.select) is type(self.head.regress) is All and ground_truth.weights is None
 
     def _output(self, seen: "Seen") -> FrameworkOutput:
         """The evidence of a batch."""
@@ -346,8 +341,3 @@ def _objects(labels: Tensor, boxes: Tensor, mask: Tensor) -> GroundTruth:
 
 def _squares(centres: Tensor, sides: Tensor) -> Tensor:
     return torch.cat([centres - sides / 2, centres + sides / 2], dim=-1)
-
-
-def _is_plain(ground_truth: GroundTruth) -> bool:
-    """Whether ultralytics knows all that is said of the objects."""
-    return ground_truth.weights is None and ground_truth.ignore_regions.shape[1] == 0
