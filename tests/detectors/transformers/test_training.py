@@ -96,6 +96,40 @@ def test_mined_images_are_drawn_by_their_weights(make_detr, dataset, tmp_path):
         trainer(attached._seam.model, dataset[:2], tmp_path / "out", short)._get_train_sampler()
 
 
+def gradients_of_rank(rank, folder, make_recipe, model, batches):
+    """What one of two processes is left with after a step of DistributedDataParallel."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    if make_recipe is not None:
+        hm.attach(model, make_recipe())
+    trained = torch.nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
+    for _ in range(2):
+        torch.manual_seed(3)
+        model.zero_grad()
+        trained(**batches[rank]).loss.backward()
+    torch.save({name: of.grad for name, of in model.named_parameters() if of.grad is not None}, f"{folder}/{rank}")
+    torch.distributed.destroy_process_group()
+
+
+def on_two_ranks(folder, make_recipe, model, batches):
+    folder.mkdir()
+    torch.multiprocessing.spawn(gradients_of_rank, (str(folder), make_recipe, model, batches), nprocs=2)
+    return [torch.load(folder / str(rank), weights_only=True) for rank in (0, 1)]
+
+
+def test_two_ranks_of_which_one_has_no_object(make_detr, dataset, tmp_path):
+    batches = [collate(dataset[:2]), collate([dataset[2], dataset[2]])]
+    stock = on_two_ranks(tmp_path / "stock", None, make_detr("RTDetrV2"), batches)
+    ours = on_two_ranks(tmp_path / "ours", hm.recipes.random, make_detr("RTDetrV2"), batches)
+    mined = on_two_ranks(tmp_path / "mined", hm.recipes.hnm, make_detr("RTDetrV2"), batches)
+    for rank in (0, 1):
+        assert all(torch.equal(of, ours[rank][name]) for name, of in stock[rank].items())
+        assert all(of.isfinite().all() for of in mined[rank].values())
+        assert all(torch.equal(of, mined[0][name]) for name, of in mined[rank].items())
+    assert mined[0].keys() == stock[0].keys()
+    assert any(not torch.equal(of, stock[0][name]) for name, of in mined[0].items())
+
+
 def test_drawing_needs_something_mined(make_detr):
     attached = hm.attach(make_detr("RTDetrV2"), hm.recipes.random())
     with pytest.raises(ConfigError, match="there are no mined images to draw"):
