@@ -7,8 +7,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-transformers = pytest.importorskip("transformers", reason="needs pip install 'hardmine[transformers]'")
-
 SIDE, CLASSES = 64, 4
 RESNET = {"embedding_size": 8, "hidden_sizes": [8, 8, 8, 8], "depths": [1, 1, 1, 1], "layer_type": "basic"}
 HYBRID = {
@@ -23,17 +21,23 @@ PLAIN = {
 }  # fmt: skip
 
 
+def configuration(name: str, **sizes: Any) -> Any:
+    import transformers
+
+    return getattr(transformers, f"{name}Config")(**sizes)
+
+
 def rt_detr(kind: str) -> nn.Module:
-    backbone = transformers.RTDetrResNetConfig(**RESNET, out_features=["stage2", "stage3", "stage4"])
+    backbone = configuration("RTDetrResNet", **RESNET, out_features=["stage2", "stage3", "stage4"])
     return of(kind, backbone_config=backbone, **HYBRID)
 
 
 def detr(kind: str) -> nn.Module:
-    return of(kind, backbone_config=transformers.ResNetConfig(**RESNET, out_features=["stage4"]), **PLAIN)
+    return of(kind, backbone_config=configuration("ResNet", **RESNET, out_features=["stage4"]), **PLAIN)
 
 
 def deformable(kind: str) -> nn.Module:
-    backbone = transformers.ResNetConfig(**RESNET, out_features=["stage2", "stage3", "stage4"])
+    backbone = configuration("ResNet", **RESNET, out_features=["stage2", "stage3", "stage4"])
     return of(kind, backbone_config=backbone, num_feature_levels=3, **PLAIN)
 
 
@@ -43,8 +47,9 @@ def yolos(kind: str) -> nn.Module:
 
 
 def of(kind: str, **sizes: Any) -> nn.Module:
-    config = getattr(transformers, f"{kind}Config")(num_labels=CLASSES, **sizes)
-    return getattr(transformers, f"{kind}ForObjectDetection")(config)
+    import transformers
+
+    return getattr(transformers, f"{kind}ForObjectDetection")(configuration(kind, num_labels=CLASSES, **sizes))
 
 
 MODELS: dict[str, Callable[[str], nn.Module]] = {

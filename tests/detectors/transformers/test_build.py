@@ -6,6 +6,8 @@ import torch
 from hardmine.detectors import build
 from hardmine.errors import ConfigError
 
+pytest.importorskip("transformers", reason="needs pip install 'hardmine[transformers]'")
+
 
 def test_a_folder_gives_its_weights_but_for_layers_of_other_classes(make_detr, tmp_path):
     model = make_detr("RTDetrV2")

@@ -9,6 +9,8 @@ import hardmine as hm
 from hardmine.errors import ConfigError
 from hardmine.training.optimise import averaged_weights
 
+pytest.importorskip("transformers", reason="needs pip install 'hardmine[transformers]'")
+
 KINDS = ["RTDetrV2", "Detr", "Yolos"]
 
 

@@ -12,6 +12,8 @@ from hardmine.detectors.transformers.loss import make_heads
 from hardmine.detectors.weighted_layers import SIDE as PIXELS
 from hardmine.errors import ConfigError, EvidenceError, FrameworkError
 
+pytest.importorskip("transformers", reason="needs pip install 'hardmine[transformers]'")
+
 KINDS = ["RTDetr", "RTDetrV2", "Detr", "ConditionalDetr", "DeformableDetr", "Yolos"]
 IMAGES = {"objects in all": (2, 1), "one image empty": (3, 0), "all images empty": (0, 0)}
 
