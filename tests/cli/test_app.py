@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
+from hardmine.comparison.compare import Comparison, ComparisonRow
 from hardmine.evaluation import Difference, LookAlikeErrors
 from hardmine.training import TrainingConfig
-from hardmine.training.compare import Comparison, ComparisonRow
 
 SMALL = ("--epochs", "1", "--batch-size", "4", "--image-size", "64")
 
@@ -62,7 +62,7 @@ def test_options_reach_the_training(hardmine, monkeypatch, tmp_path):
         seen.append((config, [recipe.label for recipe in recipes], list(seeds), out, resume, jobs))
         return comparison()
 
-    monkeypatch.setattr("hardmine.training.compare.compare", fake)
+    monkeypatch.setattr("hardmine.comparison.compare.compare", fake)
     asked = ("--recipes", "random,hnm", "--seeds", "2", "--jobs", "5", "--lr", "0.01")
     hardmine("compare", *asked, "--out", str(tmp_path), "--resume")
     assert seen == [(TrainingConfig(lr=0.01), ["random", "hnm"], [0, 1], tmp_path, True, 5)]
@@ -73,7 +73,7 @@ def test_without_options_there_are_three_recipes_and_seeds_and_a_process_a_threa
     monkeypatch.setattr("torch.get_num_threads", lambda: 2)
     monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
     monkeypatch.setattr(
-        "hardmine.training.compare.compare",
+        "hardmine.comparison.compare.compare",
         lambda config, recipes, seeds, out, *, resume, jobs: (
             seen.append((len(recipes), len(seeds), jobs)) or comparison()
         ),
@@ -91,7 +91,7 @@ def comparison() -> Comparison:
 
 
 def test_the_table_shows_interval_verdict_and_ratios(hardmine, monkeypatch):
-    monkeypatch.setattr("hardmine.training.compare.compare", lambda *_, **__: comparison())
+    monkeypatch.setattr("hardmine.comparison.compare.compare", lambda *_, **__: comparison())
     lines = hardmine("compare").out.splitlines()
     (ohem,) = (i for i, line in enumerate(lines) if line.split()[:1] == ["ohem"])
     assert "+0.020 [+0.010, +0.030]" in lines[ohem]
@@ -177,7 +177,7 @@ def test_an_interrupt_ends_with_130(hardmine, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hardmine.training.compare.compare", interrupted)
+    monkeypatch.setattr("hardmine.comparison.compare.compare", interrupted)
     done = hardmine("compare")
     assert done.code == 130
     assert "Traceback" not in done.err

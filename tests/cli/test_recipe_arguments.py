@@ -1,8 +1,8 @@
 import pytest
 
 from hardmine.cli.recipe_arguments import parse_recipe, parse_recipes
+from hardmine.comparison.compare import RecipeChoice
 from hardmine.errors import ConfigError
-from hardmine.training.compare import RecipeChoice
 
 
 def test_commas_separate_recipes_and_options():

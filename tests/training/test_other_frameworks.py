@@ -6,14 +6,14 @@ import polars as pl
 import pytest
 import torch
 
+from hardmine.comparison.compare import RecipeChoice, compare, every_recipe
+from hardmine.comparison.together import suitable_processes
 from hardmine.data import open_dataset
 from hardmine.errors import ConfigError
 from hardmine.recipes import RECIPES
 from hardmine.training import RunFolder, TrainingConfig, evaluate_run, predict_run, train
-from hardmine.training.compare import RecipeChoice, compare, every_recipe
 from hardmine.training.processes import start_accelerator
 from hardmine.training.run import make_detector
-from hardmine.training.together import suitable_processes
 from tests.stand_in import DENSE, SETS
 
 pytestmark = pytest.mark.usefixtures("stand_in")

@@ -98,8 +98,8 @@ def compare(
 
     from hardmine.cli.recipe_arguments import parse_recipes
     from hardmine.cli.tables import comparison_table
-    from hardmine.training.compare import compare as run_comparison, every_recipe
-    from hardmine.training.together import suitable_processes
+    from hardmine.comparison.compare import compare as run_comparison, every_recipe
+    from hardmine.comparison.together import suitable_processes
 
     config = given_options(training)
     choices = every_recipe(config) if recipes == ALL else parse_recipes(recipes)

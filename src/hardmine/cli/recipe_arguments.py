@@ -12,9 +12,9 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
+from hardmine.comparison.compare import RecipeChoice
 from hardmine.errors import ConfigError, check_name
 from hardmine.recipes import RECIPES
-from hardmine.training.compare import RecipeChoice
 
 __all__ = ["parse_recipe", "parse_recipes"]
 

@@ -21,11 +21,11 @@ from hardmine.tables.columns import SIDES
 if TYPE_CHECKING:
     from torch import nn
 
+    from hardmine.comparison.compare import Comparison, RecipeChoice
     from hardmine.data import CheckReport, SplitReport
     from hardmine.evaluation import Difference, LookAlikeErrors, Metrics
     from hardmine.mining import Round
     from hardmine.recipes import Recipe, Slot
-    from hardmine.training.compare import Comparison, RecipeChoice
 
 __all__ = [
     "check_report",
@@ -121,7 +121,7 @@ def _box(row: Mapping[str, Any], prefix: str = "") -> str:
 
 def rounds_table(rounds: "Iterable[Round]") -> Table:
     """One row per round: how good its detector is, and what was mined with it."""
-    from hardmine.training.compare import NO_VERDICT
+    from hardmine.comparison.compare import NO_VERDICT
 
     table = _table("round", "AP", "AP50", "difference in AP", "hard\npositives", "hard\nnegatives", "suspects")
     for row in rounds:

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from hardmine.predictions.found import make_rows
 
-__all__ = ["LARGEST", "NAMES_OF_CLASSES", "PlainRecord", "plain_record", "plain_rows", "rows_if_plain"]
+__all__ = ["LARGEST", "NAMES_OF_CLASSES", "PlainRecord", "plain_list", "plain_record", "plain_rows", "rows_if_plain"]
 
 LARGEST = 1e9  # of any number in a prediction: far beyond every image, and its square is still exact enough
 NAMES_OF_CLASSES = ("category", "category_name", "label", "class_name")
@@ -54,10 +54,15 @@ def plain_record(box_format: str) -> Any:
     return WithCorners if box_format.startswith("xyxy") else WithSides
 
 
+def plain_list(box_format: str) -> Any:
+    """The type of a list of them."""
+    return list[WithCorners] if box_format.startswith("xyxy") else list[WithSides]
+
+
 def rows_if_plain(records: Sequence[Any], box_format: str) -> pl.DataFrame | None:
     """Rows of `Found` from records as Python has JSON, if all are plain."""
     try:
-        return plain_rows(msgspec.convert(records, list[plain_record(box_format)]))
+        return plain_rows(msgspec.convert(records, plain_list(box_format)))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from hardmine.files.reading import LARGEST
-from hardmine.predictions.plain_records import plain_record
+from hardmine.predictions.plain_records import plain_list, plain_record
 
 __all__ = ["SPACE", "Values", "records_in_lines", "records_in_list"]
 
@@ -34,7 +34,7 @@ def records_in_list(texts: Iterator[str], box_format: str) -> Iterator[Values]:
 
     Raises: ValueError, RecursionError: it is no JSON; as `json.loads` says it of the whole.
     """
-    decoder = msgspec.json.Decoder(list[plain_record(box_format)])
+    decoder = msgspec.json.Decoder(plain_list(box_format))
     first = next(texts)
     start = _after_space(first, 0) + 1  # the bracket
     return _values(first[start:], texts, _InList(decoder.decode), _Place().after(first[:start]))

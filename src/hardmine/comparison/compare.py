@@ -20,6 +20,7 @@ from typing import Any
 
 from accelerate import PartialState
 
+from hardmine.comparison.together import Job, train_together
 from hardmine.data import DetectionDataset
 from hardmine.data.scenes import Scenes
 from hardmine.errors import ConfigError, EvidenceError, RunError
@@ -40,7 +41,6 @@ from hardmine.training.config import TrainingConfig
 from hardmine.training.data import open_measured_data
 from hardmine.training.loop import RunResult, train
 from hardmine.training.run import make_detector
-from hardmine.training.together import Job, train_together
 
 __all__ = ["NO_VERDICT", "Comparison", "ComparisonRow", "RecipeChoice", "compare", "every_recipe"]
 

@@ -15,9 +15,9 @@ import psutil
 import pytest
 import torch
 
+from hardmine.comparison.together import Job, suitable_processes, train_together
 from hardmine.errors import ConfigError, RunError
 from hardmine.training import train
-from hardmine.training.together import Job, suitable_processes, train_together
 
 PATIENCE_S = 120
 

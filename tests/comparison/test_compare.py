@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
+from hardmine.comparison.compare import Comparison, ComparisonRow, RecipeChoice, _look_alikes, compare, every_recipe
 from hardmine.data import open_scenes
 from hardmine.errors import ConfigError, DataError, EvidenceError, RunError
 from hardmine.evaluation import Difference, match_predictions
 from hardmine.recipes import RECIPES, Recipe, Slot
 from hardmine.sampling import Sampling
 from hardmine.training import TrainingConfig, train
-from hardmine.training.compare import Comparison, ComparisonRow, RecipeChoice, _look_alikes, compare, every_recipe
 
 RANDOM, OHEM = RecipeChoice("random"), RecipeChoice("ohem", {"budget": 16})
 
@@ -85,7 +85,7 @@ def test_seeds_are_the_outer_loop(module_config, tmp_path, monkeypatch, caplog):
         if len(started) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("hardmine.training.compare.train", interrupted)
+    monkeypatch.setattr("hardmine.comparison.compare.train", interrupted)
     with pytest.raises(KeyboardInterrupt), caplog.at_level(logging.INFO, "hardmine"):
         compare(module_config, [RANDOM, OHEM], [4, 7], tmp_path / "out")
     assert started == [(4, "random"), (4, "ohem"), (7, "random")]
@@ -166,7 +166,7 @@ def test_the_verdict_is_that_of_the_interval_and_needs_more_than_one_seed():
 def test_each_recipe_gets_its_own_runs_seed_by_seed(finished, module_config, monkeypatch):
     out, _ = finished
     seen = []
-    monkeypatch.setattr("hardmine.training.compare._rows", lambda runs, _: seen.append(runs) or (row(),))
+    monkeypatch.setattr("hardmine.comparison.compare._rows", lambda runs, _: seen.append(runs) or (row(),))
     compare(module_config, [RANDOM, OHEM], [0, 1], out, resume=True, progress=False)
     for choice in (RANDOM, OHEM):
         folders = [result.folder.path for result in seen[0][choice.label]]
@@ -181,7 +181,7 @@ def test_runs_are_handed_to_processes_where_several_are_asked_for(finished, modu
         asked.append((num_processes, [(job.number, job.name) for job in jobs]))
         return [train(job.config, job.folder, resume=resume, progress=False) for job in jobs]
 
-    monkeypatch.setattr("hardmine.training.compare.train_together", one_after_the_other)
+    monkeypatch.setattr("hardmine.comparison.compare.train_together", one_after_the_other)
     assert compare(module_config, [RANDOM, OHEM], [0, 1], out, resume=True, jobs=2) == comparison
     names = ["random, seed 0", "ohem-budget=16, seed 0", "random, seed 1", "ohem-budget=16, seed 1"]
     assert asked == [(2, list(enumerate(names, start=1)))]
