@@ -7,6 +7,7 @@ HardmineError           anything a user can put right; the message says what was
 ├── ShapeError          tensors that do not belong together
 ├── DataError           a data set, or a record of it, that cannot be used
 └── RunError            a run folder or checkpoint that cannot be written, read or continued
+    └── DivergedError   a training whose loss is no number any more
 """
 
 import errno
@@ -18,6 +19,7 @@ from difflib import get_close_matches
 __all__ = [
     "ConfigError",
     "DataError",
+    "DivergedError",
     "EvidenceError",
     "FrameworkError",
     "HardmineError",
@@ -76,6 +78,10 @@ class DataError(HardmineError):
 
 class RunError(HardmineError):
     """A run folder or checkpoint that cannot be written, read or continued."""
+
+
+class DivergedError(RunError):
+    """A training whose loss or weights are not finite any more."""
 
 
 def check_name(kind: str, name: str, known: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,6 +42,14 @@ __all__ = ["app", "main"]
 USAGE_ERROR, INTERRUPTED = 2, 130
 ALL = "all"
 ROUNDS_NOTE = "95 % intervals of the difference in AP to round 1: over images only, since there is one seed."
+
+
+class Match(StrEnum):
+    """What is made equal beside the number of steps."""
+
+    TIME = "time"
+
+
 UsageError: Any = typer.BadParameter.__base__  # of click, or of typer's own copy of it: that depends on its version
 
 app = typer.Typer(
@@ -79,6 +88,14 @@ def compare(
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds: each recipe is trained once per seed.")] = 3,
     out: Out = Path("runs/compare"),
     resume: Resume = False,
+    tune: Annotated[
+        int | None, typer.Option(min=2, help="Trials of each recipe before, on a part of the train split.")
+    ] = None,
+    margin: Annotated[float | None, typer.Option(help="Difference in AP that is none: within it, equal.")] = None,
+    test_split: Annotated[
+        str | None, typer.Option(help="Also measure on this split, by which nothing is chosen.")
+    ] = None,
+    match: Annotated[Match | None, typer.Option(help="Also train each for as long as the first takes.")] = None,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -93,22 +110,23 @@ def compare(
 
     Without options: built-in scenes, a small detector, three seeds; a few minutes on two CPU cores.
     Recipes take options: --recipes random,ohem:budget=64,nms_iou=0.5,hnm
+    A recipe that comes twice shows what noise alone makes: --recipes focal,focal
     """
     from accelerate import PartialState
 
     from hardmine.cli.recipe_arguments import parse_recipes
-    from hardmine.cli.tables import comparison_table
+    from hardmine.cli.tables import comparison_tables
     from hardmine.comparison.compare import compare as run_comparison, every_recipe
+    from hardmine.comparison.table import Protocol
     from hardmine.comparison.together import suitable_processes
 
     config = given_options(training)
     choices = every_recipe(config) if recipes == ALL else parse_recipes(recipes)
     jobs = jobs or suitable_processes(config, len(choices) * seeds)
-    comparison = run_comparison(config, choices, range(seeds), out, resume=resume, jobs=jobs)
+    protocol = Protocol(margin=margin, test_split=test_split, match_time=match is not None, tune=tune)
+    comparison = run_comparison(config, choices, range(seeds), out, protocol=protocol, resume=resume, jobs=jobs)
     if PartialState().is_main_process:
-        show_all(
-            comparison_table(comparison), *comparison.notes, f"Results: compare.json, compare.csv and runs in {out}"
-        )
+        show_all(*comparison_tables(comparison), f"Results: compare.json, compare.csv and runs in {out}")
 
 
 @app.command()

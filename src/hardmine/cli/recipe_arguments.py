@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from hardmine.comparison.compare import RecipeChoice
+from hardmine.comparison import RecipeChoice
 from hardmine.errors import ConfigError, check_name
 from hardmine.recipes import RECIPES
 

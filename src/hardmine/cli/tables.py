@@ -3,7 +3,7 @@
 What stands on torch is imported in the tables that need it: those of mining do not.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,8 @@ from hardmine.tables.columns import SIDES
 if TYPE_CHECKING:
     from torch import nn
 
-    from hardmine.comparison.compare import Comparison, RecipeChoice
+    from hardmine.comparison import Comparison, ComparisonRow, RecipeChoice
+    from hardmine.comparison.tuning import Tuned
     from hardmine.data import CheckReport, SplitReport
     from hardmine.evaluation import Difference, LookAlikeErrors, Metrics
     from hardmine.mining import Round
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_report",
-    "comparison_table",
+    "comparison_tables",
     "explanation",
     "hardest_table",
     "metrics_table",
@@ -42,17 +43,58 @@ __all__ = [
 UNDEFINED = "-"
 
 
-def comparison_table(comparison: "Comparison") -> Table:
-    """One row per recipe; the verdict stands under its interval."""
-    has_look_alikes = any(row.look_alikes for row in comparison.rows)
+def comparison_tables(comparison: "Comparison") -> Iterator[str | Table]:
+    """What was chosen in tuning, the recipes, the same at equal time and on test, and what must be said with them."""
+    if comparison.tuned:
+        yield tuning_table(comparison.tuned.values())
+    yield comparison_table(comparison.rows)
+    if len(comparison.rows) > 1 and len(comparison.rows[0].seeds) > 1:
+        yield measures_table(comparison.rows)
+    if comparison.at_equal_time:
+        yield f"Trained for as long as {comparison.rows[0].recipe}:"
+        yield comparison_table(comparison.at_equal_time)
+    if comparison.on_test:
+        yield f"On {comparison.protocol.test_split}:"
+        yield comparison_table(comparison.on_test)
+    yield from comparison.notes
+
+
+def comparison_table(rows: "Sequence[ComparisonRow]") -> Table:
+    """One row per recipe; the interval that holds for all recipes at once and the verdict stand under its own."""
+    has_look_alikes, epochs_differ = any(row.look_alikes for row in rows), len({row.epochs for row in rows}) > 1
     table = _table("recipe", "AP", "AP50", "AP75", "difference in AP", "step\ntime", "peak\nMB")
     if has_look_alikes:
         table.add_column("look-alikes\nhit, AUC")
-    for row in comparison.rows:
-        difference = _difference(row.difference, row.verdict)
-        cells = [row.recipe, *map(_number, (row.ap, row.ap50, row.ap75)), difference]
+    if epochs_differ:
+        table.add_column("epochs")
+    for row in rows:
+        difference = _difference(row.difference, row.verdict, is_one_of_many=len(rows) > 2)
+        cells = [row.recipe, *(_number(row[name].mean) for name in ("ap", "ap50", "ap75")), difference]
         cells += [f"{row.step_time_ratio:.2f}x", f"{row.peak_memory_mb:.0f}"]
-        _add(table, *cells, *([_look_alikes(row.look_alikes)] if has_look_alikes else []))
+        cells += [_look_alikes(row.look_alikes)] if has_look_alikes else []
+        _add(table, *cells, *([str(row.epochs)] if epochs_differ else []))
+    return table
+
+
+def measures_table(rows: "Sequence[ComparisonRow]") -> Table:
+    """Where the differences to the first recipe lie: a measure a row, those that leave 0 out with a star."""
+    first, *others = rows
+    table = _table(f"difference\nto {first.recipe}", first.recipe, *(row.recipe for row in others))
+    for name, measured in first.measures.items():
+        differences = [row[name].difference for row in others]
+        if any(differences):
+            _add(table, name.replace("_", " "), _number(measured.mean), *map(_starred, differences))
+    return table
+
+
+def tuning_table(tuned: "Iterable[Tuned]") -> Table:
+    """What was chosen for each recipe, and what it and the defaults got on the part held out."""
+    table = _table("tuned", "lr", "classification\nweight", "options", "AP", "AP of\ndefaults", "trials")
+    for of in tuned:
+        trial = of.chosen.trial
+        options = ", ".join(f"{name}={value}" for name, value in trial.options.items()) or UNDEFINED
+        found = _number(of.chosen.ap), _number(of.default.ap), str(len({one.trial.number for one in of.trials}))
+        _add(table, of.recipe, f"{trial.lr:.2g}", f"{trial.classification_weight:.2g}", options, *found)
     return table
 
 
@@ -121,7 +163,7 @@ def _box(row: Mapping[str, Any], prefix: str = "") -> str:
 
 def rounds_table(rounds: "Iterable[Round]") -> Table:
     """One row per round: how good its detector is, and what was mined with it."""
-    from hardmine.comparison.compare import NO_VERDICT
+    from hardmine.evaluation import NO_VERDICT
 
     table = _table("round", "AP", "AP50", "difference in AP", "hard\npositives", "hard\nnegatives", "suspects")
     for row in rounds:
@@ -248,10 +290,19 @@ def _number(value: float | None) -> str:
     return UNDEFINED if value is None else f"{value:.3f}"
 
 
-def _difference(difference: "Difference | None", verdict: str) -> str:
+def _difference(difference: "Difference | None", verdict: str, *, is_one_of_many: bool = False) -> str:
     if difference is None:
         return UNDEFINED
-    return f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]\n{verdict}"
+    plain = f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
+    of_all = f"at once [{difference.simultaneous_low:+.3f}, {difference.simultaneous_high:+.3f}]"
+    return "\n".join([plain, *([of_all] if is_one_of_many else []), verdict])
+
+
+def _starred(difference: "Difference | None") -> str:
+    if difference is None:
+        return UNDEFINED
+    is_seen = difference.simultaneous_low > 0 or difference.simultaneous_high < 0
+    return f"{difference.value:+.3f}{'*' if is_seen else ''}"
 
 
 def _look_alikes(errors: "LookAlikeErrors | None") -> str:

@@ -48,6 +48,7 @@ TRAINING_OPTIONS = {
     "warmup_fraction": _option(float, "Share of all steps until the peak learning rate.", "0.1"),
     "clip_norm": _option(float, "Largest gradient norm.", "10.0"),
     "ema": _option(float, "Decay of the averaged weights that are then evaluated.", "no averaging"),
+    "classification_weight": _option(float, "Factor of the classification losses, beside those of boxes.", "1.0"),
     "precision": _option(str, "no, bf16 or fp16.", "no"),
     "compile": _option(bool, "Compile the losses of torchvision's, where there is a compiler.", "on a GPU"),
     "workers": _option(int, "Processes that load images.", "0 on a CPU, 4 on a GPU"),

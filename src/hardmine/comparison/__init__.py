@@ -1,5 +1,10 @@
-"""Recipes compared: every one trained alike, measured on the same images, and judged with intervals."""
+"""Recipes compared: every one tuned and trained alike, measured on the same images, and judged with intervals.
 
-from hardmine.comparison.compare import Comparison, ComparisonRow, RecipeChoice, compare as run_comparison, every_recipe
+`compare` runs a comparison of `contenders`, each first tuned (`tuning`, on the settings of `search`); `judging` turns
+what they find into the `table`.
+"""
 
-__all__ = ["Comparison", "ComparisonRow", "RecipeChoice", "every_recipe", "run_comparison"]
+from hardmine.comparison.contenders import RecipeChoice
+from hardmine.comparison.table import Comparison, ComparisonRow, Measured, Protocol
+
+__all__ = ["Comparison", "ComparisonRow", "Measured", "Protocol", "RecipeChoice"]

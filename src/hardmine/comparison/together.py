@@ -25,12 +25,12 @@ from typing import Any
 import torch
 
 from hardmine.detectors.torchvision.backbones import OWN_NETWORKS
-from hardmine.errors import ConfigError, RunError
+from hardmine.errors import ConfigError, DivergedError, RunError
 from hardmine.launch import num_started
 from hardmine.training.config import TrainingConfig
 from hardmine.training.loop import RunResult, train
 
-__all__ = ["Job", "suitable_processes", "train_together"]
+__all__ = ["Job", "suitable_processes", "train_all", "train_together"]
 
 logger = logging.getLogger("hardmine")
 
@@ -42,12 +42,16 @@ MOST_S_DEAF = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One training of several: its place among them from 1, how it is called, what it is and where it goes."""
+    """One training of several: its place among them from 1, how it is called, what it is and where it goes.
+
+    may_diverge: whether the others go on when its loss is no number any more; then it has no result.
+    """
 
     number: int
     name: str
     config: TrainingConfig
     folder: Path
+    may_diverge: bool = False
 
 
 def suitable_processes(config: TrainingConfig, num_jobs: int) -> int:
@@ -61,7 +65,20 @@ def suitable_processes(config: TrainingConfig, num_jobs: int) -> int:
     return min(torch.get_num_threads(), num_jobs, MOST_PROCESSES)
 
 
-def train_together(jobs: Sequence[Job], num_processes: int, *, resume: bool) -> list[RunResult]:
+def train_all(
+    jobs: Sequence[Job], num_processes: int, *, resume: bool, progress: bool = True
+) -> list[RunResult | None]:
+    """Trains one after the other, with bars, or several at a time; None in the place of one that diverged."""
+    if num_processes > 1:
+        return train_together(jobs, num_processes, resume=resume)
+    results = []
+    for job in jobs:
+        logger.info("run %d of %d: %s", job.number, len(jobs), job.name)
+        results.append(_result(job, resume, progress))
+    return results
+
+
+def train_together(jobs: Sequence[Job], num_processes: int, *, resume: bool) -> list[RunResult | None]:
     """Trains in so many processes, each on its share of the threads; returns the results in the order of the jobs.
 
     The jobs are begun in their order. What they log is logged here, under their names; there are no bars.
@@ -110,9 +127,9 @@ def _pool(num_processes: int) -> Iterator[ProcessPoolExecutor]:
         yield pool
 
 
-def _results(futures: Sequence[Future[RunResult]]) -> list[RunResult]:
+def _results(futures: Sequence[Future[RunResult | None]]) -> list[RunResult | None]:
     """Waits for all, or for the first that fails, whose error it raises."""
-    going: set[Future[RunResult]] = set(futures)
+    going: set[Future[RunResult | None]] = set(futures)
     while going:
         finished, going = wait(futures, MOST_S_DEAF, FIRST_EXCEPTION)
         for future in finished:
@@ -169,8 +186,18 @@ def _end_with(lifeline: Any, records: Any) -> None:
     os._exit(1)
 
 
-def _train(job: Job, num_jobs: int, resume: bool) -> RunResult:
+def _train(job: Job, num_jobs: int, resume: bool) -> RunResult | None:
     (handler,) = logging.getLogger().handlers
     handler.setFormatter(logging.Formatter(f"{job.name.replace('%', '%%')}: %(message)s"))
     logger.info("run %d of %d", job.number, num_jobs)
-    return train(job.config, job.folder, resume=resume, progress=False)
+    return _result(job, resume, progress=False)
+
+
+def _result(job: Job, resume: bool, progress: bool) -> RunResult | None:
+    try:
+        return train(job.config, job.folder, resume=resume, progress=progress)
+    except DivergedError as error:
+        if not job.may_diverge:
+            raise
+        logger.warning("%s", error)
+        return None

@@ -33,6 +33,9 @@ class Detector(nn.Module, ABC):
     needs_proposals: ClassVar[bool] = False
     """Whether it finds objects only among boxes that it is given, `proposals` of each target, in eval mode, too."""
 
+    classification_losses: ClassVar[tuple[str, ...]] = ("classification", "loss_classifier")
+    """How the names of the losses begin that say how well classes are told apart."""
+
     def __init__(self, model: Any):
         super().__init__()
         self.model: Any = model

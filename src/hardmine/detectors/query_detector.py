@@ -29,6 +29,7 @@ class QueryDetector(Detector):
     Args: side: of the square, in pixels.  mean_and_deviation: of the colours, that images are normalised by.
     """
 
+    classification_losses = ("loss_ce", "loss_vfl", "loss_mal")
     activation: Activation = "sigmoid"
     labels: str
     """Under which name the framework has the classes of objects."""

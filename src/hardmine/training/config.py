@@ -33,6 +33,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "warmup_fraction": (0, 1),
     "clip_norm": (1e-9, 1e9),
     "ema": (0, 1),
+    "classification_weight": (1e-6, 1e6),
     "image_size": (32, 16_384),
     "workers": (0, 1024),
     "flip_horizontal": (0, 1),
@@ -73,6 +74,7 @@ class TrainingConfig:
             attention does not learn at ten times that.
         clip_norm: largest gradient norm; None: not clipped.
         ema: decay of the averaged weights that are then evaluated and saved; None: no averaging.
+        classification_weight: what the classification losses are multiplied by, beside those of boxes and proposals.
         precision: of the training step; predictions are always made in float32.
         compile: the losses, as `hardmine.compile` does; changes no result but by rounding. None: on a GPU, those of
             torchvision's detectors; losses that a framework computes itself stay as they are.
@@ -111,6 +113,7 @@ class TrainingConfig:
     warmup_fraction: float = 0.1
     clip_norm: float | None = 10.0
     ema: float | None = None
+    classification_weight: float = 1.0
     precision: str = "no"
     compile: bool | None = None
     workers: int | None = None

@@ -28,14 +28,16 @@ def open_training_data(config: TrainingConfig) -> tuple[DetectionDataset, Detect
     return train_data, val_data
 
 
-def open_measured_data(config: TrainingConfig) -> DetectionDataset:
-    """What to measure on, known to have objects to find.
+def open_measured_data(config: TrainingConfig, split: str | None = None) -> DetectionDataset:
+    """What to measure on, or another split with the same classes; known to have objects to find.
 
     Raises: ConfigError, DataError: as `open_training_data`, or there is no labelled object, so no AP to compare.
     """
-    _, val_data = open_training_data(config)
-    _refuse_without_objects(config, val_data, "there is no AP to compare")
-    return val_data
+    train_data, measured = open_training_data(config)
+    if split is not None:
+        measured = open_split(config, split, train_data.classes)
+    _refuse_without_objects(config, measured, "there is no AP to compare")
+    return measured
 
 
 def _refuse_without_objects(config: TrainingConfig, dataset: DetectionDataset, consequence: str) -> None:

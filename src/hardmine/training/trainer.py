@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from hardmine.data import DetectionDataset
 from hardmine.detectors import Detector
 from hardmine.equation.compiling import compile, has_compiler
-from hardmine.errors import RunError
+from hardmine.errors import DivergedError, RunError
 from hardmine.evaluation import Metrics
 from hardmine.training import checkpoint
 from hardmine.training.batches import BatchOrder, derive_seed, training_loader
@@ -53,14 +53,19 @@ class SummedLoss(nn.Module):
     The detector inside stays as it is, so each process can call it directly to predict, in float32.
     """
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: Detector, classification_weight: float = 1.0) -> None:
         super().__init__()
         self.detector = detector
+        self.classification_weight = classification_weight
 
     def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         targets = [target | {"labels": target["labels"] + self.detector.label_offset} for target in targets]
-        losses = self.detector(images, targets)
+        losses = {name: self._weighed(name, loss) for name, loss in self.detector(images, targets).items()}
         return {"loss": torch.stack(list(losses.values())).sum(), **losses}
+
+    def _weighed(self, name: str, loss: Tensor) -> Tensor:
+        is_weighed = self.classification_weight != 1 and name.startswith(self.detector.classification_losses)
+        return loss * self.classification_weight if is_weighed else loss
 
 
 class Trainer:
@@ -79,7 +84,8 @@ class Trainer:
         self.optimizer = optimizer_for(self.detector, config)
         if is_compiled:
             self._compile_losses()
-        self.model, self.optimizer = accelerator.prepare(SummedLoss(self.detector), self.optimizer)
+        summed = SummedLoss(self.detector, config.classification_weight)
+        self.model, self.optimizer = accelerator.prepare(summed, self.optimizer)
         self.average = None if config.ema is None else averaged_weights(self.detector, config.ema)
         self.workers = config.workers if config.workers is not None else (0 if accelerator.device.type == "cpu" else 4)
         weights = None if config.mined is None else image_weights(config.mined, train_data)
@@ -106,7 +112,7 @@ class Trainer:
         """Trains for one epoch and returns its row of `metrics.jsonl`, for the caller to complete and append to `rows`.
 
         Raises:
-            RunError: the loss is not a finite number; the last checkpoint is from before.
+            DivergedError: the loss is not a finite number; the last checkpoint is from before.
         """
         epoch = len(self.rows) + 1
         self._start_epoch(epoch)
@@ -204,7 +210,7 @@ class Trainer:
         means = self.accelerator.reduce(dict(totals), reduction="mean")
         losses = {name: float(total) / len(seconds) for name, total in means.items()}
         if not math.isfinite(losses["loss"]) or not all(p.isfinite().all() for p in self.detector.parameters()):
-            raise RunError(
+            raise DivergedError(
                 f"the loss of epoch {epoch} is not finite ({losses}), or its weights are not; lower lr or clip_norm, "
                 "or use precision no"
             )

@@ -50,6 +50,8 @@ class UltralyticsDetector(Detector):
     Raises: ConfigError: another kind of model.  EvidenceError: a recipe that needs what such a head does not have.
     """
 
+    classification_losses = ("cls_loss",)
+
     def __init__(self, model: Any, recipe: Recipe, image_size: int | None = None):
         super().__init__(model)
         check_model(model)

@@ -1,0 +1,95 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from hardmine.comparison.contenders import RecipeChoice
+from hardmine.comparison.search import Trial
+from hardmine.comparison.tuning import TUNING_SEED, Tuned, TunedTrial, rounds, tune
+from hardmine.data import open_dataset
+from hardmine.errors import ConfigError, DivergedError
+
+CHOICES = [RecipeChoice("random"), RecipeChoice("focal")]
+
+
+@pytest.fixture(scope="module")
+def config(small):
+    return small(epochs=6)
+
+
+@pytest.fixture(scope="module")
+def tuned(config, tmp_path_factory):
+    """Two recipes with three trials each, really trained: all for two epochs, one of each for six."""
+    out = tmp_path_factory.mktemp("tuning") / "out"
+    return out, tune(config, CHOICES, 3, out, progress=False)
+
+
+def test_every_recipe_gets_the_same_trials(tuned):
+    _, found = tuned
+    numbers = {label: [(of.trial.number, of.epochs) for of in one.trials] for label, one in found.items()}
+    assert set(numbers) == {"random", "focal"}
+    for of in numbers.values():
+        assert of[:3] == [(1, 2), (2, 2), (3, 2)]
+        assert [epochs for _, epochs in of[3:]] == [6]
+
+
+def test_the_best_goes_on_and_is_chosen(tuned):
+    _, found = tuned
+    for one in found.values():
+        short, long = one.trials[:3], one.trials[3]
+        assert max(of.ap for of in short) == next(of.ap for of in short if of.trial == long.trial)
+        assert one.chosen == long
+
+
+def test_trials_are_ordinary_runs_on_a_part_of_the_training_split(tuned, small_data):
+    out, found = tuned
+    train_names = {record.file_name for record in open_dataset(small_data, "train").records}
+    for label, one in found.items():
+        for of in one.trials:
+            run = out / label / f"trial{of.trial.number}-epochs{of.epochs}"
+            stored = json.loads((run / "config.json").read_text())
+            assert (stored["lr"], stored["recipe"], stored["seed"]) == (of.trial.lr, label, TUNING_SEED)
+            assert stored["classification_weight"] == of.trial.classification_weight
+            images = json.loads((run / "env.json").read_text())["images"]
+            assert images["training"]["number"] + images["validation"]["number"] == len(train_names)
+            assert json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["ap"] == of.ap
+
+
+def test_what_is_finished_is_not_trained_again(tuned, config, monkeypatch):
+    out, found = tuned
+    monkeypatch.setattr("hardmine.training.trainer.Trainer.run_epoch", None)
+    assert tune(config, CHOICES, 3, out, resume=True, progress=False) == found
+
+
+def test_a_trial_that_diverges_is_not_chosen_and_stops_nothing(config, tmp_path, monkeypatch):
+    from hardmine.comparison import together
+
+    def first_diverges(config, folder, **_):
+        if config.lr == 0.002:
+            raise DivergedError("the loss is not finite")
+        return trained(replace(config, epochs=1), folder)
+
+    trained = together.train
+    monkeypatch.setattr(together, "train", first_diverges)
+    found = tune(replace(config, epochs=1), CHOICES[:1], 2, tmp_path / "out", progress=False)["random"]
+    assert [of.ap is None for of in found.trials] == [True, False]
+    assert found.chosen.trial.number == 2
+
+
+@pytest.mark.parametrize("epochs", [1, 3, 5, 6, 8, 30])
+@pytest.mark.parametrize("num_trials", [2, 6, 9])
+def test_the_last_round_trains_for_all_epochs_and_the_first_has_all_trials(num_trials, epochs):
+    of = rounds(num_trials, epochs)
+    assert (of[0][0], of[-1][1]) == (num_trials, epochs)
+    assert all(keep >= 1 and length >= min(2, epochs) for keep, length in of)
+    assert len(of) == (2 if epochs >= 6 else 1)
+
+
+def test_of_equals_the_earlier_is_chosen():
+    trials = [TunedTrial(Trial(number, 0.1, 1.0), 3, ap) for number, ap in ((1, 0.5), (2, None), (3, 0.5))]
+    assert Tuned("random", tuple(trials)).chosen == trials[0]
+
+
+def test_a_fold_of_ones_own_is_refused(config, tmp_path):
+    with pytest.raises(ConfigError, match="holds out a part of the training split itself"):
+        tune(replace(config, fold="1/3"), CHOICES, 2, tmp_path / "out")
