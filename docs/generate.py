@@ -33,6 +33,7 @@ def page(recipe: Recipe) -> str:
         f"    {recipe.equation}",
         f"Paper: {recipe.paper}",
         _list("Options and their defaults", options),
+        _worth_tuning(recipe),
         _list("Published", [f"- {line}" for line in recipe.published]),
         _list("Differences", [f"- {line}" for line in recipe.differences]),
         _list("Not for", refusals),
@@ -63,6 +64,11 @@ def _row(name: str, recipe: Recipe) -> list[str]:
 
 def _cell(taken: list[str], kinds: tuple[str, ...]) -> str:
     return "✓" if len(taken) == len(kinds) else ", ".join(SCORES[kind] for kind in taken)
+
+
+def _worth_tuning(recipe: Recipe) -> str:
+    values = (f"`{name}` ({', '.join(map(str, tried))})" for name, tried in recipe.tuned.items())
+    return f"Worth tuning: {', '.join(values)}." if recipe.tuned else ""
 
 
 def _list(title: str, lines: list[str]) -> str:

@@ -12,6 +12,7 @@ from hardmine.detectors.support import FAMILIES
 from hardmine.detectors.torchvision.dense import EVIDENCE
 from hardmine.equation.recipe import SLOTS, Kind
 from hardmine.recipes import HeadTraits
+from hardmine.training.run import make_recipe
 
 UNPUBLISHED = {  # recipes without a number, and why
     "random": "the frameworks' own default, of which each detector has its own numbers",
@@ -85,3 +86,21 @@ def test_two_heads_do_not_share_parts(recipe, head):
             part = getattr(slot, field.name)
             if isinstance(part, nn.Module):
                 assert part is not getattr(second[key], field.name), (key, field.name)
+
+
+def test_what_is_tuned_are_options_and_values_that_it_takes(name, recipe):
+    """Few enough for a grid, and made as the command line would make them."""
+    assert len(recipe.tuned) <= 3
+    for option, values in recipe.tuned.items():
+        assert option in inspect.signature(RECIPES[name]).parameters
+        assert recipe.parameters[option] in values
+        assert 2 <= len(set(values)) == len(values) <= 6
+        for value in values:
+            tuned = make_recipe(name, {option: value})
+            assert tuned.parameters[option] == value
+            for head in HEADS:
+                tuned.slots_on(head)
+
+
+def test_only_what_has_nothing_to_tune_names_nothing():
+    assert {name for name, make in RECIPES.items() if not make().tuned} == {"random", "ce"}

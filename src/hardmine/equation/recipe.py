@@ -125,6 +125,8 @@ class Recipe:
     prior: probability with which a dense head's new classification layer should start, where the method needs one.
     kind: what sort of answer it is: "hard" or "soft" sampling, a "loss", a "ranking" loss, an "assignment".
     gain: the published gain in a few words.
+    tuned: options worth tuning and the values to try, the default among them: those its paper tried, and where we know
+        of none, some around the default.
     The other fields say what the method is; `hardmine explain` and the documentation print them.
     """
 
@@ -139,6 +141,7 @@ class Recipe:
     published: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    tuned: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     prior: float | None = None
     assign: Callable[[HeadTraits], Assigner | None] = field(default=lambda _: None)
     on: frozenset[HeadName] = EVERY_HEAD

@@ -45,5 +45,6 @@ def alrp(delta: float = 1.0, period: int = 7330) -> Recipe:
             "On YOLO and DETR the scores alone are ranked: the box loss stays the framework's, with its own weight.",
         ),
         parameters={"delta": delta, "period": period},
+        tuned={"delta": (0.5, 1.0, 1.5)},
         prior=0.01,
     )

@@ -41,5 +41,6 @@ def ap_loss(delta: float = 1.0, interpolated: bool = True) -> Recipe:
             "The box loss is the detector's own, divided by the positives; smooth L1 in the paper.",
         ),
         parameters={"delta": delta, "interpolated": interpolated},
+        tuned={"delta": (0.25, 0.5, 1.0, 1.5, 2.0), "interpolated": (True, False)},
         prior=0.01,
     )

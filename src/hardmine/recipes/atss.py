@@ -40,4 +40,5 @@ def atss(k: int = 9) -> Recipe:
             "On YOLO the positives' target is 1, not the soft one of its own assigner; DETR keeps its matching.",
         ),
         parameters={"k": k},
+        tuned={"k": (5, 7, 9, 11, 13, 17)},
     )

@@ -36,5 +36,6 @@ def balanced_ce(alpha: float = 0.75) -> Recipe:
             "On YOLO positives have the target 1 then, not a soft one; the box loss of YOLO and DETR stays as it is.",
         ),
         parameters={"alpha": alpha},
+        tuned={"alpha": (0.25, 0.5, 0.75, 0.9, 0.99)},
         prior=0.01,
     )

@@ -41,4 +41,5 @@ def carl(k: float = 1.0, bias: float = 0.2) -> Recipe:
             "On YOLO and DETR it weighs the framework's box losses, divided as ever; YOLO's hold its soft target.",
         ),
         parameters={"k": k, "bias": bias},
+        tuned={"k": (0.5, 1.0, 2.0), "bias": (0.0, 0.1, 0.2, 0.3)},
     )

@@ -35,4 +35,5 @@ def class_balanced(beta: float = 0.999) -> Recipe:
             "On YOLO and DETR the framework's own loss is weighed, and divided as ever.",
         ),
         parameters={"beta": beta},
+        tuned={"beta": (0.9, 0.99, 0.999, 0.9999)},
     )

@@ -40,5 +40,6 @@ def efl(gamma: float = 2.0, alpha: float = 0.25, scale: float = 8.0) -> Recipe:
             "The box loss is the detector's own, divided by the positives.",
         ),
         parameters={"gamma": gamma, "alpha": alpha, "scale": scale},
+        tuned={"scale": (2.0, 4.0, 8.0, 12.0), "gamma": (1.0, 1.5, 2.0), "alpha": (0.25, 0.5)},
         prior=0.01,
     )

@@ -40,5 +40,6 @@ def eqlv2(gamma: float = 12.0, mu: float = 0.8, alpha: float = 4.0) -> Recipe:
             "Gradients are summed over all ranks.",
         ),
         parameters={"gamma": gamma, "mu": mu, "alpha": alpha},
+        tuned={"gamma": (8.0, 12.0, 16.0), "mu": (0.7, 0.8, 0.9), "alpha": (2.0, 4.0, 6.0)},
         prior=0.01,
     )

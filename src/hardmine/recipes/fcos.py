@@ -31,4 +31,5 @@ def fcos(radius: float = 1.5) -> Recipe:
             "On YOLO the positives' target is 1, not the soft one of its own assigner; DETR keeps its matching.",
         ),
         parameters={"radius": radius},
+        tuned={"radius": (1.0, 1.5, 2.0)},
     )

@@ -41,5 +41,6 @@ def focal(gamma: float = 2.0, alpha: float = 0.25) -> Recipe:
             "On YOLO positives have the target 1 then, not a soft one; the box loss of YOLO and DETR stays as it is.",
         ),
         parameters={"gamma": gamma, "alpha": alpha},
+        tuned={"gamma": (0.5, 1.0, 2.0, 5.0), "alpha": (0.25, 0.5, 0.75)},
         prior=0.01,
     )

@@ -41,5 +41,6 @@ def gfl(beta: float = 2.0, box_weight: float = 2.0) -> Recipe:
             "On YOLO and DETR, which keep their box loss, take `qfl`: it is what would be left.",
         ),
         parameters={"beta": beta, "box_weight": box_weight},
+        tuned={"beta": (0.0, 1.0, 2.0, 2.5, 4.0), "box_weight": (1.0, 2.0, 4.0)},
         prior=0.01,
     )

@@ -54,5 +54,6 @@ def ghm(bins: int = 30, momentum: float = 0.75, box_bins: int = 10, box_momentum
             "DETR it stays the framework's, so only GHM-C is left; YOLO's positives have the target 1 then.",
         ),
         parameters={"bins": bins, "momentum": momentum, "box_bins": box_bins, "box_momentum": box_momentum},
+        tuned={"bins": (5, 10, 20, 30, 40), "momentum": (0.0, 0.5, 0.75, 0.9)},
         prior=0.01,
     )

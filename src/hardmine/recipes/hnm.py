@@ -48,4 +48,5 @@ def hnm(ratio: float = 3.0, min_negatives: int = 3, budget: int | None = None) -
             "On YOLO and DETR the framework's losses are mined, and divided by its count of positives, kept or not.",
         ),
         parameters={"ratio": ratio, "min_negatives": min_negatives, "budget": budget},
+        tuned={"ratio": (1.0, 3.0, 5.0, 10.0)},
     )

@@ -44,5 +44,6 @@ def ia_bce(alpha: float = 0.25, gamma: float = 2.0) -> Recipe:
             "On YOLO the quality is what its assigner gives, the alignment of score and IoU, not the IoU alone.",
         ),
         parameters={"alpha": alpha, "gamma": gamma},
+        tuned={"alpha": (0.0, 0.25, 0.5, 0.75), "gamma": (1.0, 1.5, 2.0)},
         prior=0.01,
     )

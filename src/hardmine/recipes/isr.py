@@ -46,4 +46,5 @@ def isr(k: float = 2.0, bias: float = 0.0, negative_k: float = 0.5) -> Recipe:
             "DETR's objects have one query each: what is left of the rank is the order of IoUs over all objects.",
         ),
         parameters={"k": k, "bias": bias, "negative_k": negative_k},
+        tuned={"k": (0.5, 1.0, 2.0), "bias": (0.0, 0.1, 0.2, 0.3)},
     )

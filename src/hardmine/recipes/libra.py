@@ -10,6 +10,8 @@ __all__ = ["libra"]
 def libra(
     budget: int | None = None,
     bins: int = 3,
+    alpha: float = 0.5,
+    gamma: float = 1.5,
     positive_fraction: float = 0.25,
     negatives_per_positive: float | None = None,
     objects_as_proposals: bool = True,
@@ -18,6 +20,7 @@ def libra(
 
     Args: budget: proposals an image keeps; None: as many as its framework samples.
         bins: equal intervals of the negatives' IoU, each with the same share.
+        alpha, gamma: of the balanced L1 loss: gradient of small errors and its bound, above 0.
         positive_fraction: the most positives kept, as a share of the budget.
         negatives_per_positive: where given, the most negatives kept for each positive that is.
         objects_as_proposals: whether a RoI head also trains on the boxes of the objects themselves.
@@ -25,10 +28,10 @@ def libra(
 
     def slots(head: HeadTraits) -> Slots:
         if head.name != "roi":
-            return {"regress": Slot(loss=BalancedL1())}
+            return {"regress": Slot(loss=BalancedL1(alpha, gamma))}
         parts, places = (InstanceBalanced(), IoUBalanced(bins=bins)), budget or head.budget or 512
         sampling = Combined(*parts, places, positive_fraction, negatives_per_positive)
-        return {"select": Slot(sampling), "regress": Slot(loss=BalancedL1())}
+        return {"select": Slot(sampling), "regress": Slot(loss=BalancedL1(alpha, gamma))}
 
     return Recipe(
         name="libra",
@@ -62,8 +65,11 @@ def libra(
         parameters={
             "budget": budget,
             "bins": bins,
+            "alpha": alpha,
+            "gamma": gamma,
             "positive_fraction": positive_fraction,
             "negatives_per_positive": negatives_per_positive,
             "objects_as_proposals": objects_as_proposals,
         },
+        tuned={"alpha": (0.2, 0.3, 0.5, 1.0), "gamma": (1.0, 1.5, 2.0), "bins": (2, 3, 5)},
     )

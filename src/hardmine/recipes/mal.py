@@ -41,5 +41,6 @@ def mal(gamma: float = 1.5) -> Recipe:
             "On YOLO the quality is what its assigner gives, the alignment of score and IoU, not the IoU alone.",
         ),
         parameters={"gamma": gamma},
+        tuned={"gamma": (1.0, 1.5, 2.0)},
         prior=0.01,
     )

@@ -67,4 +67,5 @@ def ohem(
             "candidates": candidates,
             "objects_as_proposals": objects_as_proposals,
         },
+        tuned={"budget": (64, 128, 256, 512), "nms_iou": (0.5, 0.7)},
     )

@@ -58,4 +58,5 @@ def ohem_mmdet(
             "negatives_per_positive": negatives_per_positive,
             "objects_as_proposals": objects_as_proposals,
         },
+        tuned={"budget": (None, 128, 256), "positive_fraction": (0.25, 0.5)},
     )

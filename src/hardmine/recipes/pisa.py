@@ -37,4 +37,5 @@ def pisa(
             "One-stage form: ISR for positives and CARL, as in the authors' code.",
         ),
         parameters={"k": k, "bias": bias, "negative_k": negative_k, "carl_k": carl_k, "carl_bias": carl_bias},
+        tuned={"k": (0.5, 1.0, 2.0), "bias": (0.0, 0.1, 0.2, 0.3), "carl_bias": (0.0, 0.1, 0.2, 0.3)},
     )

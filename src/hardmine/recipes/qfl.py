@@ -43,5 +43,6 @@ def qfl(beta: float = 2.0) -> Recipe:
             "On YOLO the quality is what its assigner gives, the alignment of score and IoU, not the IoU alone.",
         ),
         parameters={"beta": beta},
+        tuned={"beta": (0.0, 1.0, 2.0, 2.5, 4.0)},
         prior=0.01,
     )

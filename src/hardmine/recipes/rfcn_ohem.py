@@ -38,4 +38,5 @@ def rfcn_ohem(budget: int = 128) -> Recipe:
             "On YOLO and DETR the framework's losses are mined, and divided by its count of positives, kept or not.",
         ),
         parameters={"budget": budget},
+        tuned={"budget": (64, 128, 256)},
     )

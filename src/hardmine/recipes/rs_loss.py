@@ -43,5 +43,6 @@ def rs_loss(delta: float = 0.5) -> Recipe:
             "On YOLO and DETR the scores alone are ranked: the box loss stays the framework's, with its own weight.",
         ),
         parameters={"delta": delta},
+        tuned={"delta": (0.25, 0.5, 0.75, 1.0)},
         prior=0.01,
     )

@@ -39,4 +39,5 @@ def s_ohem(budget: int = 64) -> Recipe:
             "On YOLO and DETR the framework's losses are mined, and divided by its count of positives, kept or not.",
         ),
         parameters={"budget": budget},
+        tuned={"budget": (64, 128, 256)},
     )

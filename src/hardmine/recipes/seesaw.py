@@ -37,4 +37,5 @@ def seesaw(p: float = 0.8, q: float = 2.0) -> Recipe:
             "On DETR every query counts once, as in the paper; DETR itself weighs background by a tenth.",
         ),
         parameters={"p": p, "q": q},
+        tuned={"p": (0.4, 0.6, 0.8, 1.0), "q": (1.0, 1.5, 2.0, 2.5)},
     )

@@ -30,4 +30,5 @@ def simota(center_radius: float = 2.5, candidates: int = 10, iou_weight: float =
             "On YOLO the positives' target is 1, not the soft one of its own assigner; DETR keeps its matching.",
         ),
         parameters={"center_radius": center_radius, "candidates": candidates, "iou_weight": iou_weight},
+        tuned={"center_radius": (1.5, 2.5, 3.5), "candidates": (5, 10, 15, 20), "iou_weight": (1.0, 3.0, 5.0)},
     )

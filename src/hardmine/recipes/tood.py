@@ -40,5 +40,6 @@ def tood(k: int = 13, alpha: float = 1.0, beta: float = 6.0, gamma: float = 2.0)
             "On YOLO assignment and scores alone: the box loss stays the framework's, divided by its sum of targets.",
         ),
         parameters={"k": k, "alpha": alpha, "beta": beta, "gamma": gamma},
+        tuned={"k": (9, 13, 17), "alpha": (0.5, 1.0, 1.5), "beta": (2.0, 4.0, 6.0, 8.0)},
         prior=0.01,
     )

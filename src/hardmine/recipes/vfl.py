@@ -43,5 +43,6 @@ def vfl(alpha: float = 0.75, gamma: float = 2.0) -> Recipe:
             "On YOLO the quality is what its assigner gives, the alignment of score and IoU, not the IoU alone.",
         ),
         parameters={"alpha": alpha, "gamma": gamma},
+        tuned={"gamma": (1.0, 1.5, 2.0, 2.5, 3.0), "alpha": (0.5, 0.75, 1.0)},
         prior=0.01,
     )
