@@ -1,4 +1,4 @@
-"""Random COCO ground truth and predictions: ties, crowds, missing classes, images without objects."""
+"""Random COCO ground truth and predictions: ties, crowds, missing classes, images without objects, sizes at borders."""
 
 import numpy as np
 import pytest
@@ -14,6 +14,24 @@ def random_case():
 @pytest.fixture(scope="session")
 def repeated():
     return _repeated
+
+
+@pytest.fixture(scope="session")
+def sized_case():
+    return _sized_case
+
+
+def _sized_case(seed: int, *, crowd: float = 0.15, **options):
+    """As `_random_case`, of all sizes and often of just 32² or 96² pixels, in the area alone or in the box too."""
+    rng = np.random.default_rng(seed)
+    ground_truth, predictions = _random_case(seed, crowd=crowd, **options)
+    for record in (*ground_truth["annotations"], *predictions):
+        sides = rng.choice([16.0, 32.0, 96.0, 128.0], 2) if rng.random() < 0.5 else np.full(2, rng.choice([32.0, 96.0]))
+        record["bbox"] = [*(rng.integers(0, 8, 2) * 8.0).tolist(), *sides.tolist()]
+    for annotation in ground_truth["annotations"]:
+        box_area = annotation["bbox"][2] * annotation["bbox"][3]
+        annotation["area"] = float(rng.choice([box_area, box_area * 0.6, 32.0**2, 96.0**2]))
+    return ground_truth, predictions
 
 
 def _random_case(seed: int, *, num_images: int = 12, crowd: float = 0.15, jitter: float = 6.0, per_image: int = 6):

@@ -3,7 +3,7 @@ import pytest
 
 from hardmine.errors import DataError
 from hardmine.evaluation import evaluate_predictions, match_predictions
-from hardmine.evaluation.matching import box_iou_xywh
+from hardmine.evaluation.matching import AREAS, box_iou_xywh, read_evidence
 
 
 def once(matches) -> np.ndarray:
@@ -27,6 +27,49 @@ def test_crowded_images_with_many_equal_overlaps_agree_with_faster_coco_eval(jit
     matches = match_predictions(ground_truth, predictions)
     expected = evaluate_predictions(ground_truth, predictions).ap
     np.testing.assert_allclose(matches.average_precision(once(matches))[0], expected, atol=1e-9)
+
+
+def of_sizes(ground_truth, predictions) -> dict:
+    evidence = read_evidence(ground_truth, predictions)
+    pairs = evidence.pairs()
+    return {name: evidence.match(pairs, area).by_class(evidence.detections) for name, area in AREAS.items()}
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_of_every_size_and_threshold_it_is_the_ap_of_faster_coco_eval(seed, sized_case):
+    ground_truth, predictions = sized_case(seed)
+    expected = evaluate_predictions(ground_truth, predictions).to_dict()
+    for size, matches in of_sizes(ground_truth, predictions).items():
+        ap = expected["ap" if size == "all" else f"ap_{size}"]
+        assert ap is not None
+        np.testing.assert_allclose(matches.average_precision(once(matches))[0], ap, atol=1e-9)
+    matches = match_predictions(ground_truth, predictions)
+    for name, place in {"ap50": 0, "ap75": 5}.items():
+        by_class = [c.at([place]).average_precision(once(matches))[0] for c in matches.classes]
+        np.testing.assert_allclose(np.nanmean(by_class), expected[name], atol=1e-9)
+
+
+def test_an_object_without_an_area_has_that_of_its_box(sized_case):
+    ground_truth, predictions = sized_case(0)
+    bare = [{k: v for k, v in a.items() if k != "area"} for a in ground_truth["annotations"]]
+    boxed = [a | {"area": a["bbox"][2] * a["bbox"][3]} for a in bare]
+    found, expected = (of_sizes(ground_truth | {"annotations": of}, predictions) for of in (bare, boxed))
+    for size in AREAS:
+        np.testing.assert_array_equal(
+            found[size].average_precision(once(found[size])), expected[size].average_precision(once(expected[size]))
+        )
+
+
+def test_a_prediction_takes_an_object_of_the_range_before_a_closer_one_outside_of_it():
+    small, larger = [0, 0, 30, 30], [0, 0, 40, 30]
+    ground_truth = one_image(small, larger)
+    on_larger, second, stray = detection(larger, 0.9), detection(larger, 0.8), detection([90, 90, 60, 60], 0.7)
+    of_class = of_sizes(ground_truth, [on_larger, second, stray])["small"].classes[0]
+    assert of_class.is_true[0].tolist() == [True, False, False]  # IoU .75 with the small object
+    assert of_class.is_ignored[0].tolist() == [False, True, True]
+    assert of_class.iou[0].tolist() == [0.75, 1, 0]
+    assert of_class.is_true[-1].tolist() == [False, False, False]
+    assert of_class.iou[-1].tolist() == [1, 0, 0]  # outside of the range only one can take it, unlike a crowd
 
 
 def one_image(*boxes, crowd=()) -> dict:

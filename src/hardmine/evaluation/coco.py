@@ -30,6 +30,7 @@ __all__ = [
     "evaluate_found",
     "evaluate_predictions",
     "read_predictions",
+    "unique_names",
 ]
 
 STANDARD_ROWS = {
@@ -76,7 +77,7 @@ def evaluate_predictions(ground_truth: dict, predictions: Sequence[dict], *, sou
     truth, found = _numbered(ground_truth, checked_predictions(ground_truth, predictions, source))
     evaluator = COCOeval_faster(COCO(truth), COCO(found), "bbox")
     evaluator.run()
-    names = _unique_names(sorted(ground_truth["categories"], key=_by_id))
+    names = unique_names(ground_truth["categories"])
     precision = evaluator.eval["precision"][:, :, :, 0, -1]  # (T, 101, C): all areas, 100 detections
     return Metrics(
         **{name: _defined(evaluator.stats[row]) for name, row in STANDARD_ROWS.items()},
@@ -120,6 +121,10 @@ class CheckedPredictions:
     category: np.ndarray
     box: np.ndarray
     score: np.ndarray
+
+    def at(self, rows: np.ndarray) -> "CheckedPredictions":
+        """Those of some rows, in their order."""
+        return CheckedPredictions(self.image[rows], self.category[rows], self.box[rows], self.score[rows])
 
 
 def checked_arrays(
@@ -172,9 +177,11 @@ def _by_id(item: dict) -> tuple[bool, Any]:
     return isinstance(item["id"], str), item["id"]
 
 
-def _unique_names(categories: list[dict]) -> list[str]:
+def unique_names(categories: Sequence[dict]) -> list[str]:
+    """The names of COCO categories in the order of their ids; two of one name are told apart by these."""
     counts = Counter(category["name"] for category in categories)
-    return [c["name"] if counts[c["name"]] == 1 else f"{c['name']} (category {c['id']})" for c in categories]
+    ordered = sorted(categories, key=_by_id)
+    return [c["name"] if counts[c["name"]] == 1 else f"{c['name']} (category {c['id']})" for c in ordered]
 
 
 def _defined(value: float) -> float | None:
