@@ -5,17 +5,23 @@ from hardmine.evaluation.coco import Metrics, evaluate_found, evaluate_predictio
 from hardmine.evaluation.differences import NO_VERDICT, Difference, differences, paired_differences
 from hardmine.evaluation.look_alikes import LookAlikeErrors, look_alike_errors, mean_look_alike_errors
 from hardmine.evaluation.matching import ClassMatches, Matches, match_predictions
+from hardmine.evaluation.measures import LOWER_IS_BETTER, MEASURES, Judged, ap_of_class, judge
 
 __all__ = [
+    "LOWER_IS_BETTER",
+    "MEASURES",
     "NO_VERDICT",
     "ClassMatches",
     "Difference",
+    "Judged",
     "LookAlikeErrors",
     "Matches",
     "Metrics",
+    "ap_of_class",
     "differences",
     "evaluate_found",
     "evaluate_predictions",
+    "judge",
     "look_alike_errors",
     "match_predictions",
     "mean_look_alike_errors",

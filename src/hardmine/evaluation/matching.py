@@ -213,6 +213,12 @@ class Matching:
     iou: np.ndarray
     num_objects: np.ndarray
 
+    def at(self, rows: np.ndarray) -> "Matching":
+        """Of some of the predictions, in their order."""
+        tables = (table[:, rows] for table in (self.object, self.is_true, self.is_ignored, self.iou))
+        taken, is_true, is_ignored, iou = tables
+        return Matching(taken, is_true, is_ignored, iou, self.num_objects)
+
     def by_class(self, detections: CheckedPredictions) -> Matches:
         """Of each class by itself; the predictions are sorted by class, then by falling score."""
         starts = np.searchsorted(detections.category, np.arange(len(self.num_objects) + 1))
