@@ -2,12 +2,14 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
-from hardmine.comparison.compare import Comparison, ComparisonRow
-from hardmine.evaluation import Difference, LookAlikeErrors
+from hardmine.comparison import Comparison, Protocol
+from hardmine.evaluation import LookAlikeErrors
 from hardmine.training import TrainingConfig
+from tests.comparison.made import comparison, other, row
 
 SMALL = ("--epochs", "1", "--batch-size", "4", "--image-size", "64")
 
@@ -58,14 +60,16 @@ def test_train_evaluate_and_predict_form_a_chain(hardmine, few_scenes, tmp_path)
 def test_options_reach_the_training(hardmine, monkeypatch, tmp_path):
     seen = []
 
-    def fake(config, recipes, seeds, out, *, resume, jobs):
-        seen.append((config, [recipe.label for recipe in recipes], list(seeds), out, resume, jobs))
-        return comparison()
+    def fake(config, recipes, seeds, out, *, protocol, resume, jobs):
+        seen.append((config, [recipe.label for recipe in recipes], list(seeds), out, protocol, resume, jobs))
+        return three_recipes()
 
     monkeypatch.setattr("hardmine.comparison.compare.compare", fake)
     asked = ("--recipes", "random,hnm", "--seeds", "2", "--jobs", "5", "--lr", "0.01")
+    asked += ("--tune", "6", "--margin", "0.005", "--test-split", "test", "--match", "time")
     hardmine("compare", *asked, "--out", str(tmp_path), "--resume")
-    assert seen == [(TrainingConfig(lr=0.01), ["random", "hnm"], [0, 1], tmp_path, True, 5)]
+    protocol = Protocol(margin=0.005, test_split="test", match_time=True, tune=6)
+    assert seen == [(TrainingConfig(lr=0.01), ["random", "hnm"], [0, 1], tmp_path, protocol, True, 5)]
 
 
 def test_without_options_there_are_three_recipes_and_seeds_and_a_process_a_thread(hardmine, monkeypatch):
@@ -74,29 +78,28 @@ def test_without_options_there_are_three_recipes_and_seeds_and_a_process_a_threa
     monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
     monkeypatch.setattr(
         "hardmine.comparison.compare.compare",
-        lambda config, recipes, seeds, out, *, resume, jobs: (
-            seen.append((len(recipes), len(seeds), jobs)) or comparison()
+        lambda config, recipes, seeds, out, *, protocol, resume, jobs: (
+            seen.append((len(recipes), len(seeds), jobs)) or three_recipes()
         ),
     )
     assert hardmine("compare").code == 0
     assert seen == [(3, 3, 2)]
 
 
-def comparison() -> Comparison:
-    look_alikes = LookAlikeErrors(40, 0.125, 0.9, None)
-    first = ComparisonRow("random", 0.5, 0.8, 0.6, (0.4, 0.6), None, 1.0, 812.4, look_alikes)
-    better = ComparisonRow("ohem", 0.52, 0.8, 0.6, (0.5, 0.54), Difference(0.02, 0.01, 0.03), 1.071, 800, look_alikes)
-    unsure = ComparisonRow("hnm", 0.49, 0.8, 0.6, (0.48, 0.5), Difference(-0.01, -0.02, 0.01), 0.95, 800, look_alikes)
-    return Comparison((first, better, unsure), (0, 1), 80, "resident in the process", TrainingConfig())
+def three_recipes() -> Comparison:
+    rows = row(), other(0.2), other(0.001, "hnm")
+    return comparison(*(replace(of, look_alikes=LookAlikeErrors(40, 0.125, 0.9, None)) for of in rows))
 
 
 def test_the_table_shows_interval_verdict_and_ratios(hardmine, monkeypatch):
-    monkeypatch.setattr("hardmine.comparison.compare.compare", lambda *_, **__: comparison())
+    monkeypatch.setattr("hardmine.comparison.compare.compare", lambda *_, **__: three_recipes())
     lines = hardmine("compare").out.splitlines()
     (ohem,) = (i for i, line in enumerate(lines) if line.split()[:1] == ["ohem"])
-    assert "+0.020 [+0.010, +0.030]" in lines[ohem]
-    assert all(cell in lines[ohem] for cell in ("0.520", "1.07x", "800", "12%, 0.90"))
-    assert lines[ohem + 1].strip() == "better"
+    better = other(0.2).difference
+    assert f"{better.value:+.3f} [{better.low:+.3f}, {better.high:+.3f}]" in lines[ohem]
+    assert all(cell in lines[ohem] for cell in ("0.605", "1.00x", "100", "12%, 0.90"))
+    assert lines[ohem + 1].strip().startswith("at once [")
+    assert lines[ohem + 2].strip() == "better"
     assert any(line.strip() == "no difference seen" for line in lines)
     assert max(map(len, lines[: ohem + 4])) <= 80
 

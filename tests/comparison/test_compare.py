@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from hardmine.comparison.compare import Comparison, ComparisonRow, RecipeChoice, _look_alikes, compare, every_recipe
-from hardmine.data import open_scenes
+from hardmine.comparison import Protocol, RecipeChoice
+from hardmine.comparison.compare import _look_alikes, compare, every_recipe
+from hardmine.data import open_dataset, open_scenes
 from hardmine.errors import ConfigError, DataError, EvidenceError, RunError
-from hardmine.evaluation import Difference, match_predictions
+from hardmine.evaluation import MEASURES, evaluate_predictions
 from hardmine.recipes import RECIPES, Recipe, Slot
 from hardmine.sampling import Sampling
 from hardmine.training import TrainingConfig, train
@@ -41,14 +42,26 @@ def test_rows_are_means_over_the_seeds_of_what_the_runs_measured(finished):
     out, comparison = finished
     for row in comparison.rows:
         last_lines = [(out / row.recipe / f"seed{k}" / "metrics.jsonl").read_text().splitlines()[-1] for k in (0, 1)]
-        assert row.ap_by_seed == tuple(json.loads(line)["ap"] for line in last_lines)
-        assert row.ap == pytest.approx(sum(row.ap_by_seed) / 2)
+        for name in ("ap", "ap50", "ap75"):
+            assert row[name].by_seed == pytest.approx(tuple(json.loads(line)[name] for line in last_lines))
+            assert row[name].mean == pytest.approx(sum(row[name].by_seed) / 2)
         assert row.peak_memory_mb > 0
         assert row.look_alikes is None
+        assert (row.seeds, row.epochs) == ((0, 1), 1)
     first, second = comparison.rows
     assert (first.difference, first.step_time_ratio, first.verdict) == (None, 1.0, "")
     assert second.difference is not None
-    assert second.difference.value == pytest.approx(second.ap - first.ap, abs=1e-9)
+    assert second.difference.value == pytest.approx(second["ap"].mean - first["ap"].mean, abs=1e-9)
+
+
+def test_every_measure_of_every_recipe_is_there(finished):
+    _, comparison = finished
+    first, second = comparison.rows
+    assert set(first.measures) == set(second.measures) >= set(MEASURES)
+    for name in comparison.rows[0].measures:
+        assert first[name].difference is None
+        if second[name].difference is not None:
+            assert second[name].difference.value == pytest.approx(second[name].mean - first[name].mean, abs=1e-9)
 
 
 def test_the_files_hold_the_table(finished):
@@ -56,10 +69,12 @@ def test_the_files_hold_the_table(finished):
     stored = json.loads((out / "compare.json").read_text())
     assert stored == json.loads(json.dumps(comparison.to_dict()))
     assert stored["recipes"][1]["verdict"] == comparison.rows[1].verdict
+    assert stored["environment"] == json.loads((out / "random/seed0/env.json").read_text())
     lines = list(csv.DictReader((out / "compare.csv").read_text().splitlines()))
-    assert [line["recipe"] for line in lines] == ["random", "ohem-budget=16"]
-    assert float(lines[1]["difference_low"]) == comparison.rows[1].difference.low
-    assert lines[0]["difference_low"] == ""
+    assert {line["recipe"] for line in lines} == {"random", "ohem-budget=16"}
+    of_ap = {line["recipe"]: line for line in lines if line["measure"] == "ap"}
+    assert float(of_ap["ohem-budget=16"]["low"]) == comparison.rows[1].difference.low
+    assert of_ap["random"]["low"] == ""
 
 
 def test_resume_trains_nothing_again_and_gives_the_same_table(finished, module_config, monkeypatch):
@@ -85,7 +100,7 @@ def test_seeds_are_the_outer_loop(module_config, tmp_path, monkeypatch, caplog):
         if len(started) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("hardmine.comparison.compare.train", interrupted)
+    monkeypatch.setattr("hardmine.comparison.together.train", interrupted)
     with pytest.raises(KeyboardInterrupt), caplog.at_level(logging.INFO, "hardmine"):
         compare(module_config, [RANDOM, OHEM], [4, 7], tmp_path / "out")
     assert started == [(4, "random"), (4, "ohem"), (7, "random")]
@@ -107,7 +122,7 @@ def test_the_last_recipe_is_checked_before_the_first_training(module_config, tmp
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("recipes", "seeds"), [([], [0]), ([RANDOM, RANDOM], [0]), ([RANDOM], []), ([RANDOM], [0, 0])])
+@pytest.mark.parametrize(("recipes", "seeds"), [([], [0]), ([RANDOM], []), ([RANDOM], [0, 0])])
 def test_nothing_to_compare_is_refused(module_config, tmp_path, recipes, seeds):
     with pytest.raises(ConfigError, match="a comparison needs"):
         compare(module_config, recipes, seeds, tmp_path / "out")
@@ -130,47 +145,51 @@ def test_on_scenes_look_alike_errors_are_measured():
     x1, y1, x2, y2 = scenes.look_alikes[index][0].tolist()
     image_id = scenes.records[index].image_id
     fooled = {"image_id": image_id, "category_id": 1, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": 0.9}
-    matches = match_predictions(ground_truth, [fooled])
-    found = _look_alikes(scenes, ground_truth, [[fooled], []], [matches, matches])
+    found = _look_alikes(scenes, [[fooled], []])
     assert found.num_look_alikes == num_planted
     # one look-alike is hit under the first seed, none under the second
     assert found.share_at_fixed_score == pytest.approx(0.5 / num_planted)
 
 
-def row(**changes) -> ComparisonRow:
-    plain = ComparisonRow("random", 0.5, 0.8, 0.5, (0.5,), None, 1.0, 100.0, None)
-    return replace(plain, **changes)
+def test_what_is_tuned_is_trained_as_it_was_chosen(module_config, tmp_path):
+    out = tmp_path / "out"
+    comparison = compare(module_config, [RANDOM], [0], out, protocol=Protocol(tune=2), progress=False)
+    trial = comparison.tuned["random"].chosen.trial
+    stored = json.loads((out / "random/seed0/config.json").read_text())
+    assert (stored["lr"], stored["classification_weight"]) == (trial.lr, trial.classification_weight)
+    assert json.loads((out / "compare.json").read_text())["tuned"]["random"]["chosen"]["trial"] == trial.to_dict()
 
 
-@pytest.mark.parametrize(
-    ("num_seeds", "said"),
-    [
-        (1, "bootstrap over 7 images only: there is one seed"),
-        (3, "7 images and 3 seeds. They are few"),
-        (5, "and 5 seeds."),
-    ],
-)
-def test_the_notes_say_what_the_interval_covers(num_seeds, said):
-    note, _ = Comparison((row(),), tuple(range(num_seeds)), 7, "allocated", TrainingConfig()).notes
-    assert said in note
-    assert ("few" in note) == (1 < num_seeds < 5)
+def test_a_recipe_against_itself_is_trained_on_other_seeds_and_called_noise(module_config, tmp_path):
+    comparison = compare(module_config, [RANDOM, RANDOM], [0, 1], tmp_path / "out", progress=False)
+    first, again = comparison.rows
+    assert (first.seeds, again.seeds) == ((0, 1), (2, 3))
+    assert first["ap"].by_seed != again["ap"].by_seed
+    assert any("random again: the same recipe on other seeds (2, 3)" in note for note in comparison.notes)
 
 
-def test_the_verdict_is_that_of_the_interval_and_needs_more_than_one_seed():
-    better = row(difference=Difference(0.2, 0.1, 0.3), ap_by_seed=(0.4, 0.6))
-    assert better.verdict == better.to_dict()["verdict"] == "better"
-    assert replace(better, ap_by_seed=(0.5,)).verdict == "one seed: no verdict"
-    assert row(difference=None).verdict == ""
-
-
-def test_each_recipe_gets_its_own_runs_seed_by_seed(finished, module_config, monkeypatch):
+def test_a_test_split_is_measured_and_chosen_by_nothing(finished, module_config):
     out, _ = finished
-    seen = []
-    monkeypatch.setattr("hardmine.comparison.compare._rows", lambda runs, _: seen.append(runs) or (row(),))
-    compare(module_config, [RANDOM, OHEM], [0, 1], out, resume=True, progress=False)
-    for choice in (RANDOM, OHEM):
-        folders = [result.folder.path for result in seen[0][choice.label]]
-        assert folders == [out / choice.label / "seed0", out / choice.label / "seed1"]
+    protocol = Protocol(test_split="train")
+    comparison = compare(module_config, [RANDOM, OHEM], [0, 1], out, protocol=protocol, resume=True, progress=False)
+    for row in comparison.on_test:
+        results = json.loads((out / row.recipe / "seed0/predictions_train.json").read_text())
+        truth = open_dataset(module_config.data, "train").coco_ground_truth()
+        assert row["ap"].by_seed[0] == pytest.approx(evaluate_predictions(truth, results).ap)
+    assert any(note.startswith(("Chosen by its AP:", "On train:")) for note in comparison.notes)
+
+
+def test_at_equal_time_each_recipe_is_trained_for_as_long_as_the_first(finished, module_config, monkeypatch):
+    out, _ = finished
+    ratios = iter([1.0, 0.5])
+    monkeypatch.setattr("hardmine.comparison.compare._time_ratio", lambda *_: next(ratios, 7.0))
+    options = {"protocol": Protocol(match_time=True), "resume": True, "progress": False}
+    comparison = compare(module_config, [RANDOM, OHEM], [0, 1], out, **options)
+    assert [row.epochs for row in comparison.at_equal_time] == [1, 2]
+    stored = json.loads((out / "equal-time/ohem-budget=16/seed1/config.json").read_text())
+    assert stored["epochs"] == 2
+    again = compare(module_config, [RANDOM, OHEM], [0, 1], out, **options)  # times may have changed since
+    assert [row.epochs for row in again.at_equal_time] == [1, 2]
 
 
 def test_runs_are_handed_to_processes_where_several_are_asked_for(finished, module_config, monkeypatch):
@@ -181,7 +200,7 @@ def test_runs_are_handed_to_processes_where_several_are_asked_for(finished, modu
         asked.append((num_processes, [(job.number, job.name) for job in jobs]))
         return [train(job.config, job.folder, resume=resume, progress=False) for job in jobs]
 
-    monkeypatch.setattr("hardmine.comparison.compare.train_together", one_after_the_other)
+    monkeypatch.setattr("hardmine.comparison.together.train_together", one_after_the_other)
     assert compare(module_config, [RANDOM, OHEM], [0, 1], out, resume=True, jobs=2) == comparison
     names = ["random, seed 0", "ohem-budget=16, seed 0", "random, seed 1", "ohem-budget=16, seed 1"]
     assert asked == [(2, list(enumerate(names, start=1)))]

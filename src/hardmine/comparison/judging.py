@@ -6,11 +6,13 @@ import numpy as np
 
 from hardmine.comparison.table import Measured
 from hardmine.data import DetectionDataset
-from hardmine.evaluation import differences, judge, resamples
+from hardmine.errors import DataError
+from hardmine.evaluation import LOWER_IS_BETTER, Difference, differences, judge, resamples
 
 __all__ = ["judge_all"]
 
 Predictions = Sequence[dict]
+AP = "ap"
 
 
 def judge_all(
@@ -32,25 +34,43 @@ def judge_all(
     num_units = len(dataset) if groups is None else len(np.unique(groups))
     by_measure = {
         measure: _measured(
+            measure,
             {name: np.stack([of_run[measure] for of_run in of], axis=1) for name, of in by_recipe.items()},
             num_units,
-            margin if measure == "ap" else None,
+            margin,
         )
         for measure in first
     }
     return {name: {measure: of[name] for measure, of in by_measure.items()} for name in predictions}
 
 
-def _measured(values: Mapping[str, np.ndarray], num_units: int, margin: float | None) -> dict[str, Measured]:
+def _measured(
+    measure: str, values: Mapping[str, np.ndarray], num_units: int, margin: float | None
+) -> dict[str, Measured]:
     """From values (1 + R, S) of each recipe, the first row of all images as they are."""
-    observed = {name: of[0] for name, of in values.items()}
-    is_defined = not any(np.isnan(of).any() for of in observed.values())
-    found = differences(values, num_units, margin=margin) if is_defined and len(values) > 1 else {}
+    found = _differences(measure, values, num_units, margin)
     return {
-        name: Measured(_defined(float(of.mean())), tuple(_defined(float(value)) for value in of), found.get(name))
-        for name, of in observed.items()
+        name: Measured(
+            mean=_defined(of[0].mean()),
+            by_seed=tuple(map(_defined, of[0])),
+            difference=found.get(name),
+            lower_is_better=measure in LOWER_IS_BETTER,
+        )
+        for name, of in values.items()
     }
 
 
+def _differences(
+    measure: str, values: Mapping[str, np.ndarray], num_units: int, margin: float | None
+) -> dict[str, Difference]:
+    """None of a measure that these images, or nearly all draws of them, do not define; of AP that is an error."""
+    try:
+        return differences(values, num_units, margin=margin if measure == AP else None)
+    except DataError:
+        if measure == AP:
+            raise
+        return {}
+
+
 def _defined(value: float) -> float | None:
-    return None if np.isnan(value) else value
+    return None if np.isnan(value) else float(value)

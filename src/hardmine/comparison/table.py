@@ -37,19 +37,29 @@ class Protocol:
 class Measured:
     """One measure of a recipe: its mean over the seeds, all images; None where there is nothing to measure it by.
 
-    difference: to the first recipe; None for that one.
+    difference: to the first recipe; None for that one, and where too few draws of the images define the measure.
+    lower_is_better: as of an error.
     """
 
     mean: float | None
     by_seed: tuple[float | None, ...]
     difference: Difference | None = None
+    lower_is_better: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """What the interval of the difference says, in words; empty where there is none."""
+        if self.difference is None:
+            return ""
+        verdict = self.difference.verdict
+        return OPPOSITES.get(verdict, verdict) if self.lower_is_better else verdict
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON-able dictionary."""
-        difference = None if self.difference is None else self.difference.to_dict()
-        return {"mean": self.mean, "by_seed": list(self.by_seed), "difference": difference}
+        return asdict(self) | {"verdict": self.verdict}
 
 
+OPPOSITES = {"better": "worse", "worse": "better"}
 NOTHING = Measured(None, ())
 
 
@@ -79,8 +89,8 @@ class ComparisonRow:
 
     @property
     def verdict(self) -> str:
-        """What the interval of the difference says, in words; empty for the recipe that the others are compared to."""
-        return "" if self.difference is None else self.difference.verdict
+        """What the interval of the difference in AP says; empty for the recipe that the others are compared to."""
+        return self["ap"].verdict
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON-able dictionary."""
@@ -139,15 +149,12 @@ class Comparison:
 
     def _about_power(self) -> list[str]:
         """What these seeds and images could have shown, of the recipe of which they can show least."""
-        found = [row.difference for row in self.rows if row.difference is not None]
+        found = [(row.difference.smallest_detectable or 0.0, row.difference) for row in self.rows if row.difference]
         if not found or len(self.rows[0].seeds) == 1:
             return []
-        widest = max(found, key=lambda difference: difference.smallest_detectable)
+        smallest, widest = max(found, key=lambda of: of[0])
         needed = [_said(aimed, widest.seeds_for(aimed)) for aimed in AIMED_DIFFERENCES]
-        return [
-            f"These seeds and images show a difference of {widest.smallest_detectable:.3f} four times in five. "
-            f"{'; '.join(needed)}."
-        ]
+        return [f"These seeds and images show a difference of {smallest:.3f} four times in five. {'; '.join(needed)}."]
 
     def _about_noise(self) -> list[str]:
         again = [row for row in self.rows[1:] if row.recipe.startswith(f"{self.rows[0].recipe} again")]
@@ -202,6 +209,6 @@ def _said(aimed: float, num_seeds: int | None) -> str:
 
 
 def _flat(measured: Measured) -> dict[str, Any]:
-    difference = {} if measured.difference is None else measured.difference.to_dict()
+    difference = {} if measured.difference is None else asdict(measured.difference) | {"verdict": measured.verdict}
     by_seed = " ".join("" if value is None else str(value) for value in measured.by_seed)
     return {"mean": measured.mean, "by_seed": by_seed, **difference}
