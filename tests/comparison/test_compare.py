@@ -139,7 +139,6 @@ def test_a_validation_split_without_objects_is_refused_before_training(module_co
 
 def test_on_scenes_look_alike_errors_are_measured():
     scenes = open_scenes("val", num_images=12)
-    ground_truth = scenes.coco_ground_truth()
     num_planted = sum(map(len, scenes.look_alikes))
     index = next(i for i, boxes in enumerate(scenes.look_alikes) if len(boxes))
     x1, y1, x2, y2 = scenes.look_alikes[index][0].tolist()

@@ -27,6 +27,9 @@ TRAINING_OPTIONS = {
     "train_split": _option(str, "Split to learn from.", "train"),
     "val_split": _option(str, "Split to measure on.", "val"),
     "fold": _option(str, "1/3: hold the first of 3 parts of the train split out, measure on it.", "none"),
+    "label_errors": _option(
+        str, "Learn from labels with errors: dropped=.2,shifted=.1,swapped=.1,spurious=.05, shares of objects.", "none"
+    ),
     "mined": _option(str, "Folder of `hardmine mine`: draw images by how hard they are.", "all alike"),
     "suspects": _option(str, "Suspect labels in --mined: keep, drop, or weigh them down, as a loop does.", "keep"),
     "proposals": _option(str, "For fastrcnn: selective_search, or a file of boxes.", "none"),

@@ -1,4 +1,5 @@
-"""Label errors planted on purpose, with the truth kept beside them, to measure a search for mislabelled objects by.
+"""Label errors planted on purpose, with the truth kept beside them: to measure a search for mislabelled objects by,
+or what a method makes of wrong labels.
 
 dropped    an object loses its box
 shifted    a box is moved by a third to a half of its side, so that it is no longer the object's
@@ -6,19 +7,45 @@ swapped    an object gets the label of another class
 spurious   a box is drawn where there is no object
 """
 
-from collections.abc import Sequence
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from hashlib import sha256
 from typing import Literal
 
 import numpy as np
 
-from hardmine.data.records import ImageRecord
+from hardmine.data.derived import DerivedDataset
+from hardmine.data.records import DetectionDataset, ImageRecord
 from hardmine.errors import ConfigError
+from hardmine.launch import is_first
 
-__all__ = ["ERROR_KINDS", "ErrorKind", "PlantedError", "is_apart", "plant_errors"]
+__all__ = [
+    "ERROR_KINDS",
+    "ErrorKind",
+    "ErrorShares",
+    "PlantedError",
+    "WithLabelErrors",
+    "is_apart",
+    "parse_shares",
+    "plant_errors",
+    "planted_in",
+    "with_label_errors",
+]
+
+logger = logging.getLogger("hardmine")
 
 ErrorKind = Literal["dropped", "shifted", "swapped", "spurious"]
 ERROR_KINDS: tuple[ErrorKind, ...] = ("dropped", "shifted", "swapped", "spurious")
+_BY_NAME: dict[str, ErrorKind] = {kind: kind for kind in ERROR_KINDS}
+ErrorShares = Mapping[ErrorKind, float]
+"""Of each kind, how large a share of the objects meets it; the sum is at most 1, as an object meets one at most."""
+
+SEED = 20_261_129
+"""Of the errors of every data set, so that all runs on it learn from the same ones."""
 
 Box = tuple[float, float, float, float]
 
@@ -35,32 +62,149 @@ class PlantedError:
     true_label: int | None
 
 
+def parse_shares(text: str) -> dict[ErrorKind, float]:
+    """Reads "dropped=.2" or "dropped=.2,swapped=.1".
+
+    Raises: ConfigError: it is no such text, a kind is unknown or there twice, or the shares are no shares.
+    """
+    shares: dict[ErrorKind, float] = {}
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        kind = _BY_NAME.get(name.strip())
+        if kind is None or kind in shares:
+            raise _no_shares(text)
+        try:
+            shares[kind] = float(number)
+        except ValueError as error:
+            raise _no_shares(text) from error
+    if not _are_shares(shares):
+        raise _no_shares(text)
+    return shares
+
+
+def _no_shares(text: str) -> ConfigError:
+    return ConfigError(
+        f"label_errors is {text!r}, expected shares of the objects such as dropped=.2,swapped=.1: each above 0, "
+        f"together at most 1, each kind once, of {', '.join(ERROR_KINDS)}"
+    )
+
+
+def _are_shares(shares: ErrorShares) -> bool:
+    return all(share > 0 for share in shares.values()) and sum(shares.values()) <= 1 + 1e-9
+
+
+class WithLabelErrors(DerivedDataset):
+    """A data set with wrong labels. planted: each of them and what would be right, in the order of the images."""
+
+    def __init__(self, parent: DetectionDataset, records: Sequence[ImageRecord], planted: Sequence[PlantedError]):
+        super().__init__(parent, parent.split, range(len(records)), records)
+        self.planted = tuple(planted)
+
+
+def with_label_errors(dataset: DetectionDataset, shares: ErrorShares) -> WithLabelErrors:
+    """The data set with these shares of its objects labelled wrong.
+
+    Which objects and how depends on nothing but the shares and the image: its labels, its size and its id, or where it
+    has none the names of its file and folder. So a part of the data set has the errors that the whole has there.
+    Crowds stay as they are and are no objects; a spurious box keeps away from them and from what could not be read.
+
+    Raises: ConfigError: labels of a single class cannot be swapped.
+    """
+    num_classes = len(dataset.classes)
+    if shares.get("swapped") and num_classes < 2:
+        raise ConfigError(f"label_errors: swapped needs two classes; {dataset.name} has only {dataset.classes[0]}")
+    outcomes = [plant_errors(record, shares, num_classes, _generator(record)) for record in dataset.records]
+    planted = [error for _, errors in outcomes for error in errors]
+    _tell_planted(dataset, planted)
+    return WithLabelErrors(dataset, [record for record, _ in outcomes], planted)
+
+
+def _tell_planted(dataset: DetectionDataset, planted: Sequence[PlantedError]) -> None:
+    counts = Counter(error.kind for error in planted)
+    told = ", ".join(f"{counts[kind]} {kind}" for kind in ERROR_KINDS if counts[kind]) or "none"
+    num_objects = sum(int((~record.is_crowd).sum()) for record in dataset.records)
+    if is_first():
+        _say_once(f"{dataset.name}, split {dataset.split!r}: planted among {num_objects} objects: {told}")
+
+
+@cache  # a comparison opens the same data for each of its runs
+def _say_once(message: str) -> None:
+    logger.info(message)
+
+
+def planted_in(dataset: DetectionDataset) -> WithLabelErrors | None:
+    """The data set that this one is made of, or is, in which errors were planted; None: in none."""
+    while isinstance(dataset, DerivedDataset):
+        if isinstance(dataset, WithLabelErrors):
+            return dataset
+        dataset = dataset.parent
+    return None
+
+
+def _generator(record: ImageRecord) -> np.random.Generator:
+    """Randomness of an image, whatever its place among the others and wherever the data set lies."""
+    path = () if record.file is None else record.file.parts[-2:]
+    called = record.ids or path or (record.image_id,)
+    digest = sha256(json.dumps([called, record.width, record.height]).encode()).digest()
+    return np.random.default_rng([SEED, *np.frombuffer(digest, dtype=np.uint32).tolist()])
+
+
+@dataclass(frozen=True, slots=True)
+class _Label:
+    """One label of an image. source: the object of the record whose label it is or was; None: of none."""
+
+    box: Box
+    label: int
+    source: int | None
+
+
 def plant_errors(
-    record: ImageRecord, fraction: float, num_classes: int, rng: np.random.Generator, taken: np.ndarray
+    record: ImageRecord,
+    shares: float | ErrorShares,
+    num_classes: int,
+    rng: np.random.Generator,
+    taken: np.ndarray | None = None,
 ) -> tuple[ImageRecord, list[PlantedError]]:
-    """The record with errors, and what they are: each object meets one with probability `fraction`, all kinds alike.
+    """The record with errors, and what they are: each object but crowds meets one at most.
 
     A swap needs two classes, and a spurious box free ground, away from every object and from `taken` (m, 4); where they
-    cannot be had, the object stays right. The record must be without crowd regions.
+    cannot be had, the object stays right.
 
-    Raises: ConfigError: the fraction is outside 0..1.
+    Args: shares: the probability of each kind; a number is that of all together, which are all alike then.
+    Raises: ConfigError: a number outside 0..1, or shares that are more than 1 together.
     """
-    if not 0 <= fraction <= 1:
-        raise ConfigError(f"label_errors is {fraction}, expected a fraction from 0 to 1")
-    ground = _Ground(np.concatenate([record.boxes, taken]), (record.width, record.height), rng)
-    objects: list[tuple[Box, int]] = []
+    draw = _drawn_alike(shares) if isinstance(shares, float | int) else _drawn_by_share(shares)
+    elsewhere = [record.boxes, record.regions, *([] if taken is None else [taken])]
+    ground = _Ground(np.concatenate(elsewhere), (record.width, record.height), rng)
+    labels: list[_Label] = []
     errors: list[PlantedError] = []
-    for corners, label in zip(record.boxes, record.labels.tolist(), strict=True):
+    for place, (corners, label) in enumerate(zip(record.boxes, record.labels.tolist(), strict=True)):
         right = (_as_box(corners), label)
-        kind = ERROR_KINDS[rng.integers(len(ERROR_KINDS))] if rng.random() < fraction else None
+        kind = None if record.is_crowd[place] else draw(rng)
         wrong = None if kind is None else _wrong_object(kind, corners, label, num_classes, ground)
         if kind is None or (wrong is None and kind != "dropped"):
-            objects.append(right)
+            labels.append(_Label(*right, place))
             continue
-        objects += [right] * (kind == "spurious") + ([wrong] if wrong else [])
-        truth = (None, None) if kind == "spurious" else right
+        is_added = kind == "spurious"
+        labels += [_Label(*right, place)] * is_added
+        labels += [_Label(*wrong, None if is_added else place)] if wrong else []
+        truth = (None, None) if is_added else right
         errors.append(PlantedError(kind, record.image_id, *(wrong or (None, None)), *truth))
-    return _with_objects(record, objects), errors
+    return (_with_labels(record, labels) if errors else record), errors
+
+
+def _drawn_alike(fraction: float) -> Callable[[np.random.Generator], ErrorKind | None]:
+    if not 0 <= fraction <= 1:
+        raise ConfigError(f"label_errors is {fraction}, expected a fraction from 0 to 1")
+    return lambda rng: ERROR_KINDS[rng.integers(len(ERROR_KINDS))] if rng.random() < fraction else None
+
+
+def _drawn_by_share(shares: ErrorShares) -> Callable[[np.random.Generator], ErrorKind | None]:
+    if not _are_shares(shares):
+        raise ConfigError(f"label_errors is {dict(shares)}, expected shares above 0 that are at most 1 together")
+    kinds: tuple[ErrorKind | None, ...] = (*ERROR_KINDS, None)
+    ends = np.cumsum([shares.get(kind, 0) for kind in ERROR_KINDS])
+    return lambda rng: kinds[int(np.searchsorted(ends, rng.random(), side="right"))]
 
 
 @dataclass(slots=True)
@@ -112,11 +256,31 @@ def _as_box(corners: Sequence[float] | np.ndarray) -> Box:
     return x1, y1, x2, y2
 
 
-def _with_objects(record: ImageRecord, objects: list[tuple[Box, int]]) -> ImageRecord:
+def _with_labels(record: ImageRecord, labels: Sequence[_Label]) -> ImageRecord:
+    boxes = np.array([label.box for label in labels], dtype=np.float32).reshape(-1, 4)
+    sources = np.array([-1 if label.source is None else label.source for label in labels], dtype=np.int64)
     return replace(
         record,
-        boxes=np.array([box for box, _ in objects], dtype=np.float32).reshape(-1, 4),
-        labels=np.array([label for _, label in objects], dtype=np.int64),
-        is_crowd=np.zeros(len(objects), dtype=bool),
-        areas=None,
+        boxes=boxes,
+        labels=np.array([label.label for label in labels], dtype=np.int64),
+        is_crowd=np.append(record.is_crowd, False)[sources],
+        areas=None if record.areas is None else _areas(record, boxes, sources),
+        weights=None if record.weights is None else np.append(record.weights, np.float32(1))[sources],
+        duplicate_of=None if record.duplicate_of is None else _moved(record.duplicate_of, sources),
     )
+
+
+def _areas(record: ImageRecord, boxes: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """(n,) the file's own, less where a moved box was cut at the border; of a spurious box that of the box."""
+    own, before = (np.append(areas, 1)[sources] for areas in (record.object_areas(), _sizes(record.boxes)))
+    return (own * (_sizes(boxes) / before)).astype(np.float32)
+
+
+def _sizes(boxes: np.ndarray) -> np.ndarray:
+    return np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+
+
+def _moved(places: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """Where objects, given by their places, are now; those that are gone are left out."""
+    now = {source: place for place, source in enumerate(sources.tolist()) if source >= 0}
+    return np.array([now[place] for place in places.tolist() if place in now], dtype=np.int64)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from types import UnionType
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
+from hardmine.data.label_errors import parse_shares
 from hardmine.data.scenes import SCENES
 from hardmine.detectors.frameworks import FRAMEWORKS, Framework, split_name
 from hardmine.errors import ConfigError, check_name
@@ -56,6 +57,9 @@ class TrainingConfig:
         allow_unlabelled: a split without any label is meant to be all background.
         train_split, val_split: what to learn from and what to measure on.
         fold: "1/3": hold the first of three parts of the train split out, and measure on it instead.
+        label_errors: "dropped=.2,swapped=.1": label these shares of the objects that are learnt from wrong on purpose,
+            never those that are measured on; the same ones whatever the seed and the recipe, see
+            `with_label_errors`. None: no errors.
         mined: a folder of `hardmine mine` on the train split: images are drawn by the weights in it; None: all alike.
         suspects: what becomes of the labels that are suspects in `mined`: "keep" them, weigh them "down" by the
             probability that they are at fault, or "drop" them; with the last two, a missing one is not background.
@@ -96,6 +100,7 @@ class TrainingConfig:
     train_split: str = "train"
     val_split: str = "val"
     fold: str | None = None
+    label_errors: str | None = None
     mined: str | None = None
     suspects: str = "keep"
     proposals: str | None = None
@@ -133,6 +138,8 @@ class TrainingConfig:
                 f"training option suspects is {self.suspects!r} but there is no mined folder to list them"
             )
         self._check_proposals()
+        if self.label_errors is not None:
+            parse_shares(self.label_errors)
         try:
             json.dumps(self.recipe_options, allow_nan=False)
         except (TypeError, ValueError) as error:

@@ -4,16 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hardmine.data import DetectionDataset, Fold, hold_out, open_dataset
+from hardmine.data.label_errors import parse_shares, with_label_errors
 from hardmine.errors import DataError
 from hardmine.training.config import TrainingConfig
 from hardmine.training.mined import treat_suspects
 from hardmine.training.proposals import with_proposals
 
-__all__ = ["open_measured_data", "open_split", "open_training_data"]
+__all__ = ["open_measured_data", "open_split", "open_training_data", "with_planted_errors"]
 
 
 def open_training_data(config: TrainingConfig) -> tuple[DetectionDataset, DetectionDataset]:
     """Both data sets, with the same classes in the same order; with a fold, both are of the training split.
+
+    Label errors are planted in what is learnt from, after a fold was held out, so what is measured on stays right.
 
     Raises: ConfigError, DataError: a configuration or a data set that cannot be used, or no object to learn from.
     """
@@ -22,10 +25,21 @@ def open_training_data(config: TrainingConfig) -> tuple[DetectionDataset, Detect
         val_data = open_split(config, config.val_split, train_data.classes)
     else:
         train_data, val_data = hold_out(train_data, Fold.parse(config.fold))
+    train_data = with_planted_errors(config, train_data)
     _refuse_without_objects(config, train_data, "there is nothing to learn")
     if config.mined is not None:
         train_data = treat_suspects(config.mined, train_data, config.suspects)
     return train_data, val_data
+
+
+def with_planted_errors(config: TrainingConfig, train_data: DetectionDataset) -> DetectionDataset:
+    """What is learnt from, or a part of it, with the label errors that the configuration asks for.
+
+    Raises: ConfigError: errors that these classes cannot have.
+    """
+    return (
+        train_data if config.label_errors is None else with_label_errors(train_data, parse_shares(config.label_errors))
+    )
 
 
 def open_measured_data(config: TrainingConfig, split: str | None = None) -> DetectionDataset:

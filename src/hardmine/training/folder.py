@@ -3,6 +3,7 @@
 config.json               the training, as `TrainingConfig`; rules already applied
 env.json                  versions and hardware; how many images the run is of, and a hash of which
 metrics.jsonl             one line per finished epoch
+label_errors.parquet      with `label_errors`: each planted error, as it is and as it would be right
 predictions_<split>.json  COCO results of the final detector
 weights.safetensors       the final weights under torchvision's own names; the classes are in its header
 dynamics/                 with `record`: how each object was learnt, see `record`
@@ -57,6 +58,10 @@ class RunFolder:
     @property
     def dynamics(self) -> Path:
         return self.path / "dynamics"
+
+    @property
+    def label_errors(self) -> Path:
+        return self.path / "label_errors.parquet"
 
     def predictions(self, split: str) -> Path:
         """Where the results on a split lie; a split that is no plain name cannot lead out of the folder."""

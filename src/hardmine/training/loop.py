@@ -15,6 +15,7 @@ from hardmine.training.config import TrainingConfig
 from hardmine.training.data import open_training_data
 from hardmine.training.folder import IMAGES, RunFolder
 from hardmine.training.measure import environment
+from hardmine.training.planted import write_planted
 from hardmine.training.predict import predict
 from hardmine.training.processes import start_accelerator
 from hardmine.training.progress import Reporter
@@ -84,6 +85,7 @@ def _open(folder: RunFolder, trainer: Trainer, data: Mapping[str, DetectionDatas
         images = {name: {"number": len(of), "hash": of.hash_of_images()} for name, of in data.items()}
         package = trainer.config.framework.package
         start(trainer.config, environment(accelerator.device, accelerator.num_processes, package) | {IMAGES: images})
+        write_planted(folder.label_errors, data["training"])
     accelerator.wait_for_everyone()
     if folder.checkpoint.exists():
         trainer.restore(folder.checkpoint)

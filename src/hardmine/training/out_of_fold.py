@@ -13,7 +13,7 @@ from hardmine.data import DetectionDataset
 from hardmine.errors import ConfigError
 from hardmine.evaluation import read_predictions
 from hardmine.training.config import TrainingConfig
-from hardmine.training.data import open_split
+from hardmine.training.data import open_split, with_planted_errors
 from hardmine.training.folder import RunFolder
 from hardmine.training.loop import train
 from hardmine.training.run import predict_dataset
@@ -28,15 +28,19 @@ def predict_for_mining(
 ) -> tuple[DetectionDataset, list[dict[str, Any]]]:
     """The train split of a run, and what is found in it, as COCO results of all its images.
 
+    Label errors that were planted for the run are in it; not in other data than the run's own.
+
     Args: folds: how many models to train, each without one part, which it then predicts; None: the run's own model
         predicts everything, although it has learnt these images.
         changed: data, train_split or images, where they are not those that the run was trained on; None: they are.
     Raises: ConfigError: fewer than two folds, or a run that itself holds a fold out.
         RunError, DataError: the run or its data cannot be used.
     """
-    config = RunFolder(Path(run)).read_config()
-    config = replace(config, **{name: value for name, value in changed.items() if value is not None})
-    dataset = open_split(config, config.train_split)
+    trained = RunFolder(Path(run)).read_config()
+    config = replace(trained, **{name: value for name, value in changed.items() if value is not None})
+    if (config.data, config.train_split) != (trained.data, trained.train_split):
+        config = replace(config, label_errors=None)
+    dataset = with_planted_errors(config, open_split(config, config.train_split))
     if folds is None:
         return dataset, predict_dataset(run, dataset)
     if folds < 2 or config.fold is not None:
