@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hardmine.errors import ConfigError
-from hardmine.figures.evidence import TrainedRun, open_run
 from hardmine.figures.figure import Figure
 from hardmine.figures.ghm import draw_ghm
 from hardmine.figures.gradients import draw_gradients
@@ -14,6 +13,7 @@ from hardmine.figures.ranking_losses import draw_ranking
 from hardmine.figures.saving import check_savable, save
 from hardmine.figures.scores import draw_class_balance, draw_focusing, draw_qualities
 from hardmine.recipes import Recipe
+from hardmine.training.evidence import TrainedRun, open_run
 
 __all__ = ["FROM_A_RUN", "FROM_THE_FORMULA", "draw", "plot"]
 

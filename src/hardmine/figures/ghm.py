@@ -10,12 +10,12 @@ from hardmine.core.samples import Samples
 from hardmine.core.scores import column_of_label
 from hardmine.errors import ConfigError
 from hardmine.figures.binning import share_of_bins, sum_of_bins
-from hardmine.figures.evidence import TrainedRun
 from hardmine.figures.figure import Figure, Panel, Series
 from hardmine.figures.plain_head import evaluate, gradient
 from hardmine.losses import ClassificationLoss, CrossEntropy, Focal
 from hardmine.recipes import Recipe, Slot
 from hardmine.sampling import GHMC
+from hardmine.training.evidence import TrainedRun
 
 __all__ = ["draw_ghm"]
 

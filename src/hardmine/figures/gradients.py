@@ -5,9 +5,9 @@ from dataclasses import replace
 import torch
 
 from hardmine.figures.binning import IOU_BINS, by_iou, share_of_bins
-from hardmine.figures.evidence import Pulls, TrainedRun
 from hardmine.figures.figure import Figure, Panel, Series
 from hardmine.recipes import Recipe
+from hardmine.training.evidence import Pulls, TrainedRun
 
 __all__ = ["draw_gradients"]
 

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from hardmine.core.samples import Evidence, Samples
 from hardmine.figures.binning import IOU_BINS, LOW_IOU, by_iou
-from hardmine.figures.evidence import TrainedRun
 from hardmine.figures.figure import Figure, Panel, Series
 from hardmine.figures.plain_head import part_of
 from hardmine.losses import RegressionLoss, SmoothL1
 from hardmine.recipes import Recipe, Slot
 from hardmine.sampling import OHEM, Combined, RandomBalanced
+from hardmine.training.evidence import TrainedRun
 
 __all__ = ["draw_box_loss", "draw_kept_negatives"]
 

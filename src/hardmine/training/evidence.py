@@ -19,9 +19,9 @@ from hardmine.equation.head import Head
 from hardmine.equation.recipe import BEYOND_RPN
 from hardmine.recipes import HeadTraits, Recipe, Slot
 from hardmine.sampling import Sampling
-from hardmine.training import LoadedRun, load_run
 from hardmine.training.batches import BatchOrder, training_loader
 from hardmine.training.data import open_split
+from hardmine.training.run import LoadedRun, load_run
 from hardmine.training.trainer import SummedLoss
 
 __all__ = ["Pulls", "TrainedRun", "open_run"]

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from hardmine.errors import DataError, EvidenceError, RunError
-from hardmine.figures import open_run
 from hardmine.recipes import RECIPES, Recipe
+from hardmine.training.evidence import open_run
 
 
 def test_all_samples_of_the_head_that_detects_are_seen(dense, two_stage):
