@@ -1,6 +1,6 @@
 """A finished run's model on a few batches of its training data: what its samples are, and who pulls on its scores."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -24,7 +24,7 @@ from hardmine.training.data import open_split
 from hardmine.training.run import LoadedRun, load_run
 from hardmine.training.trainer import SummedLoss
 
-__all__ = ["Pulls", "TrainedRun", "open_run"]
+__all__ = ["Pulls", "Step", "TrainedRun", "foreground_scores", "open_run"]
 
 MOST_BATCHES = 8
 SEED = 0
@@ -45,11 +45,27 @@ class Pulls:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """What one batch says, on the device of the detector: its samples that take part, and who pulls on their scores.
+
+    targets: of its images.  samples: with logits; what takes no part is ignored.  slopes: ∂L/∂z of all the detector's
+    losses, of the shape of the logits.
+    """
+
+    targets: list[dict[str, Any]]
+    samples: Samples
+    slopes: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class TrainedRun:
-    """A finished run's detector and some of its training batches. Every look at them sees the same randomness."""
+    """A finished run's detector and some of its training batches. Every look at them sees the same randomness.
+
+    batches: lists of images and of targets; what can be gone through only once will do for one look.
+    """
 
     loaded: LoadedRun
-    batches: list[Any]
+    batches: Iterable[Any]
     source: str
 
     @property
@@ -76,14 +92,28 @@ class TrainedRun:
 
         Raises: EvidenceError: the recipe cannot be put on this detector.
         """
-        model = self._under(recipe)
-        with _watched(model.detector.final_head) as seen, _same_randomness():
-            pulls = [_pulls(model(*batch)["loss"], seen[-1], self.traits.activation) for batch in self.batches]
+        pulls = [_pulls(step, self.traits.activation) for step in self.steps(recipe)]
         return Pulls(*(torch.cat(parts) for parts in zip(*pulls, strict=True)))
 
+    def steps(self, recipe: Recipe) -> Iterator[Step]:
+        """The same batch by batch, sample by sample: nothing is held of a batch once the next is asked for.
+
+        Until the last is taken, the random stream is that of the look.
+        Raises: EvidenceError: the recipe cannot be put on this detector.
+        """
+        model = self._under(recipe)
+        with _watched(model.detector.final_head) as seen, _same_randomness():
+            for images, targets in self.batches:
+                loss = model(images, targets)["loss"]
+                samples = seen[-1]
+                seen.clear()
+                (slopes,) = torch.autograd.grad(loss, samples["logits"])
+                yield Step(targets, _without_gradient(samples), slopes)
+
     def _under(self, recipe: Recipe) -> SummedLoss:
-        size = self.loaded.config.side
-        return SummedLoss(wrap(self.loaded.detector.model, recipe, image_size=size)).train()
+        detector = self.loaded.detector
+        model = SummedLoss(wrap(detector.model, recipe, image_size=self.loaded.config.side))
+        return model.to(next(detector.parameters()).device).train()
 
 
 def open_run(run: Path, data: str | None = None, split: str | None = None, images: Path | None = None) -> TrainedRun:
@@ -142,7 +172,7 @@ def _watched(head: Head | FrameworkHead) -> Iterator[list[Samples]]:
         return
     objects: list[GroundTruth] = []
     before = head.register_forward_pre_hook(lambda _, given: objects.append(given[1]))
-    within = head.regress.register_forward_pre_hook(lambda _, given: seen.append(_with_iou(given[0], objects[-1])))
+    within = head.regress.register_forward_pre_hook(lambda _, given: seen.append(_with_iou(given[0], objects.pop())))
     with before, within:
         yield seen
 
@@ -153,11 +183,14 @@ def _with_iou(samples: Samples, ground_truth: GroundTruth) -> Samples:
     return replace(samples, assignment=replace(samples.assignment, iou=iou.amax(dim=1)))
 
 
-def _pulls(loss: Tensor, samples: Samples, activation: Activation) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    logits = samples["logits"]
-    (slopes,) = torch.autograd.grad(loss, logits)
+def _pulls(step: Step, activation: Activation) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    assignment, is_valid = step.samples.assignment, step.samples.assignment.is_valid
+    score = foreground_scores(step.samples["logits"], activation)
+    size = step.slopes.abs().sum(-1)
+    return size[is_valid], assignment.is_positive[is_valid], assignment.iou[is_valid], score[is_valid]
+
+
+def foreground_scores(logits: Tensor, activation: Activation) -> Tensor:
+    """The largest score of a foreground class, (B, N), of logits (B, N, C), or (B, N, C + 1) of a softmax."""
     scores = logits.sigmoid() if activation == "sigmoid" else logits.softmax(-1)[..., :-1]
-    assignment = samples.assignment
-    parts = (slopes.abs().sum(-1), assignment.is_positive, assignment.iou, scores.detach().amax(-1))
-    size, is_positive, iou, score = (part[assignment.is_valid] for part in parts)
-    return size, is_positive, iou, score
+    return scores.amax(-1)
