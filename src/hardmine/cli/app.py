@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 USAGE_ERROR, INTERRUPTED = 2, 130
-ALL = "all"
+ALL, AUTO = "all", "auto"
 ROUNDS_NOTE = "95 % intervals of the difference in AP to round 1: over images only, since there is one seed."
 
 
@@ -83,7 +83,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @takes_training_options
 def compare(
     recipes: Annotated[
-        str, typer.Option(help="Compared to the first; or: all, for all that the detector takes.")
+        str,
+        typer.Option(
+            help="Compared to the first; or: all, for all that the detector takes; auto: three that a short run of the "
+            "default speaks for, tuned."
+        ),
     ] = "random,ohem,hnm",
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds: each recipe is trained once per seed.")] = 3,
     out: Out = Path("runs/compare"),
@@ -116,17 +120,23 @@ def compare(
 
     from hardmine.cli.recipe_arguments import parse_recipes
     from hardmine.cli.tables import comparison_tables
+    from hardmine.comparison.auto import compare_advised, recommend
     from hardmine.comparison.compare import compare as run_comparison, every_recipe
     from hardmine.comparison.table import Protocol
     from hardmine.comparison.together import suitable_processes
 
     config = given_options(training)
-    choices = every_recipe(config) if recipes == ALL else parse_recipes(recipes)
-    jobs = jobs or suitable_processes(config, len(choices) * seeds)
     protocol = Protocol(margin=margin, test_split=test_split, match_time=match is not None, tune=tune)
-    comparison = run_comparison(config, choices, range(seeds), out, protocol=protocol, resume=resume, jobs=jobs)
+    choices = every_recipe(config) if recipes == ALL else [] if recipes == AUTO else parse_recipes(recipes)
+    how = {"protocol": protocol, "resume": resume, "jobs": jobs or suitable_processes(config, len(choices) * seeds)}
+    if recipes == AUTO:
+        advice, comparison = compare_advised(config, range(seeds), out, **how)
+        said = [f"{of.recipe}: {of.reason}" for of in advice], [f"Recommended: {recommend(comparison).text}"]
+    else:
+        comparison, said = run_comparison(config, choices, range(seeds), out, **how), ([], [])
     if PartialState().is_main_process:
-        show_all(*comparison_tables(comparison), f"Results: compare.json, compare.csv and runs in {out}")
+        where = f"Results: compare.json, compare.csv and runs in {out}"
+        show_all(*said[0], *comparison_tables(comparison), where, *said[1])
 
 
 @app.command()

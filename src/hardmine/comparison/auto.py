@@ -1,0 +1,106 @@
+"""One command, one answer: which recipe for this detector and these data?
+
+The default recipe is trained once on a part of the training split and diagnosed; three recipes are chosen by what that
+says; they and the default are tuned alike and compared; and one of them is recommended, or none. All of it lies in one
+folder, and goes on where it was stopped.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from accelerate import PartialState
+
+from hardmine.comparison.advice import BASELINE, Advice, advise
+from hardmine.comparison.compare import compare, every_recipe
+from hardmine.comparison.contenders import RecipeChoice, with_recipe
+from hardmine.comparison.diagnosis import diagnose
+from hardmine.comparison.table import Comparison, ComparisonRow, Protocol
+from hardmine.comparison.tuning import HELD_OUT, TUNING_SEED
+from hardmine.errors import ConfigError, RunError
+from hardmine.files.reading import read_text
+from hardmine.files.writing import is_taken, write_json
+from hardmine.training import TrainingConfig, train
+
+__all__ = ["NUM_TRIALS", "Recommendation", "compare_advised", "recommend"]
+
+NUM_TRIALS = 6
+"""Of each recipe, where it is not said."""
+ADVICE = "advice.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """What to use, in a sentence. recipe: its name in the comparison."""
+
+    recipe: str
+    text: str
+
+
+def compare_advised(
+    config: TrainingConfig,
+    seeds: Sequence[int],
+    out: Path | str,
+    *,
+    protocol: Protocol | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    jobs: int = 1,
+) -> tuple[list[Advice], Comparison]:
+    """Diagnoses the default recipe, and compares it with the three that are advised; as `compare`, tuned.
+
+    Leaves `advice.json` beside what `compare` leaves, with the diagnosis and the reasons.
+
+    Raises: as `compare`.  ConfigError: the configuration holds out a fold itself.
+    """
+    if config.fold is not None:
+        raise ConfigError(f"the diagnosis holds out a part of the training split itself; leave fold {config.fold} out")
+    out = Path(out)
+    if not resume and is_taken(out):
+        raise RunError(f"{out} exists already; choose another folder with --out, or continue with --resume")
+    advice = _advice(config, out, resume=resume, progress=progress)
+    recipes = [RecipeChoice(BASELINE), *(RecipeChoice(of.recipe, of.options) for of in advice)]
+    protocol = protocol or Protocol()
+    protocol = replace(protocol, tune=protocol.tune or NUM_TRIALS)
+    compared = compare(config, recipes, seeds, out, protocol=protocol, resume=True, progress=progress, jobs=jobs)
+    return advice, compared
+
+
+def recommend(comparison: Comparison) -> Recommendation:
+    """The recipe with the highest AP of those that are better than the first one; the first one if none is."""
+    first, *others = comparison.rows
+    better = [row for row in others if row.verdict == "better"]
+    if better:
+        best = max(better, key=lambda row: row["ap"].mean or 0.0)
+        return Recommendation(best.recipe, f"use {best.recipe}: {_gain(best)}, {_cost(best)}")
+    highest = max(others, key=lambda row: row["ap"].mean or 0.0, default=first)
+    seen = "" if highest.difference is None else f"; the highest, {highest.recipe}, has {_gain(highest)}"
+    return Recommendation(first.recipe, f"stay with {first.recipe}: no other is better beyond doubt{seen}")
+
+
+def _gain(row: ComparisonRow) -> str:
+    of = row.difference
+    if of is None:
+        return ""
+    return f"{100 * of.value:+.1f} AP [{100 * of.simultaneous_low:+.1f}, {100 * of.simultaneous_high:+.1f}]"
+
+
+def _cost(row: ComparisonRow) -> str:
+    percent = round(100 * (row.step_time_ratio - 1))
+    return f"a step takes {abs(percent)} % {'more' if percent >= 0 else 'less'} time"
+
+
+def _advice(config: TrainingConfig, out: Path, *, resume: bool, progress: bool) -> list[Advice]:
+    """What was once advised stays: it decides what is compared."""
+    file = out / ADVICE
+    if not file.exists():
+        held_out = replace(with_recipe(config, RecipeChoice(BASELINE)), fold=HELD_OUT, seed=TUNING_SEED)
+        run = train(held_out, out / "diagnosed", resume=resume, progress=progress)
+        diagnosis = diagnose(run.folder.path)
+        advice = advise(diagnosis, [choice.name for choice in every_recipe(config)])
+        if PartialState().is_main_process:
+            stored = {"advice": [of.to_dict() for of in advice], "diagnosis": diagnosis.to_dict()}
+            write_json(file, stored)
+        PartialState().wait_for_everyone()
+    return [Advice(**stored) for stored in json.loads(read_text(file))["advice"]]
