@@ -21,9 +21,11 @@ the costs of all types do not add up to what is missing to AP 1.
 A class whose every object an oracle takes away has no true prediction, and keeps its AP of 0. An error's type depends
 on its own image only, so that the cost is recomputed on resamples as AP is (see `matching`).
 
-Differs from the authors' code, tidecv 1.0.1: it removes a mended prediction wherever its object is found already, also
-by one of lower score, where the paper keeps the higher one; a class with predictions and without objects counts as AP 0
-there and not at all here; it keeps 100 predictions of an image, here 100 of each class as in COCO's AP.
+Where several types fit, the paper leaves open which it is; the order is that of the authors' code, tidecv 1.0.1, whose
+types ours are. Differs from it: of an object's errors of location and class together it mends the surest only, and none
+where a prediction of whatever score has found the object, where the paper keeps the one of higher score; a class with
+predictions and without objects counts there as AP 0, and not at all here; one with neither does not count there after
+its objects are taken away; there 100 predictions of an image count, here 100 of each class as in COCO's AP.
 """
 
 from collections.abc import Mapping
