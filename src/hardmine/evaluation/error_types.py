@@ -1,17 +1,19 @@
 """Which kind of mistake costs how much AP: every error by its type, and an oracle that mends one type alone.
 
 The types and their oracles are those of Bolya, Foley, Hays, Hoffman, TIDE: A General Toolbox for Identifying Object
-Detection Errors, ECCV 2020, arXiv:2008.08115, sections 2.2 and 2.3. A prediction that is false at IoU .5 and lies on no
+Detection Errors, ECCV 2020, arXiv:2008.08115, section 2. A prediction that is false at IoU .5 and lies on no
 crowd region has one type, the first that fits; o is its largest IoU with an object of its class, x with one of another:
 
-| type       | which predictions        | what the oracle does                                              |
-|------------|--------------------------|-------------------------------------------------------------------|
-| location   | .1 <= o < .5             | moves it onto that object                                         |
-| class      | x >= .5                  | gives it the class of that object                                 |
-| duplicate  | o >= .5                  | removes it: another prediction has the object                     |
-| background | o < .1 and x < .1        | removes it                                                        |
-| both       | all others: .1 <= x < .5 | removes it, for what it meant is not known                        |
-| missed     | objects that no prediction finds and no error of location or class is about: are no longer to be found |
+| type       | which predictions         | what the oracle does                                   |
+|------------|---------------------------|--------------------------------------------------------|
+| location   | .1 <= o < .5              | moves it onto that object                              |
+| class      | x >= .5                   | gives it the class of that object                      |
+| duplicate  | o >= .5                   | removes it: another prediction has the object          |
+| background | o < .1 and x < .1         | removes it                                             |
+| both       | the others: .1 <= x < .5  | removes it, for what it meant is not known             |
+
+A *missed* object is one that no prediction finds and that no error of location or class is about; its oracle no longer
+asks for it.
 
 Where a mended prediction and others are then true on one object, the one of the highest score stays and the others are
 removed. Two more oracles sum up: *false positives* are all removed; *false negatives*, all objects that are not found,
@@ -71,22 +73,25 @@ def error_types(evidence: Evidence, matching: Matching, pairs: Pairs) -> ErrorTy
     is_own = evidence.detections.category[pairs.detection] == evidence.objects.category[pairs.object]
     own, other = (_Closest.of(pairs.where(of), len(evidence.detections.score)) for of in (is_own, ~is_own))
     of_prediction = _types(own.iou, other.iou, ~(matching.is_true[0] | matching.is_ignored[0]))
-    claimed = np.full(len(own.iou), -1)
-    for about, error in ((own, "location"), (other, "class")):
-        claimed[of_prediction[error]] = about.object[of_prediction[error]]
+    is_moved = of_prediction["location"]
+    about = np.where(is_moved, own.object, np.where(of_prediction["class"], other.object, -1))
+    meant = _Closest(about, np.where(is_moved, 1.0, other.iou))
     is_found = _marked(matching.object[0][matching.is_true[0]], len(evidence.objects.image))
     is_unfound = ~is_found & ~evidence.objects.is_crowd
-    is_missed = is_unfound & ~_marked(claimed[claimed >= 0], len(is_found))
-    mending = _Mending(evidence, matching, claimed)
-    is_false = np.any(list(of_prediction.values()), axis=0)
-    oracles = {
-        "class": mending.moved(of_prediction["class"], other.iou),
-        "location": mending.moved(of_prediction["location"], np.ones(len(own.iou))),
-    }
+    is_missed = is_unfound & ~_marked(about[about >= 0], len(is_found))
+    mending = _Mending(evidence, matching, meant)
+    return ErrorTypes(of_prediction, is_missed, _oracles(mending, of_prediction, is_missed, is_unfound))
+
+
+def _oracles(
+    mending: "_Mending", of_prediction: dict[str, np.ndarray], is_missed: np.ndarray, is_unfound: np.ndarray
+) -> dict[str, Matches]:
+    oracles = {error: mending.mended(of_prediction[error]) for error in ("class", "location")}
     oracles |= {error: mending.without(of_prediction[error]) for error in ("both", "duplicate", "background")}
     oracles["missed"] = mending.without_objects(is_missed)
-    oracles |= {"false_positive": mending.without(is_false), "false_negative": mending.without_objects(is_unfound)}
-    return ErrorTypes(of_prediction, is_missed, oracles)
+    oracles["false_positive"] = mending.without(np.any(list(of_prediction.values()), axis=0))
+    oracles["false_negative"] = mending.without_objects(is_unfound)
+    return oracles
 
 
 def costs(oracles: Mapping[str, Matches], before: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
@@ -95,7 +100,7 @@ def costs(oracles: Mapping[str, Matches], before: np.ndarray, counts: np.ndarray
 
 
 def _after(oracle: Matches, before: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    after = np.stack([of_class.average_precision_of(counts) for of_class in oracle.classes])
+    after = oracle.average_precision_of_classes(counts)
     return np.where(np.isnan(after) & ~np.isnan(before), 0.0, after)
 
 
@@ -137,10 +142,10 @@ class _Closest:
 
 
 class _Mending:
-    """What would be matched at IoU .5, were some errors none."""
+    """What would be matched at IoU .5, were some errors none; `meant` is the object that each prediction is about."""
 
-    def __init__(self, evidence: Evidence, matching: Matching, claimed: np.ndarray):
-        self._evidence, self._claimed = evidence, claimed
+    def __init__(self, evidence: Evidence, matching: Matching, meant: _Closest):
+        self._evidence, self._meant = evidence, meant
         taken, is_true, is_ignored, iou = (
             table[:1] for table in (matching.object, matching.is_true, matching.is_ignored, matching.iou)
         )
@@ -155,10 +160,10 @@ class _Mending:
         num_objects = self._matching.num_objects - self._evidence.num_objects(removed)
         return replace(self._matching, num_objects=num_objects).by_class(self._evidence.detections)
 
-    def moved(self, mended: np.ndarray, iou: np.ndarray) -> Matches:
+    def mended(self, mended: np.ndarray) -> Matches:
         """Some predictions (D,) bool find the objects that they are about; of several on one, the surest stays."""
         before, detections = self._matching, self._evidence.detections
-        found = np.where(mended, self._claimed, before.object[0])
+        found = np.where(mended, self._meant.object, before.object[0])
         is_true = before.is_true[0] | mended
         category = np.where(mended, np.append(self._evidence.objects.category, -1)[found], detections.category)
         order = np.lexsort((detections.image, -detections.score, category))
@@ -166,7 +171,7 @@ class _Mending:
         _, surest = np.unique(found[of_objects], return_index=True)
         is_kept = ~is_true
         is_kept[of_objects[surest]] = True
-        iou = np.where(mended, iou, before.iou[0])
+        iou = np.where(mended, self._meant.iou, before.iou[0])
         matching = replace(before, object=found[None], is_true=is_true[None], iou=iou[None])
         return self._kept(matching, replace(detections, category=category), order[is_kept[order]])
 

@@ -133,8 +133,15 @@ class Matches:
 
         As in COCO a class without objects is left out of the mean; NaN where no class has any.
         """
-        counts = counts_by_image(image_counts)
-        return mean_over_classes(np.stack([matches.average_precision_of(counts) for matches in self.classes]))
+        return mean_over_classes(self.average_precision_of_classes(counts_by_image(image_counts)))
+
+    def average_precision_of_classes(self, counts: np.ndarray) -> np.ndarray:
+        """AP of each class (C, R) from counts (I, R) int32; NaN where no object of it is drawn."""
+        return np.stack([matches.average_precision_of(counts) for matches in self.classes])
+
+    def at(self, thresholds: list[int]) -> "Matches":
+        """The same at some of the IoU thresholds, given by their places."""
+        return Matches(tuple(matches.at(thresholds) for matches in self.classes))
 
 
 def mean_over_classes(by_class: np.ndarray) -> np.ndarray:

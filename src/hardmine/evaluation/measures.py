@@ -97,31 +97,24 @@ class Judged:
 
     def _average_precisions(self, wanted: Sequence[str], counts: np.ndarray) -> dict[str, np.ndarray]:
         by_class = dict(zip(map(ap_of_class, self.class_names), self.matches.classes, strict=True))
-        found = {}
-        if {"ap", *by_class} & set(wanted):
-            found = {name: of_class.average_precision_of(counts) for name, of_class in by_class.items()}
+        of_classes = by_class if "ap" in wanted else by_class.keys() & set(wanted)
+        found = {name: by_class[name].average_precision_of(counts) for name in of_classes}
+        if "ap" in wanted:
             found["ap"] = mean_over_classes(np.stack(list(found.values())))
-        for name, threshold in {"ap50": AT_50, "ap75": AT_75}.items():
+        for name, place in {"ap50": AT_50, "ap75": AT_75}.items():
             if name in wanted:
-                found[name] = mean_over_classes(self._at(threshold, counts))
+                found[name] = mean_over_classes(self.matches.at([place]).average_precision_of_classes(counts))
         return found
 
-    def _at(self, threshold: int, counts: np.ndarray) -> np.ndarray:
-        """AP of each class (C, R) at one of the thresholds."""
-        return np.stack([of_class.at([threshold]).average_precision_of(counts) for of_class in self.matches.classes])
-
     def _by_size(self, wanted: Sequence[str], counts: np.ndarray) -> dict[str, np.ndarray]:
-        sizes = {f"ap_{size}": matches for size, matches in self.by_size.items()}
-        return {
-            name: mean_over_classes(
-                np.stack([of_class.average_precision_of(counts) for of_class in sizes[name].classes])
-            )
-            for name in sizes.keys() & set(wanted)
-        }
+        sizes = {name: of for size, of in self.by_size.items() if (name := f"ap_{size}") in wanted}
+        return {name: mean_over_classes(of.average_precision_of_classes(counts)) for name, of in sizes.items()}
 
     def _costs(self, wanted: Sequence[str], counts: np.ndarray) -> dict[str, np.ndarray]:
-        oracles = {f"error_{error}": oracle for error, oracle in self.oracles.items() if f"error_{error}" in wanted}
-        return costs(oracles, self._at(AT_50, counts), counts) if oracles else {}
+        oracles = {name: of for error, of in self.oracles.items() if (name := f"error_{error}") in wanted}
+        if not oracles:
+            return {}
+        return costs(oracles, self.matches.at([AT_50]).average_precision_of_classes(counts), counts)
 
     def _of_scores(self, wanted: Sequence[str], counts: np.ndarray) -> dict[str, np.ndarray]:
         measures = {"ece": expected_calibration_error, "lrp": optimal_lrp}
