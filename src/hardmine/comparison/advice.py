@@ -100,16 +100,16 @@ RULES: tuple[Rule, ...] = (
         above=0.2,
         prefer=("dr_loss", "isr", "pisa", "ghm"),  # GHM is for outliers, but did badly in both of our comparisons
         avoid=MINING_BY_LOSS,
-        reason="for every 100 labels mining suspects {percent} of errors, most of them or not missing ones ({d.suspects"
-        ".missing:.0%}): what ranks by loss would train on these, so methods that do not are tried",
+        reason="{number} labels are suspected to be wrong or missing for each that is there: what ranks by loss would "
+        "train on these, so methods that do not are tried",
     ),
     Rule(
         "long tail",
         _tail_gap,
         above=0.1,
         prefer=("eqlv2", "seesaw", "class_balanced", "efl"),
-        reason="the commonest class has {d.classes.ratio:.0f} times as many objects as the rarest, and AP of the rarest "
-        "third of the classes is {number} lower: rare classes are given more weight",
+        reason="the commonest class has {d.classes.ratio:.0f} times as many objects as the rarest, and the AP of the "
+        "rarest third of the classes is {number} lower: rare classes are given more weight",
     ),
     Rule(
         "easy negatives",
@@ -138,8 +138,8 @@ RULES: tuple[Rule, ...] = (
         lambda d: d.errors.badly_located,
         above=0.25,
         prefer=("rs_loss", "alrp", "pisa", "gfl"),
-        reason="{percent} of the errors lie on an object of their class, but not well enough: better placed predictions "
-        "are made to score higher",
+        reason="{percent} of the errors lie on an object of their class, but badly: predictions that lie better are "
+        "made to score higher",
     ),
     Rule(
         "score says little of IoU",
@@ -179,7 +179,7 @@ RULES: tuple[Rule, ...] = (
         "brought to equal terms",
     ),
     Rule(
-        "few negatives rule",
+        "hardest negatives",
         lambda d: d.gradient.hardest_negatives,
         above=0.4,
         prefer=("ghm", "dr_loss"),
@@ -229,19 +229,15 @@ def _only(offers: Iterable[Advice], recipes: Sequence[str]) -> list[Advice]:
 
 
 def _choose(chosen: list[Advice], by_rule: Sequence[Sequence[Advice]], *, only_new_kinds: bool) -> None:
-    """Adds to what is chosen until there are enough: rules take turns, each with the first of its offers that is new."""
-    while any([_take_first(chosen, offers, only_new_kinds) for offers in by_rule]):
-        pass
-
-
-def _take_first(chosen: list[Advice], offers: Sequence[Advice], only_new_kinds: bool) -> bool:
-    taken = {advice.recipe for advice in chosen}
-    kinds = {advice.kind for advice in chosen} if only_new_kinds else set()
-    new = next((offer for offer in offers if offer.recipe not in taken and offer.kind not in kinds), None)
-    if new is None or len(chosen) >= NUM_CANDIDATES:
-        return False
-    chosen.append(new)
-    return True
+    """Adds to what is chosen until there are enough: rules take turns, each with its first offer that is new."""
+    num_before = -1
+    while len(chosen) > num_before:
+        num_before = len(chosen)
+        for offers in by_rule:
+            taken = {advice.recipe for advice in chosen}
+            kinds = {advice.kind for advice in chosen} if only_new_kinds else set()
+            new = [offer for offer in offers if offer.recipe not in taken and offer.kind not in kinds]
+            chosen += new[: min(1, NUM_CANDIDATES - len(chosen))]
 
 
 def _without_a_rule(name: str) -> str:

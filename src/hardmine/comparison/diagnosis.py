@@ -42,7 +42,7 @@ AS_WRITTEN = Confirmed("xywh", category_offset=0)
 
 @dataclass(frozen=True, slots=True)
 class ErrorShares:
-    """What is wrong with the predictions of the measured split, as shares of all errors; they add up to 1, or 0 of none.
+    """What is wrong with the predictions of the measured split, as shares of all errors: they add up to 1; 0 of none.
 
     A prediction counts from the score at which F1, over all classes together, is highest: `threshold`; there
     `precision` and `recall` are at IoU .5. The types are those of `mining.naming`, TIDE's, one a prediction; `missed`

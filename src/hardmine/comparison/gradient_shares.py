@@ -24,7 +24,7 @@ HARDEST = 0.01
 
 @dataclass(frozen=True, slots=True)
 class GradientShares:
-    """Where the classification gradient comes from. All shares are of the whole of it, in [0, 1]; 0 where there is none.
+    """Where the classification gradient comes from, as shares of the whole of it in [0, 1]; 0 where there is none.
 
     num_images, num_samples: that were looked at, of samples those that take part in the losses.
     positives, negatives: add up to 1.
