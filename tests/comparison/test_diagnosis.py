@@ -143,7 +143,7 @@ def test_too_few_or_equal_predictions_have_no_correlation():
 
 @pytest.fixture
 def scenes():
-    return open_scenes("val", num_images=32, size=64)
+    return open_scenes("val", num_images=64, size=64)
 
 
 def perfect(dataset, labels):
@@ -181,23 +181,48 @@ def test_sizes_are_coco_s(scenes):
     assert (sizes.small, sizes.medium, sizes.large) == (0.25, 0.5, 0.25)
 
 
-def test_labels_are_suspected_by_what_the_run_says_of_them(scenes, monkeypatch):
-    """With predictions of all objects but with few labels, what has lost its label is missing."""
+@pytest.fixture
+def found_as_labelled(scenes, monkeypatch):
+    """A run that finds every object of the scenes, more or less surely, and nothing else."""
     truth = scenes.coco_ground_truth()["annotations"]
-    found = [{**{name: a[name] for name in ("image_id", "category_id", "bbox")}, "score": 1.0} for a in truth]
+    scores = np.random.default_rng(0).uniform(0.5, 1, len(truth))
+    found = [{**a, "score": score} for a, score in zip(truth, scores, strict=True)]
+    found = [{name: a[name] for name in ("image_id", "category_id", "bbox", "score")} for a in found]
     monkeypatch.setattr("hardmine.comparison.diagnosis.predict_dataset", lambda *_: found)
-    assert suspect_shares(Path(), scenes).total == 0
-    place = int(np.argmax([len(record.labels) for record in scenes.records]))
-    record, records = scenes.records[place], list(scenes.records)
-    first = {name: getattr(record, name)[:1] for name in ("boxes", "labels", "is_crowd")}
-    records[place] = replace(record, **first, areas=None)
-    shares = suspect_shares(Path(), DerivedDataset(scenes, "val", range(len(records)), records))
-    lost, num = len(record.labels) - 1, len(truth) - len(record.labels) + 1
-    assert (shares.num_images, shares.num_labels) == (len(records), num)
-    assert lost > 0
-    assert shares.missing == shares.total == pytest.approx(lost / num)
+
+
+def with_only(dataset, keeps):
+    """The data set with the labels for which `keeps(place of the image, number of its labels)` says so."""
+    records = []
+    for place, record in enumerate(dataset.records):
+        kept = keeps(place, len(record.labels))
+        columns = {name: getattr(record, name)[kept] for name in ("boxes", "labels", "is_crowd")}
+        records.append(replace(record, **columns, areas=None))
+    return DerivedDataset(dataset, dataset.split, range(len(records)), records)
+
+
+def test_labels_that_say_what_is_found_are_not_doubted(scenes, found_as_labelled):
+    shares = suspect_shares(Path(), scenes)
+    assert shares.num_labels == sum(len(record.labels) for record in scenes.records)
+    assert (shares.labels, shares.missing, shares.missing_by_image) == (0, 0, None)
+
+
+def test_what_is_found_as_surely_as_labels_are_lacks_one(scenes, found_as_labelled):
+    """Half of the labels are lost at random: for each that is left, one is missing."""
+    rng = np.random.default_rng(1)
+    shares = suspect_shares(Path(), with_only(scenes, lambda _, num: rng.random(num) < 0.5))
+    num = sum(len(record.labels) for record in scenes.records)
+    assert shares.missing == pytest.approx((num - shares.num_labels) / shares.num_labels, rel=0.3)
+    assert abs(shares.missing_by_image) < 0.4
+
+
+def test_labelling_that_was_given_up_shows_by_image(scenes, found_as_labelled):
+    """Every second image has lost its labels."""
+    shares = suspect_shares(Path(), with_only(scenes, lambda place, num: np.full(num, place % 2 == 0)))
+    assert shares.missing_by_image < -0.6
 
 
 def test_no_predictions_raise_no_suspicion(scenes, monkeypatch):
     monkeypatch.setattr("hardmine.comparison.diagnosis.predict_dataset", lambda *_: [])
-    assert suspect_shares(Path(), scenes).total == 0
+    shares = suspect_shares(Path(), scenes)
+    assert (shares.labels, shares.missing, shares.missing_by_image) == (0, 0, None)

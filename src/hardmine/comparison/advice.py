@@ -91,17 +91,35 @@ def _background_of(*heads: str) -> Callable[[Diagnosis], float | None]:
     return lambda d: d.errors.background if d.head in heads else None
 
 
+ROBUST = ("dr_loss", "isr", "pisa", "ghm")  # GHM is for outliers, but did badly in both of our comparisons
+NOT_MINED = "what ranks by loss would train on just these, so others are tried"
 BACKGROUND = "{percent} of the errors are predictions on background: mining shows it more of such places"
 
 RULES: tuple[Rule, ...] = (
     Rule(
-        "suspect labels",
-        lambda d: d.suspects.total,
-        above=0.2,
-        prefer=("dr_loss", "isr", "pisa", "ghm"),  # GHM is for outliers, but did badly in both of our comparisons
+        "missing labels",
+        lambda d: d.suspects.missing,
+        above=0.25,
+        prefer=ROBUST,
         avoid=MINING_BY_LOSS,
-        reason="{number} labels are suspected to be wrong or missing for each that is there: what ranks by loss would "
-        "train on these, so methods that do not are tried",
+        reason="for each object with a label, {number} seem to have none: " + NOT_MINED,
+    ),
+    Rule(
+        "labelling given up early",
+        lambda d: d.suspects.missing_by_image,
+        below=-0.4,
+        prefer=ROBUST,
+        avoid=MINING_BY_LOSS,
+        reason="the fewer labels an image has, the more predictions on background (rank correlation {number}), as where "
+        "labels are missing: " + NOT_MINED,
+    ),
+    Rule(
+        "suspect labels",
+        lambda d: d.suspects.labels,
+        above=0.15,
+        prefer=ROBUST,
+        avoid=MINING_BY_LOSS,
+        reason="{percent} of the labels are suspected to be wrong: " + NOT_MINED,
     ),
     Rule(
         "long tail",

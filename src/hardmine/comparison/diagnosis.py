@@ -22,6 +22,7 @@ from hardmine.evaluation import evaluate_predictions
 from hardmine.mining import Detections, Matching, Objects, labels_of, match, mine, name_detections
 from hardmine.mining.labels import detections_in, objects_in
 from hardmine.mining.results import results_table
+from hardmine.mining.suspects import FAULTS
 from hardmine.predictions import Confirmed, as_coco_results, found_records, read_found
 from hardmine.training import LoadedRun, RunFolder, load_run
 from hardmine.training.batches import BatchOrder, training_loader
@@ -36,6 +37,8 @@ IMAGES_OF_GRADIENT = 64
 IMAGES_OF_SUSPECTS = 256
 FEWEST_TRUE = 10
 """With fewer true predictions of a class, no correlation is asked of it."""
+FEWEST_BY_IMAGE = 20
+"""With fewer images, or predictions on background, no correlation over images is asked."""
 SMALL, LARGE = 32**2, 96**2
 AS_WRITTEN = Confirmed("xywh", category_offset=0)
 
@@ -80,14 +83,18 @@ class ClassTail:
 
 @dataclass(frozen=True, slots=True)
 class SuspectShares:
-    """Labels of training images that mining suspects, as shares of the labels there.
+    """Labels of training images that the run's model doubts, as shares of the labels there.
 
-    The model that judges them has learnt them, and repeats some of their faults: they are rather too few. A short
-    training leaves true objects without support: then spurious ones are too many.
+    It has learnt them and repeats some of their faults, and after a short training it knows little: take these for
+    hints. `hardmine mine --folds` asks models that have not learnt them.
 
     num_images, num_labels: that were looked at, crowds left out.
-    spurious, wrong_class, badly_located, duplicate: of labels that are there; each label is suspected of one at most.
-    missing: places without a label that probably should have one, for each label.
+    spurious, wrong_class, badly_located, duplicate: of the labels, as mining lists them; of each one at most.
+    missing: objects without a label for each that has one, if the model found them as surely: then as many of them as
+    of the others score above the median of those. Predictions on background count, from the score with the highest F1.
+    missing_by_image: Spearman's correlation, in [-1, 1], of an image's number of labels and of such predictions on its
+    background. Hard backgrounds have little to do with that number; where labelling was given up early, it is well
+    below 0. None where there are too few images or predictions to say.
     """
 
     num_images: int
@@ -97,11 +104,12 @@ class SuspectShares:
     badly_located: float
     duplicate: float
     missing: float
+    missing_by_image: float | None
 
     @property
-    def total(self) -> float:
-        """Of all kinds together, for each label; may exceed 1."""
-        return self.spurious + self.wrong_class + self.badly_located + self.duplicate + self.missing
+    def labels(self) -> float:
+        """The share of the labels that are suspected of anything."""
+        return self.spurious + self.wrong_class + self.badly_located + self.duplicate
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,14 +270,35 @@ def _mean_known(values: Sequence[float | None]) -> float | None:
 
 
 def suspect_shares(run: Path, dataset: DetectionDataset) -> SuspectShares:
-    """Which labels of the data set the run's model doubts."""
-    labels = labels_of(dataset).objects
-    num = int((~labels["is_crowd"]).sum())
+    """Which labels of the data set the run's model doubts; none, where it finds nothing."""
+    num = int((~labels_of(dataset).objects["is_crowd"]).sum())
     results = predict_dataset(run, dataset)
-    kinds = mine(dataset, results, str(run), confirmed=AS_WRITTEN).suspects["kind"].to_list() if results else []
-    names = ("spurious", "wrong_class", "badly_located", "duplicate", "missing")
-    shares = {name: share(kinds.count(name.replace("_", " ")), num) for name in names}
-    return SuspectShares(len(dataset), num, **shares)
+    if not results:
+        return SuspectShares(len(dataset), num, 0.0, 0.0, 0.0, 0.0, 0.0, None)
+    tables = mine(dataset, results, str(run), confirmed=AS_WRITTEN)
+    kinds = tables.suspects["kind"].to_list()
+    faults = {fault: share(kinds.count(fault.replace("_", " ")), num) for fault in (*FAULTS, "duplicate")}
+    true, background = _counted(tables.predictions, num)
+    surer = int((background["score"] > (true["score"].median() or 0.0)).sum()) if len(true) else 0
+    by_image = _by_image(tables.images, background)
+    return SuspectShares(len(dataset), num, **faults, missing=share(2 * surer, len(true)), missing_by_image=by_image)
+
+
+def _counted(predictions: pl.DataFrame, num_objects: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """True predictions, and those on background, from the score with the highest F1."""
+    judged = predictions.filter(~pl.col("error").is_in(["ignored", "no area"]))
+    is_true = (judged["error"] == "true").to_numpy()
+    counted = judged.filter(pl.col("score") >= _best_threshold(judged["score"].to_numpy(), is_true, num_objects))
+    return counted.filter(pl.col("error") == "true"), counted.filter(pl.col("error") == "background")
+
+
+def _by_image(images: pl.DataFrame, background: pl.DataFrame) -> float | None:
+    """Correlation over the images of their number of labels and of predictions on their background."""
+    if min(len(images), len(background)) < FEWEST_BY_IMAGE:
+        return None
+    counts = images.join(background.group_by("image_id").len(), on="image_id", how="left").fill_null(0)
+    correlation = counts.select(pl.corr("num_objects", "len", method="spearman")).item()
+    return correlation if np.isfinite(correlation) else None
 
 
 def _some_images(dataset: DetectionDataset, most: int) -> DetectionDataset:
