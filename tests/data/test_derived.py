@@ -66,3 +66,31 @@ def test_a_part_calls_its_images_and_classes_as_the_whole_does(scenes):
     assert list(held.own_category_ids) == own
     assert [record.ids for record in held.records] == [(f"uuid-{image_id}",) for image_id in ids(held)]
     assert held.image_names.find([(f"uuid-{ids(held)[1]}", None)]) == [1]
+
+
+def test_whole_groups_are_held_out_and_folds_are_as_large_as_these_allow():
+    whole = open_scenes("train", num_images=60, size=64)
+    groups = np.random.default_rng(0).integers(0, 14, 60).astype(str)
+    of = {record.image_id: group for record, group in zip(whole.records, groups, strict=True)}
+    seen, sizes = [], []
+    for number in (1, 2, 3):
+        rest, held = hold_out(whole, Fold(number, 3), groups)
+        assert not {of[image] for image in ids(rest)} & {of[image] for image in ids(held)}
+        assert sorted(ids(rest) + ids(held)) == ids(whole)
+        seen += ids(held)
+        sizes.append(len(held))
+    assert sorted(seen) == ids(whole)
+    assert max(sizes) - min(sizes) <= np.unique(groups, return_counts=True)[1].max()
+
+
+def test_the_order_of_images_changes_nothing_of_folds_of_groups():
+    whole = open_scenes("train", num_images=20, size=64)
+    groups = np.array([f"video {place % 7}" for place in range(20)])
+    backwards = DetectionDataset("s", "train", whole.classes, whole.category_ids, whole.records[::-1])
+    held, same = hold_out(whole, Fold(2, 3), groups)[1], hold_out(backwards, Fold(2, 3), groups[::-1])[1]
+    assert sorted(ids(held)) == sorted(ids(same))
+
+
+def test_more_folds_than_groups_are_refused(scenes):
+    with pytest.raises(DataError, match="2 groups of images cannot make 3 folds"):
+        hold_out(scenes, Fold(1, 3), np.array(list("aabbabb")))

@@ -27,6 +27,12 @@ TRAINING_OPTIONS = {
     "train_split": _option(str, "Split to learn from.", "train"),
     "val_split": _option(str, "Split to measure on.", "val"),
     "fold": _option(str, "1/3: hold the first of 3 parts of the train split out, measure on it.", "none"),
+    "group_by": _option(
+        str,
+        "What belongs together: a field of COCO's images (video_id), folder, or a regular expression on file names "
+        "with the group in parentheses ('^(.+)_tile'). Folds have whole groups.",
+        "none",
+    ),
     "label_errors": _option(
         str, "Learn from labels with errors: dropped=.2,shifted=.1,swapped=.1,spurious=.05, shares of objects.", "none"
     ),

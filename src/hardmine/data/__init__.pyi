@@ -1,6 +1,7 @@
 from .checking import BoxSizes as BoxSizes, CheckReport as CheckReport, SplitReport as SplitReport, check as check
 from .derived import DerivedDataset as DerivedDataset, Fold as Fold, hold_out as hold_out
 from .exporting import export as export
+from .groups import groups_of as groups_of
 from .label_errors import PlantedError as PlantedError
 from .opening import available_splits as available_splits, open_dataset as open_dataset
 from .problems import Problem as Problem

@@ -33,6 +33,7 @@ class CocoImages:
         self.by_key: dict[str, ImageEntry] = {}
         self.left_out: set[str] = set()
         self._report, self._finder = report, _ImageFinder(report.file, reading)
+        self._kept_field = reading.image_field or ""
         self._by_file: dict[str, ImageEntry] = {}
         self._read(list(_well_formed(images, report)))
 
@@ -63,7 +64,8 @@ class CocoImages:
         except DataError as error:
             self._leave_out(key, f"the image is left out: {error}")
             return
-        entry = ImageEntry(own_id(fields["id"]), file, self._report.file, record, size)
+        kept = {self._kept_field: fields[self._kept_field]} if self._kept_field in fields else None
+        entry = ImageEntry(own_id(fields["id"]), file, self._report.file, record, size, fields=kept)
         if is_exact:
             self._add(key, entry)
         else:

@@ -47,16 +47,32 @@ class Fold:
         return cls(number, of)
 
 
-def hold_out(dataset: DetectionDataset, fold: Fold) -> tuple[DetectionDataset, DetectionDataset]:
+def hold_out(
+    dataset: DetectionDataset, fold: Fold, groups: np.ndarray | None = None
+) -> tuple[DetectionDataset, DetectionDataset]:
     """The data set without a fold, and the fold: images are dealt out at random, and always in the same way.
 
-    Raises: DataError: fewer images than folds.
+    Args: groups: (I,) the group of each image, as `groups_of` names them: a group lies in one fold as a whole, so
+        folds are as equally large as the groups allow.
+    Raises: DataError: fewer images, or groups, than folds.
     """
-    if len(dataset) < fold.of:
-        raise DataError(f"{dataset.name}, split {dataset.split!r}: {len(dataset)} images cannot make {fold.of} folds")
-    part = np.random.default_rng(0).permutation(len(dataset)) % fold.of + 1
-    is_held = part == fold.number
+    num, dealt = (len(dataset), "images") if groups is None else (len(np.unique(groups)), "groups of images")
+    if num < fold.of:
+        raise DataError(f"{dataset.name}, split {dataset.split!r}: {num} {dealt} cannot make {fold.of} folds")
+    shuffled = np.random.default_rng(0).permutation(num)
+    part = shuffled % fold.of if groups is None else _deal_groups(groups, shuffled, fold.of)
+    is_held = part == fold.number - 1
     return _some(dataset, ~is_held, dataset.split), _some(dataset, is_held, "held_out")
+
+
+def _deal_groups(groups: np.ndarray, shuffled: np.ndarray, num_parts: int) -> np.ndarray:
+    """(I,) the part of each image: groups go, large ones first and equal ones as shuffled, to the smallest part."""
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    part_of_group, filled = np.zeros(len(sizes), dtype=int), np.zeros(num_parts, dtype=int)
+    for place in np.lexsort([shuffled, -sizes]):
+        part_of_group[place] = filled.argmin()
+        filled[filled.argmin()] += sizes[place]
+    return part_of_group[group]
 
 
 def _some(dataset: DetectionDataset, chosen: np.ndarray, split: str) -> DetectionDataset:

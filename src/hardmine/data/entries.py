@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -51,11 +51,13 @@ class Reading:
     images: the folder of the images, where they do not lie beside the annotations.
     need_pictures: False: an image whose size the annotations state need not be there; where it is, it tells the frame.
     allow_unlabelled: a split without any label file is meant to be all background.
+    image_field: a field of the images' entries to keep, where the format has any.
     """
 
     images: Path | None = None
     need_pictures: bool = True
     allow_unlabelled: bool = False
+    image_field: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class ImageEntry:
     aliases: list[Id] = field(default_factory=list)  # further ids of the image
     is_normalized: bool = False  # boxes are fractions of the image's sides
     is_numbered: bool = False  # the format has no ids: `image_id` is a place in a list
+    fields: Mapping[str, Any] | None = None  # of the file's own, the one that was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +249,7 @@ def _record(entry: ImageEntry, number: int, header: ImageHeader, classes: _Class
         own_id=None if entry.is_numbered or number == entry.image_id else entry.image_id,
         aliases=tuple(entry.aliases),
         is_numbered=entry.is_numbered,
+        fields=entry.fields,
     )
 
 

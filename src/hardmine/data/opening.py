@@ -46,6 +46,7 @@ def open_dataset(
     images: Path | None = None,
     need_pictures: bool = True,
     allow_unlabelled: bool = False,
+    image_field: str | None = None,
 ) -> DetectionDataset:
     """Opens "scenes" or the data set at a path, whatever its format; no image is decoded.
 
@@ -58,13 +59,14 @@ def open_dataset(
         need_pictures: False: images whose size the annotations state are not opened, and need not be there.
         allow_unlabelled: a split without any label is meant to be all background; with `classes`, so is a folder of
             images alone.
+        image_field: a field of COCO's image entries to keep in `ImageRecord.fields`, such as video_id.
     Raises: DataError: nothing usable there, no such split, or none of the classes; the message says what there is.
     """
     by_id = classes if isinstance(classes, Mapping) else _numbered(classes or ())
     names = None if classes is None else tuple(by_id.values())
     if data == SCENES:
         return _open_scenes(choose_split(split, None, SCENE_SPLITS, SCENES), names)
-    reading = Reading(images, need_pictures, allow_unlabelled)
+    reading = Reading(images, need_pictures, allow_unlabelled, image_field)
     source = find_source(data, images, by_id if allow_unlabelled and classes is not None else None)
     chosen = choose_split(split, source.default_split, source.splits, str(data))
     dataset = build_dataset(source, chosen, names, reading)

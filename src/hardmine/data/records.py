@@ -9,7 +9,7 @@ background. Nor is the place of an object that could not be read: something is t
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -52,6 +52,7 @@ class ImageRecord:
     own_id: int | str | None = None  # the data set's own, where `image_id` could not be that
     aliases: tuple[int | str, ...] = ()  # further ids by which the data set calls this image
     is_numbered: bool = False  # the data set has no ids: `image_id` is the place in a list, and moves with it
+    fields: Mapping[str, Any] | None = None  # of the file's own words on the image, the one that was asked for
 
     @property
     def regions(self) -> np.ndarray:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from types import UnionType
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
+from hardmine.data.groups import check_grouping
 from hardmine.data.label_errors import parse_shares
 from hardmine.data.scenes import SCENES
 from hardmine.detectors.frameworks import FRAMEWORKS, Framework, split_name
@@ -57,6 +58,8 @@ class TrainingConfig:
         allow_unlabelled: a split without any label is meant to be all background.
         train_split, val_split: what to learn from and what to measure on.
         fold: "1/3": hold the first of three parts of the train split out, and measure on it instead.
+        group_by: what images belong together, video, patient or scene: a field of COCO's images, "folder", or a regular
+            expression, see `groups_of`; a fold has whole groups. None: each image is by itself.
         label_errors: "dropped=.2,swapped=.1": label these shares of the objects that are learnt from wrong on purpose,
             never those that are measured on; the same ones whatever the seed and the recipe, see
             `with_label_errors`. None: no errors.
@@ -100,6 +103,7 @@ class TrainingConfig:
     train_split: str = "train"
     val_split: str = "val"
     fold: str | None = None
+    group_by: str | None = None
     label_errors: str | None = None
     mined: str | None = None
     suspects: str = "keep"
@@ -138,6 +142,8 @@ class TrainingConfig:
                 f"training option suspects is {self.suspects!r} but there is no mined folder to list them"
             )
         self._check_proposals()
+        if self.group_by is not None:
+            check_grouping(self.group_by)
         if self.label_errors is not None:
             parse_shares(self.label_errors)
         try:

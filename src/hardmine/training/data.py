@@ -1,21 +1,29 @@
 """What a configuration says to learn from, and what to measure on."""
 
+import logging
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
-from hardmine.data import DetectionDataset, Fold, hold_out, open_dataset
+from hardmine.data import DetectionDataset, Fold, groups_of, hold_out, open_dataset
+from hardmine.data.groups import FOLDER, field_of
 from hardmine.data.label_errors import parse_shares, with_label_errors
 from hardmine.errors import DataError
+from hardmine.launch import is_first
 from hardmine.training.config import TrainingConfig
 from hardmine.training.mined import treat_suspects
 from hardmine.training.proposals import with_proposals
 
 __all__ = ["open_measured_data", "open_split", "open_training_data", "with_planted_errors"]
 
+logger = logging.getLogger("hardmine")
+
 
 def open_training_data(config: TrainingConfig) -> tuple[DetectionDataset, DetectionDataset]:
     """Both data sets, with the same classes in the same order; with a fold, both are of the training split.
 
+    With `group_by`, every image is known to have a group; a fold has whole groups, and groups that two splits share are
+    told.
     Label errors are planted in what is learnt from, after a fold was held out, so what is measured on stays right.
 
     Raises: ConfigError, DataError: a configuration or a data set that cannot be used, or no object to learn from.
@@ -23,13 +31,31 @@ def open_training_data(config: TrainingConfig) -> tuple[DetectionDataset, Detect
     train_data = open_split(config, config.train_split)
     if config.fold is None:
         val_data = open_split(config, config.val_split, train_data.classes)
+        if config.group_by is not None:
+            _tell_shared_groups(train_data, val_data, config.group_by)
     else:
-        train_data, val_data = hold_out(train_data, Fold.parse(config.fold))
+        groups = None if config.group_by is None else groups_of(train_data, config.group_by)
+        train_data, val_data = hold_out(train_data, Fold.parse(config.fold), groups)
     train_data = with_planted_errors(config, train_data)
     _refuse_without_objects(config, train_data, "there is nothing to learn")
     if config.mined is not None:
         train_data = treat_suspects(config.mined, train_data, config.suspects)
     return train_data, val_data
+
+
+def _tell_shared_groups(train_data: DetectionDataset, val_data: DetectionDataset, by: str) -> None:
+    learnt, measured = (set(groups_of(data, by).tolist()) for data in (train_data, val_data))
+    shared = sorted(learnt & measured)
+    if shared and by != FOLDER and is_first():  # folders of two splits may be called alike
+        _warn_once(
+            f"{val_data.name}: {len(shared)} of the {len(measured)} groups of split {val_data.split!r} are in split "
+            f"{train_data.split!r} too, the first is {shared[0]!r}: what is measured there was partly learnt"
+        )
+
+
+@cache  # a comparison opens the same data for each of its runs
+def _warn_once(message: str) -> None:
+    logger.warning(message)
 
 
 def with_planted_errors(config: TrainingConfig, train_data: DetectionDataset) -> DetectionDataset:
@@ -65,5 +91,12 @@ def open_split(config: TrainingConfig, split: str | None, classes: Sequence[str]
     Raises: DataError: it cannot be used.  ConfigError: proposals that cannot be had.
     """
     images, unlabelled = None if config.images is None else Path(config.images), config.allow_unlabelled
-    dataset = open_dataset(config.data, split, classes=classes, images=images, allow_unlabelled=unlabelled)
+    dataset = open_dataset(
+        config.data,
+        split,
+        classes=classes,
+        images=images,
+        allow_unlabelled=unlabelled,
+        image_field=field_of(config.group_by),
+    )
     return with_proposals(dataset, config.proposals)

@@ -27,6 +27,7 @@ IMAGES = "images"
 """Under this name the environment of a run says which images it is of, by data set."""
 
 _FREE_TO_CHANGE = {"workers", "compile"}  # what changes no result, but for rounding
+_FREE_WITHOUT_FOLDS = {"group_by"}  # it deals out folds, and otherwise only says how a comparison is judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,8 @@ def refuse_other_config(stored: Mapping[str, Any], config: TrainingConfig, sourc
     """Raises RunError, naming each difference, unless `stored` is this configuration in all that changes a result."""
     asked = json.loads(config.to_json())  # as stored: tuples have become lists
     there = json.loads(TrainingConfig().to_json()) | dict(stored)  # options that came since had their defaults
-    names = [name for name in asked if name not in _FREE_TO_CHANGE and there[name] != asked[name]]
+    free = _FREE_TO_CHANGE | (_FREE_WITHOUT_FOLDS if config.fold is None else set())
+    names = [name for name in asked if name not in free and there[name] != asked[name]]
     if names:
         differences = ", ".join(f"{name} is {there[name]!r} there and {asked[name]!r} here" for name in names)
         raise RunError(f"{source} belongs to another training: {differences}. Give the same options, or another folder")
