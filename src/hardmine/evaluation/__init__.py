@@ -1,5 +1,6 @@
 """How good, how sure, and fooled by what: COCO AP, intervals of its differences, errors on planted look-alikes."""
 
+from hardmine.evaluation.across_data_sets import AcrossDataSets, Estimate, across_data_sets
 from hardmine.evaluation.bootstrap import resamples
 from hardmine.evaluation.coco import Metrics, evaluate_found, evaluate_predictions, read_predictions
 from hardmine.evaluation.differences import NO_VERDICT, Difference, differences, paired_differences
@@ -11,12 +12,15 @@ __all__ = [
     "LOWER_IS_BETTER",
     "MEASURES",
     "NO_VERDICT",
+    "AcrossDataSets",
     "ClassMatches",
     "Difference",
+    "Estimate",
     "Judged",
     "LookAlikeErrors",
     "Matches",
     "Metrics",
+    "across_data_sets",
     "ap_of_class",
     "differences",
     "evaluate_found",

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr
+from scipy.special import chdtri, stdtr
 
 from hardmine.errors import ConfigError, DataError
 from hardmine.evaluation.bootstrap import resamples
@@ -247,37 +247,41 @@ def _correlation(draws: np.ndarray) -> np.ndarray:
 def _simultaneous_level(estimates: _Estimates, image_correlation: np.ndarray) -> float:
     """The 5 % quantile of the smallest p-value of K recipes that are all as good as the first.
 
-    Simulated with the estimated variances as the true ones, which are estimated anew every time. Never above .05: a
-    single interval that is conservative stays so.
+    Simulated with the estimated variances as the true ones, which are estimated anew every time. That of the runs is
+    the mean over the recipes, as in Dunnett, and median-unbiased: two seeds that happen to agree must not hide it.
+    Never above .05: a single interval that is conservative stays so.
     """
     if len(image_correlation) == 1:
         return 0.05
     rng = np.random.default_rng(0)
-    run_scale, run_part = _simulated_runs(rng, estimates)
+    run_degrees = max(1, estimates.num_seeds - 1)
+    true_run_part = estimates.run_part.mean() * run_degrees / chdtri(run_degrees, 0.5)
+    run_scale, run_ratio = _simulated_runs(rng, len(image_correlation), estimates.num_seeds)
+    run_part = true_run_part * run_ratio
     num_draws = (NUM_SIMULATED, len(image_correlation))
     values, vectors = np.linalg.eigh(image_correlation)
     image_scale = rng.standard_normal(num_draws) @ (vectors * np.sqrt(values.clip(min=0))).T
     degrees = estimates.num_units - 1
     image_part = estimates.image_part * rng.chisquare(degrees, num_draws) / degrees
-    deviation = np.sqrt(estimates.run_part) * run_scale + np.sqrt(estimates.image_part) * image_scale
+    deviation = np.sqrt(true_run_part) * run_scale + np.sqrt(estimates.image_part) * image_scale
     error = np.sqrt(run_part + image_part)
     statistic = np.divide(np.abs(deviation), error, out=np.zeros_like(error), where=error > 0)
     p_value = 2 * stdtr(estimates.degrees(run_part, image_part), -statistic)
     return min(0.05, float(np.quantile(p_value.min(axis=1), 0.05)))
 
 
-def _simulated_runs(rng: np.random.Generator, estimates: _Estimates) -> tuple[np.ndarray, np.ndarray]:
-    """Means of differences to a common baseline in units of their deviation, and estimates of their part: (N, K) each.
+def _simulated_runs(rng: np.random.Generator, num_recipes: int, num_seeds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Means of differences to a common baseline over their deviation, and estimates of their variance over it: (N, K).
 
     The sum over S - 1 contrasts of the seeds, one after the other: all at once are too many numbers to hold.
     """
 
     def contrast() -> np.ndarray:
-        runs = rng.standard_normal((NUM_SIMULATED, 1 + len(estimates.value)))
+        runs = rng.standard_normal((NUM_SIMULATED, 1 + num_recipes))
         return (runs[:, 1:] - runs[:, :1]) / np.sqrt(2)
 
     mean = contrast()
     squares = np.zeros_like(mean)
-    for _ in range(estimates.num_seeds - 1):
+    for _ in range(num_seeds - 1):
         squares += contrast() ** 2
-    return mean, estimates.run_part * squares / max(1, estimates.num_seeds - 1)
+    return mean, squares / max(1, num_seeds - 1)
