@@ -258,11 +258,8 @@ def _simultaneous_level(estimates: _Estimates, image_correlation: np.ndarray) ->
     true_run_part = estimates.run_part.mean() * run_degrees / chdtri(run_degrees, 0.5)
     run_scale, run_ratio = _simulated_runs(rng, len(image_correlation), estimates.num_seeds)
     run_part = true_run_part * run_ratio
-    num_draws = (NUM_SIMULATED, len(image_correlation))
-    values, vectors = np.linalg.eigh(image_correlation)
-    image_scale = rng.standard_normal(num_draws) @ (vectors * np.sqrt(values.clip(min=0))).T
-    degrees = estimates.num_units - 1
-    image_part = estimates.image_part * rng.chisquare(degrees, num_draws) / degrees
+    image_scale = _normal(rng, image_correlation)
+    image_part = estimates.image_part * _variance_ratio(_normal(rng, image_correlation**2), estimates.num_units - 1)
     deviation = np.sqrt(true_run_part) * run_scale + np.sqrt(estimates.image_part) * image_scale
     error = np.sqrt(run_part + image_part)
     statistic = np.divide(np.abs(deviation), error, out=np.zeros_like(error), where=error > 0)
@@ -285,3 +282,18 @@ def _simulated_runs(rng: np.random.Generator, num_recipes: int, num_seeds: int) 
     for _ in range(num_seeds - 1):
         squares += contrast() ** 2
     return mean, squares / max(1, num_seeds - 1)
+
+
+def _normal(rng: np.random.Generator, correlation: np.ndarray) -> np.ndarray:
+    """(N, K), also where the correlation has no inverse."""
+    values, vectors = np.linalg.eigh(correlation)
+    return rng.standard_normal((NUM_SIMULATED, len(values))) @ (vectors * np.sqrt(values.clip(min=0))).T
+
+
+def _variance_ratio(normal: np.ndarray, degrees: int) -> np.ndarray:
+    """Estimated variances over the true ones, as chi square / degrees (Wilson and Hilferty, PNAS 1931).
+
+    From normal variables, so that they can be correlated: estimates are by the square of what the values are.
+    """
+    spread = 2 / (9 * degrees)
+    return (1 - spread + normal * np.sqrt(spread)).clip(min=0) ** 3
