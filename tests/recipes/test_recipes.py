@@ -10,6 +10,7 @@ from torch import nn
 from hardmine import RECIPES, Recipe, recipes
 from hardmine.detectors.support import FAMILIES
 from hardmine.detectors.torchvision.dense import EVIDENCE
+from hardmine.equation.normalize import PerPositive
 from hardmine.equation.recipe import SLOTS, Kind
 from hardmine.recipes import HeadTraits
 from hardmine.training.run import make_recipe
@@ -104,3 +105,14 @@ def test_what_is_tuned_are_options_and_values_that_it_takes(name, recipe):
 
 def test_only_what_has_nothing_to_tune_names_nothing():
     assert {name for name, make in RECIPES.items() if not make().tuned} == {"random", "ce"}
+
+
+@pytest.mark.parametrize("part", ["isr", "carl", "pisa"])
+@pytest.mark.parametrize("head", [head for head in HEADS if head.name == "dense"], ids=lambda head: head.detector)
+def test_prime_samples_of_a_dense_head_are_counted_over_the_batch(part, head):
+    """Where images are divided one by one, ranks over the batch would mix what counts differently."""
+    slots = RECIPES[part]().slots(head)
+    for name in ("classify", "regress"):
+        normalize = slots[name].normalize
+        assert isinstance(normalize, PerPositive)
+        assert normalize.over == "ranks"

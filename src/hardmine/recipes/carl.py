@@ -2,7 +2,7 @@
 
 from hardmine.equation.normalize import PerPositive, PerValid
 from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Recipe, Slot, Slots
-from hardmine.recipes.isr import PISA_PAPER
+from hardmine.recipes.isr import PISA_PAPER, over_the_batch
 from hardmine.sampling import CARL
 
 __all__ = ["carl", "classification_aware"]
@@ -22,7 +22,7 @@ def carl(k: float = 1.0, bias: float = 0.2) -> Recipe:
     """
 
     def slots(head: HeadTraits) -> Slots:
-        return classification_aware(head, k, bias)
+        return {**over_the_batch(head), **classification_aware(head, k, bias)}
 
     return Recipe(
         name="carl",
@@ -37,6 +37,7 @@ def carl(k: float = 1.0, bias: float = 0.2) -> Recipe:
         published=("Faster R-CNN R50-FPN, COCO: 36.4 -> 38.4 with ISR (see pisa)",),
         differences=(
             "The loss is the detector's own box loss, smooth L1 in the paper.",
+            "One-stage detectors: both losses are divided by the positives of the batch, as in the authors' code.",
             "It is added to the box loss within one sum, w = 1 + c, not as a third loss: the same value and gradient.",
             "On YOLO and DETR it weighs the framework's box losses, divided as ever; YOLO's hold its soft target.",
         ),
