@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from hardmine.cli.compare import compare
 from hardmine.cli.failures import explain_failure, printable
 from hardmine.cli.mine import mine
 from hardmine.cli.options import (
@@ -40,15 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 USAGE_ERROR, INTERRUPTED = 2, 130
-ALL, AUTO = "all", "auto"
 ROUNDS_NOTE = "95 % intervals of the difference in AP to round 1: over images only, since there is one seed."
-
-
-class Match(StrEnum):
-    """What is made equal beside the number of steps."""
-
-    TIME = "time"
-
 
 UsageError: Any = typer.BadParameter.__base__  # of click, or of typer's own copy of it: that depends on its version
 
@@ -79,64 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(explained)
 
 
-@app.command()
-@takes_training_options
-def compare(
-    recipes: Annotated[
-        str,
-        typer.Option(
-            help="Compared to the first; or: all, for all that the detector takes; auto: three that a short run of the "
-            "default speaks for, tuned."
-        ),
-    ] = "random,ohem,hnm",
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds: each recipe is trained once per seed.")] = 3,
-    out: Out = Path("runs/compare"),
-    resume: Resume = False,
-    tune: Annotated[
-        int | None, typer.Option(min=2, help="Trials of each recipe before, on a part of the train split.")
-    ] = None,
-    margin: Annotated[float | None, typer.Option(help="Difference in AP that is none: within it, equal.")] = None,
-    test_split: Annotated[
-        str | None, typer.Option(help="Also measure on this split, by which nothing is chosen.")
-    ] = None,
-    match: Annotated[Match | None, typer.Option(help="Also train each for as long as the first takes.")] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Runs to train at a time, in processes that share the threads of the CPU.",
-            show_default="1; with the small backbones of our own on a CPU, up to 4",
-        ),
-    ] = None,
-    **training: Any,
-) -> None:
-    """Train the same detector under several recipes and say which is better, and how sure that is.
-
-    Without options: built-in scenes, a small detector, three seeds; a few minutes on two CPU cores.
-    Recipes take options: --recipes random,ohem:budget=64,nms_iou=0.5,hnm
-    A recipe that comes twice shows what noise alone makes: --recipes focal,focal
-    """
-    from accelerate import PartialState
-
-    from hardmine.cli.recipe_arguments import parse_recipes
-    from hardmine.cli.tables import comparison_tables
-    from hardmine.comparison.auto import compare_advised, recommend
-    from hardmine.comparison.compare import compare as run_comparison, every_recipe
-    from hardmine.comparison.table import Protocol
-    from hardmine.comparison.together import suitable_processes
-
-    config = given_options(training)
-    protocol = Protocol(margin=margin, test_split=test_split, match_time=match is not None, tune=tune)
-    choices = every_recipe(config) if recipes == ALL else [] if recipes == AUTO else parse_recipes(recipes)
-    how = {"protocol": protocol, "resume": resume, "jobs": jobs or suitable_processes(config, len(choices) * seeds)}
-    if recipes == AUTO:
-        advice, comparison = compare_advised(config, range(seeds), out, **how)
-        said = [f"{of.recipe}: {of.reason}" for of in advice], [f"Recommended: {recommend(comparison).text}"]
-    else:
-        comparison, said = run_comparison(config, choices, range(seeds), out, **how), ([], [])
-    if PartialState().is_main_process:
-        where = f"Results: compare.json, compare.csv and runs in {out}"
-        show_all(*said[0], *comparison_tables(comparison), where, *said[1])
+app.command()(compare)
 
 
 @app.command()

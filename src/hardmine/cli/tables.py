@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hardmine.comparison import Comparison, ComparisonRow, RecipeChoice
+    from hardmine.comparison.several import SeveralComparisons
     from hardmine.comparison.tuning import Tuned
     from hardmine.data import CheckReport, SplitReport
-    from hardmine.evaluation import Difference, LookAlikeErrors, Metrics
+    from hardmine.evaluation import Difference, Estimate, LookAlikeErrors, Metrics
     from hardmine.mining import Round
     from hardmine.recipes import Recipe, Slot
 
@@ -37,6 +38,7 @@ __all__ = [
     "mined_table",
     "recipes_table",
     "rounds_table",
+    "several_tables",
     "suspects_table",
 ]
 
@@ -57,6 +59,29 @@ def comparison_tables(comparison: "Comparison") -> Iterator[str | Table]:
         yield f"On {comparison.protocol.test_split}:"
         yield comparison_table(comparison.on_test)
     yield from comparison.notes
+
+
+def several_tables(several: "SeveralComparisons") -> Iterator[str | Table]:
+    """The tables of each data set, then those of all."""
+    for name, comparison in several.on.items():
+        yield f"On {name}:"
+        yield from comparison_tables(comparison)
+    table = _table(
+        f"over {len(several.on)} data sets",
+        "mean difference in AP",
+        "middle half",
+        "better in a pair of runs",
+    )
+    for recipe, of in several.across.items():
+        share = of.probability_of_improvement
+        chance = f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}]"
+        _add(table, recipe, _estimate(of.mean_difference), _estimate(of.middle_mean), chance)
+    yield table
+    yield "95 % intervals; go by that of the mean. Each data set counts alike, and the answer holds for these."
+
+
+def _estimate(of: "Estimate") -> str:
+    return f"{of.value:+.3f} [{of.low:+.3f}, {of.high:+.3f}]"
 
 
 def comparison_table(rows: "Sequence[ComparisonRow]") -> Table:

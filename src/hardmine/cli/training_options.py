@@ -70,12 +70,16 @@ TRAINING_OPTIONS = {
 
 
 def takes_training_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command one option per training option, in place of its `**training`, which receives them."""
+    """Gives a command one option per training option, in place of its `**training`, which receives them.
+
+    An option that the command asks for in its own way stays its own.
+    """
     signature = inspect.signature(command)
     own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     shared = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
         for name, option in TRAINING_OPTIONS.items()
+        if name not in signature.parameters
     ]
     command.__signature__ = signature.replace(parameters=[*own, *shared])  # pyright: ignore[reportFunctionMemberAccess]
     return command

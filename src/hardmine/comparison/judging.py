@@ -9,7 +9,7 @@ from hardmine.data import DetectionDataset
 from hardmine.errors import DataError
 from hardmine.evaluation import LOWER_IS_BETTER, Difference, differences, judge, resamples
 
-__all__ = ["judge_all"]
+__all__ = ["AP", "judge_all", "values_on_draws"]
 
 Predictions = Sequence[dict]
 AP = "ap"
@@ -25,23 +25,30 @@ def judge_all(
 
     All get the same draws of the images. margin: of AP alone; see `differences`.
     """
+    num_units = len(dataset) if groups is None else len(np.unique(groups))
+    values = values_on_draws(dataset, predictions, groups)
+    by_measure = {measure: _measured(measure, of, num_units, margin) for measure, of in values.items()}
+    return {name: {measure: of[name] for measure, of in by_measure.items()} for name in predictions}
+
+
+def values_on_draws(
+    dataset: DetectionDataset,
+    predictions: Mapping[str, Sequence[Predictions]],
+    groups: np.ndarray | None = None,
+    measures: Sequence[str] | None = None,
+) -> dict[str, dict[str, np.ndarray]]:
+    """Measure -> name -> (1 + R, S), on the images as they are and on draws of them, as `differences` takes it."""
     ground_truth = dataset.coco_ground_truth()
     counts = resamples(len(dataset), groups=groups)
-    by_recipe = {
-        name: [judge(ground_truth, of_run).measures(counts) for of_run in of] for name, of in predictions.items()
+    found = {
+        name: [judge(ground_truth, of_run).measures(counts, measures) for of_run in of]
+        for name, of in predictions.items()
     }
-    first = next(iter(by_recipe.values()))[0]
-    num_units = len(dataset) if groups is None else len(np.unique(groups))
-    by_measure = {
-        measure: _measured(
-            measure,
-            {name: np.stack([of_run[measure] for of_run in of], axis=1) for name, of in by_recipe.items()},
-            num_units,
-            margin,
-        )
+    first, *_ = next(iter(found.values()))
+    return {
+        measure: {name: np.stack([of_run[measure] for of_run in of], axis=1) for name, of in found.items()}
         for measure in first
     }
-    return {name: {measure: of[name] for measure, of in by_measure.items()} for name in predictions}
 
 
 def _measured(

@@ -178,6 +178,7 @@ class Comparison:
             "config": asdict(self.config),
             "protocol": asdict(self.protocol),
             "environment": dict(self.environment),
+            "seeds": list(self.rows[0].seeds),
             "num_images": self.num_images,
             "num_units": self.num_units,
             "peak_memory_of": self.peak_memory_of,

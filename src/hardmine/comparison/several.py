@@ -1,0 +1,88 @@
+"""Is a recipe better on more than one data set? The same comparison on each, and one answer over all of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+from accelerate import PartialState
+
+from hardmine.comparison.compare import compare
+from hardmine.comparison.contenders import RecipeChoice
+from hardmine.comparison.judging import AP, values_on_draws
+from hardmine.comparison.table import Comparison, Protocol
+from hardmine.data import groups_of
+from hardmine.errors import ConfigError
+from hardmine.evaluation import AcrossDataSets, across_data_sets
+from hardmine.files.writing import write_json
+from hardmine.predictions import read_results
+from hardmine.training import RunFolder, TrainingConfig
+from hardmine.training.data import open_measured_data
+
+__all__ = ["SeveralComparisons", "compare_on_several"]
+
+
+@dataclass(frozen=True, slots=True)
+class SeveralComparisons:
+    """The comparison on each data set, by a short name of it; of each recipe but the first, the answer over all."""
+
+    on: Mapping[str, Comparison]
+    across: Mapping[str, AcrossDataSets]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a JSON-able dictionary."""
+        across = {recipe: asdict(of) for recipe, of in self.across.items()}
+        return {"across": across, "on": {name: comparison.to_dict() for name, comparison in self.on.items()}}
+
+
+def compare_on_several(
+    configs: Sequence[TrainingConfig],
+    recipes: Sequence[RecipeChoice],
+    seeds: Sequence[int],
+    out: Path | str,
+    *,
+    protocol: Protocol | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    jobs: int = 1,
+) -> SeveralComparisons:
+    """Compares the recipes on the data of each configuration, in a folder of its own in `out`; see `compare`.
+
+    Leaves `compare.json` in `out`, with all of it.
+
+    Raises: as `compare`.  ConfigError: the same data twice, or one recipe only.
+    """
+    if len({config.data for config in configs}) < len(configs) or len(recipes) < 2:
+        raise ConfigError("a comparison over data sets needs data sets that differ, and at least two recipes")
+    out, compared = Path(out), {}
+    how: dict[str, Any] = {"protocol": protocol, "resume": resume, "progress": progress, "jobs": jobs}
+    named = dict(zip(_names([config.data for config in configs]), configs, strict=True))
+    for name, config in named.items():
+        compared[name] = compare(config, recipes, seeds, out / name, **how)
+    values = {name: _average_precision(config, compared[name], out / name) for name, config in named.items()}
+    num_units = {name: of.num_units or of.num_images for name, of in compared.items()}
+    found = SeveralComparisons(compared, across_data_sets(values, num_units))
+    if PartialState().is_main_process:
+        write_json(out / "compare.json", found.to_dict())
+    return found
+
+
+def _names(data: Sequence[str]) -> list[str]:
+    """The last part of each path, with its place where two are called alike."""
+    short = [PurePath(path).stem or path for path in data]
+    return [name if short.count(name) == 1 else f"{name}-{place}" for place, name in enumerate(short, start=1)]
+
+
+def _average_precision(config: TrainingConfig, comparison: Comparison, out: Path) -> dict[str, np.ndarray]:
+    """Recipe -> (1 + R, S), from what the runs found."""
+    dataset = open_measured_data(config)
+    found = {
+        row.recipe: [
+            read_results(RunFolder(out / row.recipe / f"seed{seed}").predictions(dataset.split), dataset)
+            for seed in row.seeds
+        ]
+        for row in comparison.rows
+    }
+    groups = None if config.group_by is None else groups_of(dataset, config.group_by)
+    return values_on_draws(dataset, found, groups, [AP])[AP]
