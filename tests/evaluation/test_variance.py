@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hardmine.evaluation.variance import degrees_of_freedom, t_quantile, variance_parts
+from hardmine.evaluation.variance import degrees_of_freedom, is_defined, t_quantile, variance_parts
 
 REPETITIONS = 20_000
 
@@ -79,3 +79,9 @@ def test_the_parts_are_those_of_means_over_images():
 def test_seeds_that_the_images_treat_in_opposite_ways_leave_no_negative_variance():
     drawn = np.random.default_rng(0).normal(size=(101, 1))
     assert variance_parts(np.hstack([drawn, -drawn]), 50)[1] == 0
+
+
+def test_a_draw_is_defined_where_all_runs_of_all_recipes_are():
+    values = np.ones((2, 4, 3))
+    values[0, 1, 2] = values[1, 3, 0] = np.nan
+    assert is_defined(values).tolist() == [True, False, True, False]

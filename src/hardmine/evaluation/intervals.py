@@ -18,7 +18,7 @@ from scipy.special import chdtri, stdtr
 from hardmine.errors import ConfigError, DataError
 from hardmine.evaluation.bootstrap import resamples
 from hardmine.evaluation.matching import Matches
-from hardmine.evaluation.variance import degrees_of_freedom, t_quantile, variance_parts
+from hardmine.evaluation.variance import degrees_of_freedom, is_defined, t_quantile, variance_parts
 
 __all__ = ["NO_VERDICT", "Difference", "differences", "paired_differences"]
 
@@ -121,7 +121,7 @@ def differences(
     if not others:
         return {}
     by_seed = np.stack([values[name] - values[baseline] for name in others])  # (K, 1 + R, S)
-    by_seed = by_seed[:, np.isfinite(np.stack(list(values.values()))).all(axis=(0, 2))]
+    by_seed = by_seed[:, is_defined(values.values())]
     estimates = _Estimates.of(by_seed, num_units)
     level = _simultaneous_level(estimates, _correlation(by_seed[:, 1:].mean(axis=2)))
     return {name: estimates.difference(place, level, margin) for place, name in enumerate(others)}
@@ -217,7 +217,7 @@ def _checked(values: Mapping[str, np.ndarray], num_units: int, margin: float | N
     undefined = [name for name, of_recipe in values.items() if not np.isfinite(of_recipe[:1]).all()]
     if undefined:
         raise DataError(f"the measure of {', '.join(undefined)} is undefined (NaN) on these images; take other images")
-    num_draws = np.isfinite(np.stack(list(values.values()))).all(axis=(0, 2)).sum() - 1
+    num_draws = is_defined(values.values()).sum() - 1
     if num_draws < FEWEST_DRAWS:
         raise DataError(
             f"the measure is defined on {num_draws} draws of the images, at least {FEWEST_DRAWS} are needed for an "

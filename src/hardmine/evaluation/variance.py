@@ -24,11 +24,13 @@ none and three times that of the images (`docs/decisions.md`). Satterthwaite's d
 seeds: where two seeds happen to agree they believe the images' many degrees of freedom.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtrit
 
-__all__ = ["degrees_of_freedom", "t_quantile", "variance_parts"]
+__all__ = ["degrees_of_freedom", "is_defined", "t_quantile", "variance_parts"]
 
 EXPONENT = 4 / 3
 DEGREES = np.geomspace(1, 1e6, 2000)
@@ -69,3 +71,8 @@ def degrees_of_freedom(
 def t_quantile(probability: float, degrees: ArrayLike) -> np.ndarray:
     """Of Student's t distribution."""
     return np.asarray(stdtrit(degrees, probability))
+
+
+def is_defined(values: Iterable[np.ndarray]) -> np.ndarray:
+    """(1 + R,): the draws on which a measure is a number in all runs, of (1 + R, S) of each recipe."""
+    return np.asarray(np.isfinite(np.stack(list(values))).all(axis=(0, 2)))
