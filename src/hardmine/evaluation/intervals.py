@@ -173,8 +173,8 @@ class _Estimates:
     @classmethod
     def of(cls, by_seed: np.ndarray, num_units: int) -> "_Estimates":
         """From (K, 1 + R, S)."""
-        parts = np.array([variance_parts(of_recipe, num_units) for of_recipe in by_seed])
-        return cls(by_seed[:, 0].mean(axis=1), *parts.T, by_seed.shape[2], num_units)
+        run_variance, image_part = np.array([variance_parts(of_recipe, num_units) for of_recipe in by_seed]).T
+        return cls(by_seed[:, 0].mean(axis=1), run_variance, image_part, by_seed.shape[2], num_units)
 
     @property
     def run_part(self) -> np.ndarray:
