@@ -250,11 +250,14 @@ def export(
     split: Annotated[str | None, typer.Option(help="Only this split.", show_default="all splits")] = None,
     images: Images = None,
     allow_unlabelled: Unlabelled = False,
+    tile: Annotated[int | None, typer.Option(min=1, help="Cut images into tiles of this side in pixels.")] = None,
+    overlap: Annotated[int, typer.Option(min=0, help="Pixels that neighbouring tiles share.")] = 0,
 ) -> None:
-    """Write a data set in the form that another framework trains on; images are linked."""
+    """Write a data set in the form that another framework trains on; images are linked, tiles are written."""
     from hardmine.data import export as run_export
 
-    written = run_export(path, to, out, split=split, images=images, allow_unlabelled=allow_unlabelled)
+    opened = {"split": split, "images": images, "allow_unlabelled": allow_unlabelled}
+    written = run_export(path, to, out, **opened, tile=tile, overlap=overlap)
     show_all(f"Written: {written}")
 
 

@@ -7,6 +7,7 @@ from .opening import available_splits as available_splits, open_dataset as open_
 from .problems import Problem as Problem
 from .records import DetectionDataset as DetectionDataset, ImageRecord as ImageRecord, with_crowds as with_crowds
 from .scenes import Scenes as Scenes, open_scenes as open_scenes
+from .tiles import tiled as tiled
 from .transforms import (
     TrainingTransform as TrainingTransform,
     collate as collate,

@@ -5,7 +5,7 @@
 
 Images are linked, not copied, under the names they have below the folder of their split, by which a folder of
 `hardmine mine` finds them again. Written anew, as PNG, is what has no file (the built-in scenes), what frameworks do
-not open, and what a camera left turned, which some of them turn and others do not.
+not open, what a camera left turned, which some of them turn and others do not, and tiles.
 """
 
 import json
@@ -25,7 +25,8 @@ from hardmine.data.images import read_header
 from hardmine.data.opening import available_splits, open_dataset
 from hardmine.data.paths import stem_of
 from hardmine.data.records import DetectionDataset, ImageRecord
-from hardmine.errors import RunError, check_name, what_failed
+from hardmine.data.tiles import tiled
+from hardmine.errors import ConfigError, RunError, check_name, what_failed
 from hardmine.files.writing import is_taken, write_atomically, write_lists
 
 __all__ = ["FORMS", "export"]
@@ -53,6 +54,8 @@ def export(
     split: str | None = None,
     images: Path | None = None,
     allow_unlabelled: bool = False,
+    tile: int | None = None,
+    overlap: int = 0,
 ) -> Path:
     """Writes a data set in another form and returns the file that a framework is given.
 
@@ -62,17 +65,22 @@ def export(
 
     Args: data: "scenes", the path of a data set, or data sets by the names of splits.  form: "yolo" or "coco".
         out: a new folder.  split: only this one.  images, allow_unlabelled: as `open_dataset`.
-    Raises: ConfigError: another form.  DataError: the data cannot be used, or an image not be decoded.
+        tile, overlap: cut the images into tiles of so many pixels a side, see `tiled`.
+    Raises: ConfigError: another form, or no such tiles.  DataError: the data cannot be used, or an image not decoded.
         RunError: the folder is not empty, or cannot be written.
     """
     check_name("form", form, FORMS)
     out = Path(out)
+    if overlap and tile is None:
+        raise ConfigError(f"an overlap of {overlap} pixels, but no tiles; give the side of the tiles (--tile)")
     if is_taken(out):
         raise RunError(f"{out} exists already; choose another folder")
     if isinstance(data, Mapping):
         datasets = {_safe(name): dataset for name, dataset in data.items()}
     else:
         datasets = _splits(data, split, images, allow_unlabelled=allow_unlabelled)
+    if tile is not None:
+        datasets = {name: tiled(dataset, tile, overlap) for name, dataset in datasets.items()}
     try:
         return (_write_yolo if form == "yolo" else _write_coco)(out, datasets)
     except OSError as error:
