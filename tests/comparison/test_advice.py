@@ -113,6 +113,12 @@ def test_doubted_labels_are_not_mined_whatever_else_speaks_for_it(name):
         assert not {of.recipe for of in advise(replace(doubted, head=head), TAKES[takes])} & set(MINING_BY_LOSS)
 
 
+@pytest.mark.parametrize("name", DOUBTED)
+def test_a_model_that_is_mostly_wrong_itself_doubts_no_labels(name):
+    doubted = CASES[name][0]
+    assert fired(replace(doubted, errors=replace(doubted.errors, precision=0.1))) == []
+
+
 def test_even_what_is_not_advised_fills_up_where_there_is_nothing_else():
     advice = advise(CASES["suspect labels"][0], [BASELINE, "hnm", "ohem", "isr"])
     assert [of.recipe for of in advice] == ["isr", "hnm", "ohem"]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -37,6 +39,19 @@ def test_pulls_are_the_gradients_of_the_loss(dense):
         size = (samples["logits"].sigmoid() - target.float()).abs().sum(-1)
         expected.append(size[samples.assignment.is_valid] / samples.assignment.is_positive.sum().clamp_min(1))
     torch.testing.assert_close(pulls.size, torch.cat(expected), rtol=1e-4, atol=1e-7)
+
+
+def test_steps_are_looked_at_one_by_one(dense):
+    """Batches that can be gone through only once are taken as they are asked for, and say what all say together."""
+    taken = []
+    once = replace(dense, batches=(taken.append(batch) or batch for batch in dense.batches))
+    sizes = []
+    for number, step in enumerate(once.steps(RECIPES["random"]()), start=1):
+        assert len(taken) == number
+        assert step.targets is taken[-1][1]
+        assert not step.samples["logits"].requires_grad
+        sizes.append(step.slopes.abs().sum(-1)[step.samples.assignment.is_valid])
+    assert torch.equal(torch.cat(sizes), dense.pulls(RECIPES["random"]()).size)
 
 
 def test_only_what_is_kept_pulls_where_a_first_pass_looks_at_all(two_stage):

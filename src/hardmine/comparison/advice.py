@@ -22,6 +22,8 @@ BASELINE = "random"
 NUM_CANDIDATES = 3
 LONG_TAIL = 10
 """Times as many objects of the commonest class as of the rarest, from which classes are a matter at all."""
+FEWEST_RIGHT = 0.2
+"""The share of a model's predictions that must be right for its doubts of labels to be heard."""
 MINING_BY_LOSS = ("ohem", "ohem_mmdet", "rfcn_ohem", "s_ohem", "hnm")
 """They train on what is lost most on, and a label error is just that."""
 
@@ -79,6 +81,11 @@ class Rule:
         return [Advice(recipe, reason, self.name) for recipe in self.prefer]
 
 
+def _if_it_knows(diagnosis: Diagnosis, doubt: float | None) -> float | None:
+    """A doubt of the labels; None where the model is itself mostly wrong."""
+    return doubt if diagnosis.errors.precision >= FEWEST_RIGHT else None
+
+
 def _tail_gap(diagnosis: Diagnosis) -> float | None:
     """By how much AP of the rarest third is below that of the commonest, where the classes are unequal."""
     of = diagnosis.classes
@@ -98,7 +105,7 @@ BACKGROUND = "{percent} of the errors are predictions on background: mining show
 RULES: tuple[Rule, ...] = (
     Rule(
         "missing labels",
-        lambda d: d.suspects.missing,
+        lambda d: _if_it_knows(d, d.suspects.missing),
         above=0.25,
         prefer=ROBUST,
         avoid=MINING_BY_LOSS,
@@ -106,16 +113,16 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "labelling given up early",
-        lambda d: d.suspects.missing_by_image,
+        lambda d: _if_it_knows(d, d.suspects.missing_by_image),
         below=-0.4,
         prefer=ROBUST,
         avoid=MINING_BY_LOSS,
-        reason="the fewer labels an image has, the more predictions on background (rank correlation {number}), as where "
-        "labels are missing: " + NOT_MINED,
+        reason="the fewer labels an image has, the more predictions on background (rank correlation {number}), as "
+        "where labels are missing: " + NOT_MINED,
     ),
     Rule(
         "suspect labels",
-        lambda d: d.suspects.labels,
+        lambda d: _if_it_knows(d, d.suspects.labels),
         above=0.15,
         prefer=ROBUST,
         avoid=MINING_BY_LOSS,
