@@ -77,7 +77,8 @@ class Rule:
     def offers(self, diagnosis: Diagnosis) -> list[Advice]:
         """All that it prefers, whatever the number is."""
         number = self.number(diagnosis) or 0.0
-        reason = self.reason.format(percent=f"{100 * number:.0f} %", number=f"{number:.2g}", d=diagnosis)
+        decimal = f"{number:.2g}".replace("0.", ".")  # two digits: no other 0 stands before a point
+        reason = self.reason.format(percent=f"{100 * number:.0f} %", number=decimal, d=diagnosis)
         return [Advice(recipe, reason, self.name) for recipe in self.prefer]
 
 
