@@ -29,3 +29,9 @@ def hardmine(capsys, monkeypatch) -> Iterator[Callable[..., Outcome]]:
 
     yield run
     logger.setLevel(level)
+
+
+@pytest.fixture
+def few_scenes(monkeypatch):
+    """The built-in scenes, but few of them."""
+    monkeypatch.setattr("hardmine.data.scenes._NUM_IMAGES", {"train": 4, "val": 4})

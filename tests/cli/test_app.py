@@ -15,12 +15,6 @@ def one_line(text: str) -> str:
     return text.strip()
 
 
-@pytest.fixture
-def few_scenes(monkeypatch):
-    """The built-in scenes, but few of them."""
-    monkeypatch.setattr("hardmine.data.scenes._NUM_IMAGES", {"train": 4, "val": 4})
-
-
 def test_train_evaluate_and_predict_form_a_chain(hardmine, few_scenes, tmp_path):
     run = str(tmp_path / "run")
     trained = hardmine("train", "--out", run, "--recipe", "hnm", *SMALL)

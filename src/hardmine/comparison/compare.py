@@ -120,7 +120,7 @@ def _check_recipes(
     config: TrainingConfig, recipes: Sequence[RecipeChoice], seeds: Sequence[int], num_classes: int
 ) -> None:
     """Finds out before the first training whether the last one can start."""
-    for contender in contenders([(recipe, config) for recipe in recipes], seeds):
+    for contender in contenders([(recipe, with_recipe(config, recipe)) for recipe in recipes], seeds):
         make_detector(contender.config, num_classes)
 
 
