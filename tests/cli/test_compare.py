@@ -2,10 +2,14 @@ import json
 from dataclasses import replace
 
 from hardmine.comparison import Comparison, Protocol
-from hardmine.evaluation import LookAlikeErrors
+from hardmine.comparison.advice import Advice
+from hardmine.comparison.search import Trial
+from hardmine.comparison.several import SeveralComparisons
+from hardmine.comparison.tuning import Tuned, TunedTrial
+from hardmine.evaluation import AcrossDataSets, Estimate, LookAlikeErrors
 from hardmine.training import TrainingConfig
 from tests.cli.test_app import SMALL, one_line
-from tests.comparison.made import comparison, other, row
+from tests.comparison.made import comparison, measured, other, row
 
 
 def test_compare_trains_and_ends_in_a_table(hardmine, few_scenes, tmp_path):
@@ -68,3 +72,60 @@ def test_the_table_shows_interval_verdict_and_ratios(hardmine, monkeypatch):
     assert lines[ohem + 2].strip() == "better"
     assert any(line.strip() == "no difference seen" for line in lines)
     assert max(map(len, lines[: ohem + 4])) <= 80
+
+
+def lines_of(hardmine, monkeypatch, made) -> list[str]:
+    monkeypatch.setattr("hardmine.comparison.compare.compare", lambda *_, **__: made)
+    return hardmine("compare").out.splitlines()
+
+
+def test_all_that_was_asked_for_is_printed_within_80_columns(hardmine, monkeypatch):
+    trial = Trial(3, 0.00123, 1.59, {"gamma": 2.0, "alpha": 0.25})
+    defaults = TunedTrial(Trial(1, 0.001, 1.0), 6, 0.4)
+    tuned = {"focal": Tuned("focal", (defaults, TunedTrial(trial, 6, 0.4321)))}
+    rows = row(), *(other(0.1 * place, f"recipe-option={place}") for place in range(1, 6))
+    made = comparison(
+        *rows,
+        tuned=tuned,
+        protocol=Protocol(test_split="test"),
+        at_equal_time=tuple(replace(of, epochs=place) for place, of in enumerate(rows, start=5)),
+        on_test=rows,
+    )
+    lines = lines_of(hardmine, monkeypatch, made)
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(lines)
+    for expected in ("0.0012", "1.6", "gamma=2.0", "0.432", "for as long as random", "On test:", "epochs", "+0.500*"):
+        assert expected in text, expected
+
+
+def test_one_seed_has_no_table_of_differences(hardmine, monkeypatch):
+    one = comparison(row(ap=measured(0.1)), row("ohem", measured(0.9, baseline=(0.1,))))
+    assert not any("difference" in line and "to" in line.split() for line in lines_of(hardmine, monkeypatch, one)[:1])
+    assert not any("*" in line for line in lines_of(hardmine, monkeypatch, one))
+
+
+def test_several_data_sets_are_compared_each_and_all(hardmine, monkeypatch, tmp_path):
+    seen = []
+    across = AcrossDataSets(Estimate(0.01, -0.02, 0.04), Estimate(0.02, 0.0, 0.04), Estimate(0.75, 0.5, 1.0))
+
+    def fake(configs, recipes, **how):
+        seen.append([config.data for config in configs])
+        return SeveralComparisons({"first": three_recipes(), "second": three_recipes()}, {"ohem": across})
+
+    monkeypatch.setattr("hardmine.comparison.several.compare_on_several", fake)
+    lines = hardmine("compare", "--data", "here/first", "--data", "there/second").out.splitlines()
+    assert seen == [["here/first", "there/second"]]
+    assert [line for line in lines if line.startswith("On ")] == ["On first:", "On second:"]
+    (row,) = (line for line in lines if "+0.010 [-0.020, +0.040]" in line)
+    assert "75% [50%, 100%]" in row
+    assert max(map(len, lines)) <= 80
+
+
+def test_recipes_that_are_advised_come_with_reasons_and_one_answer(hardmine, monkeypatch):
+    advice = [Advice("ohem", "26 % of the errors are predictions on background")]
+    monkeypatch.setattr("hardmine.comparison.auto.compare_advised", lambda *_, **__: (advice, three_recipes()))
+    lines = hardmine("compare", "--recipes", "auto").out.splitlines()
+    assert lines[0] == "ohem: 26 % of the errors are predictions on background"
+    assert lines[-2].startswith("Recommended: use ohem: +20.0 AP [")
+    refused = hardmine("compare", "--recipes", "auto", "--data", "a", "--data", "b")
+    assert "one data set at a time" in one_line(refused.err)

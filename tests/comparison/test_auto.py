@@ -15,7 +15,8 @@ def test_the_best_of_those_that_are_better_is_recommended_with_gain_and_cost():
     said = recommend(made)
     of = made.rows[2].difference
     assert said.recipe == "hnm"
-    assert f"use hnm: {100 * of.value:+.1f} AP [{100 * of.simultaneous_low:+.1f}, {100 * of.simultaneous_high:+.1f}]" in said.text
+    interval = f"[{100 * of.simultaneous_low:+.1f}, {100 * of.simultaneous_high:+.1f}]"
+    assert f"use hnm: {100 * of.value:+.1f} AP {interval}" in said.text
     assert "21 % more time" in said.text
 
 

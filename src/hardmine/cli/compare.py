@@ -96,7 +96,7 @@ def _choices(recipes: str, config: "TrainingConfig") -> list["RecipeChoice"]:
 def _compare(
     configs: Sequence["TrainingConfig"], recipes: Sequence["RecipeChoice"], how: dict[str, Any]
 ) -> list["str | Table"]:
-    from hardmine.cli.tables import comparison_tables, several_tables
+    from hardmine.cli.comparison_tables import comparison_tables, several_tables
     from hardmine.comparison.compare import compare as compare_recipes
     from hardmine.comparison.several import compare_on_several
 
@@ -106,7 +106,7 @@ def _compare(
 
 
 def _compare_advised(configs: Sequence["TrainingConfig"], how: dict[str, Any]) -> list["str | Table"]:
-    from hardmine.cli.tables import comparison_tables
+    from hardmine.cli.comparison_tables import comparison_tables
     from hardmine.comparison.auto import compare_advised, recommend
 
     if len(configs) > 1:

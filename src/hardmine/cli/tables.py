@@ -3,7 +3,7 @@
 What stands on torch is imported in the tables that need it: those of mining do not.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,150 +21,73 @@ from hardmine.tables.columns import SIDES
 if TYPE_CHECKING:
     from torch import nn
 
-    from hardmine.comparison import Comparison, ComparisonRow, RecipeChoice
-    from hardmine.comparison.several import SeveralComparisons
-    from hardmine.comparison.tuning import Tuned
+    from hardmine.comparison import RecipeChoice
     from hardmine.data import CheckReport, SplitReport
-    from hardmine.evaluation import Difference, Estimate, LookAlikeErrors, Metrics
+    from hardmine.evaluation import Difference, Metrics
     from hardmine.mining import Round
     from hardmine.recipes import Recipe, Slot
 
 __all__ = [
+    "UNDEFINED",
+    "add_row",
     "check_report",
-    "comparison_tables",
+    "difference_cell",
     "explanation",
     "hardest_table",
     "metrics_table",
     "mined_table",
+    "new_table",
+    "number",
     "recipes_table",
     "rounds_table",
-    "several_tables",
     "suspects_table",
 ]
 
 UNDEFINED = "-"
 
 
-def comparison_tables(comparison: "Comparison") -> Iterator[str | Table]:
-    """What was chosen in tuning, the recipes, the same at equal time and on test, and what must be said with them."""
-    if comparison.tuned:
-        yield tuning_table(comparison.tuned.values())
-    yield comparison_table(comparison.rows)
-    if len(comparison.rows) > 1 and len(comparison.rows[0].seeds) > 1:
-        yield measures_table(comparison.rows)
-    if comparison.at_equal_time:
-        yield f"Trained for as long as {comparison.rows[0].recipe}:"
-        yield comparison_table(comparison.at_equal_time)
-    if comparison.on_test:
-        yield f"On {comparison.protocol.test_split}:"
-        yield comparison_table(comparison.on_test)
-    yield from comparison.notes
-
-
-def several_tables(several: "SeveralComparisons") -> Iterator[str | Table]:
-    """The tables of each data set, then those of all."""
-    for name, comparison in several.on.items():
-        yield f"On {name}:"
-        yield from comparison_tables(comparison)
-    table = _table(
-        f"over {len(several.on)} data sets",
-        "mean difference in AP",
-        "middle half",
-        "better in a pair of runs",
-    )
-    for recipe, of in several.across.items():
-        share = of.probability_of_improvement
-        chance = f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}]"
-        _add(table, recipe, _estimate(of.mean_difference), _estimate(of.middle_mean), chance)
-    yield table
-    yield "95 % intervals; go by that of the mean. Each data set counts alike, and the answer holds for these."
-
-
-def _estimate(of: "Estimate") -> str:
-    return f"{of.value:+.3f} [{of.low:+.3f}, {of.high:+.3f}]"
-
-
-def comparison_table(rows: "Sequence[ComparisonRow]") -> Table:
-    """One row per recipe; the interval that holds for all recipes at once and the verdict stand under its own."""
-    has_look_alikes, epochs_differ = any(row.look_alikes for row in rows), len({row.epochs for row in rows}) > 1
-    table = _table("recipe", "AP", "AP50", "AP75", "difference in AP", "step\ntime", "peak\nMB")
-    if has_look_alikes:
-        table.add_column("look-alikes\nhit, AUC")
-    if epochs_differ:
-        table.add_column("epochs")
-    for row in rows:
-        difference = _difference(row.difference, row.verdict, is_one_of_many=len(rows) > 2)
-        cells = [row.recipe, *(_number(row[name].mean) for name in ("ap", "ap50", "ap75")), difference]
-        cells += [f"{row.step_time_ratio:.2f}x", f"{row.peak_memory_mb:.0f}"]
-        cells += [_look_alikes(row.look_alikes)] if has_look_alikes else []
-        _add(table, *cells, *([str(row.epochs)] if epochs_differ else []))
-    return table
-
-
-def measures_table(rows: "Sequence[ComparisonRow]") -> Table:
-    """Where the differences to the first recipe lie: a measure a row, those that leave 0 out with a star."""
-    first, *others = rows
-    table = _table(f"difference\nto {first.recipe}", first.recipe, *(row.recipe for row in others))
-    for name, measured in first.measures.items():
-        differences = [row[name].difference for row in others]
-        if any(differences):
-            _add(table, name.replace("_", " "), _number(measured.mean), *map(_starred, differences))
-    return table
-
-
-def tuning_table(tuned: "Iterable[Tuned]") -> Table:
-    """What was chosen for each recipe, and what it and the defaults got on the part held out."""
-    table = _table("tuned", "lr", "classification\nweight", "options", "AP", "AP of\ndefaults", "trials")
-    for of in tuned:
-        trial = of.chosen.trial
-        options = ", ".join(f"{name}={value}" for name, value in trial.options.items()) or UNDEFINED
-        found = _number(of.chosen.ap), _number(of.default.ap), str(len({one.trial.number for one in of.trials}))
-        _add(table, of.recipe, f"{trial.lr:.2g}", f"{trial.classification_weight:.2g}", options, *found)
-    return table
-
-
 def metrics_table(metrics: "Metrics") -> Table:
     """COCO's metrics, then AP of each class."""
-    table = _table("metric", "value")
+    table = new_table("metric", "value")
     named = {"AP": metrics.ap, "AP50": metrics.ap50, "AP75": metrics.ap75}
     named |= {"AP small": metrics.ap_small, "AP medium": metrics.ap_medium, "AP large": metrics.ap_large}
     named |= {"AR 100": metrics.ar100} | {f"AP of {name}": ap for name, ap in metrics.per_class.items()}
     for name, value in named.items():
-        _add(table, name, _number(value))
+        add_row(table, name, number(value))
     return table
 
 
 def mined_table(mined: Path) -> Table:
     """How many objects, predictions and suspects are of which kind, and why; how many images are hard."""
-    table = _table("what", "kind", "why", "number")
+    table = new_table("what", "kind", "why", "number")
     for name, why in (("objects", "reason"), ("predictions", "error"), ("suspects", None)):
         by = ["kind"] if why is None else ["kind", why]
         for kind, *reason, count in _read(mined, name).group_by(by).len().sort(by).collect().iter_rows():
-            _add(table, name, kind, "".join(reason) or UNDEFINED, str(count))
+            add_row(table, name, kind, "".join(reason) or UNDEFINED, str(count))
     is_hard = (pl.col("hardness") > 0).alias("hard")
     for hard, count in _read(mined, "images").group_by(is_hard).len().sort("hard").collect().iter_rows():
-        _add(table, "images", "with something hard" if hard else "with nothing hard", UNDEFINED, str(count))
+        add_row(table, "images", "with something hard" if hard else "with nothing hard", UNDEFINED, str(count))
     return table
 
 
 def hardest_table(mined: Path, kind: str, top: int | None) -> Table:
     """One hard object or mistaken prediction a row: where it is and why it is hard."""
-    table = _table(f"{kind}:\nimage", "class", "box", "why", "hardness")
+    table = new_table(f"{kind}:\nimage", "class", "box", "why", "hardness")
     rows = hardest(_read(mined, "objects" if kind == "hard positive" else "predictions"), kind, top)
     for row in _with_images(mined, rows):
         why = row.get("reason") or row.get("error") or UNDEFINED
-        _add(table, row["image"], row["category"], _box(row), why, _number(row["hardness"]))
+        add_row(table, row["image"], row["category"], _box(row), why, number(row["hardness"]))
     return table
 
 
 def suspects_table(mined: Path, top: int | None) -> Table:
     """One label a row that is perhaps at fault, and what it should perhaps be."""
-    table = _table("suspect:\nimage", "class", "box", "why", "rather", "proba-\nbility")
+    table = new_table("suspect:\nimage", "class", "box", "why", "rather", "proba-\nbility")
     for row in _with_images(mined, largest(_read(mined, "suspects"), "probability", top)):
         label, rather = _box(row), _box(row, "suggested_")
         better = " ".join(filter(None, (row["suggested_category"], rather))) or "nothing"
         label_class = row["category"] or UNDEFINED
-        _add(table, row["image"], label_class, label or UNDEFINED, row["kind"], better, _number(row["probability"]))
+        add_row(table, row["image"], label_class, label or UNDEFINED, row["kind"], better, number(row["probability"]))
     return table
 
 
@@ -190,11 +113,11 @@ def rounds_table(rounds: "Iterable[Round]") -> Table:
     """One row per round: how good its detector is, and what was mined with it."""
     from hardmine.evaluation import NO_VERDICT
 
-    table = _table("round", "AP", "AP50", "difference in AP", "hard\npositives", "hard\nnegatives", "suspects")
+    table = new_table("round", "AP", "AP50", "difference in AP", "hard\npositives", "hard\nnegatives", "suspects")
     for row in rounds:
         metrics, mined = row.metrics, (row.hard_positives, row.hard_negatives, row.suspects)
-        quality = (_number(metrics.ap), _number(metrics.ap50), _difference(row.difference, NO_VERDICT))
-        _add(table, str(row.number), *quality, *(UNDEFINED if count is None else str(count) for count in mined))
+        quality = (number(metrics.ap), number(metrics.ap50), difference_cell(row.difference, NO_VERDICT))
+        add_row(table, str(row.number), *quality, *(UNDEFINED if count is None else str(count) for count in mined))
     return table
 
 
@@ -203,13 +126,13 @@ def recipes_table() -> Table:
     from hardmine.detectors.support import heads_under, parts_set
     from hardmine.recipes import RECIPES
 
-    table = _table("recipe", "sets", "kind", "detectors", "paper", "published gain")
+    table = new_table("recipe", "sets", "kind", "detectors", "paper", "published gain")
     for name, make in RECIPES.items():
         recipe = make()
         takes = {detector: isinstance(heads, list) for detector, heads in heads_under(recipe).items()}
         paper = recipe.paper.short if recipe.paper else ""
         cells = (parts_set(recipe), recipe.kind, _listing(takes), paper, recipe.gain)
-        _add(table, name, *(cell or UNDEFINED for cell in cells))
+        add_row(table, name, *(cell or UNDEFINED for cell in cells))
     return table
 
 
@@ -250,7 +173,7 @@ def _filled_slots(recipe: "Recipe") -> Iterator[str | Table]:
     from hardmine.detectors.support import heads_under
     from hardmine.equation.recipe import SLOTS
 
-    table, refusals = _table("detector", "head", "assign", *SLOTS), []
+    table, refusals = new_table("detector", "head", "assign", *SLOTS), []
     for detector, heads in heads_under(recipe).items():
         if isinstance(heads, EvidenceError):
             refusals.append(f"Not for {detector}: {heads}")
@@ -258,7 +181,7 @@ def _filled_slots(recipe: "Recipe") -> Iterator[str | Table]:
         for head in heads:
             slots = recipe.slots_on(head.traits)
             filled = [_names(recipe.assigner_on(head.traits)), *(_parts(slots.get(slot)) for slot in SLOTS)]
-            _add(table, detector, head.traits.name, *filled)
+            add_row(table, detector, head.traits.name, *filled)
     yield table
     yield from refusals
 
@@ -292,18 +215,18 @@ def _split_summary(split: "SplitReport") -> str:
 
 
 def _class_table(split: "SplitReport") -> Table:
-    table = _table("class", "objects")
+    table = new_table("class", "objects")
     for name, count in split.boxes_per_class.items():
-        _add(table, name, str(count))
+        add_row(table, name, str(count))
     return table
 
 
-def _add(table: Table, *cells: str) -> None:
+def add_row(table: Table, *cells: str) -> None:
     """A row; what would steer the terminal, or be taken for a style, is shown."""
     table.add_row(*(Text("\n".join(map(printable, cell.split("\n")))) for cell in cells))
 
 
-def _table(first: str, *others: str) -> Table:
+def new_table(first: str, *others: str) -> Table:
     """Columns that are folded where they are too wide, never cut: names and keys stay whole."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in (first, *others):
@@ -311,30 +234,16 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     return UNDEFINED if value is None else f"{value:.3f}"
 
 
-def _difference(difference: "Difference | None", verdict: str, *, is_one_of_many: bool = False) -> str:
+def difference_cell(difference: "Difference | None", verdict: str, *, is_one_of_many: bool = False) -> str:
     if difference is None:
         return UNDEFINED
     plain = f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
     of_all = f"at once [{difference.simultaneous_low:+.3f}, {difference.simultaneous_high:+.3f}]"
     return "\n".join([plain, *([of_all] if is_one_of_many else []), verdict])
-
-
-def _starred(difference: "Difference | None") -> str:
-    if difference is None:
-        return UNDEFINED
-    is_seen = difference.simultaneous_low > 0 or difference.simultaneous_high < 0
-    return f"{difference.value:+.3f}{'*' if is_seen else ''}"
-
-
-def _look_alikes(errors: "LookAlikeErrors | None") -> str:
-    if errors is None:
-        return UNDEFINED
-    share, auc = errors.share_at_matched_recall, errors.auc
-    return f"{UNDEFINED if share is None else format(share, '.0%')}, {UNDEFINED if auc is None else format(auc, '.2f')}"
 
 
 def _listed(title: str, items: Iterable[str]) -> Iterator[str]:

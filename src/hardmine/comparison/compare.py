@@ -155,7 +155,8 @@ class _How:
             )
             for number, (contender, seed) in enumerate(pairs, start=1)
         ]
-        results = train_all(jobs, self.jobs, resume=self.resume, progress=self.progress)
+        trained = train_all(jobs, self.jobs, resume=self.resume, progress=self.progress)
+        results = [result for result in trained if result is not None]  # all of them: none may diverge
         return {c.label: results[place :: len(compared)] for place, c in enumerate(compared)}
 
 
@@ -165,7 +166,7 @@ def _in_time(compared: Sequence[Contender], runs: Runs, file: Path) -> list[Cont
         epochs = json.loads(read_text(file))
     else:
         first = runs[compared[0].label]
-        epochs = {label: max(1, round(of[0].config.epochs / _time_ratio(of, first))) for label, of in runs.items()}
+        epochs = {label: max(1, round(len(of[0].rows) / _time_ratio(of, first))) for label, of in runs.items()}
         write_json(file, epochs)
     return [
         replace(c, config=replace(c.config, epochs=epochs[c.label]), folder=EQUAL_TIME / c.folder) for c in compared
@@ -201,7 +202,7 @@ class _Measured:
                 recipe=label,
                 measures=measures[label],
                 seeds=tuple(run.config.seed for run in of),
-                epochs=of[0].config.epochs or 0,
+                epochs=len(of[0].rows),
                 step_time_ratio=_time_ratio(of, first),
                 peak_memory_mb=statistics.mean(run.peak_memory_mb for run in of),
                 look_alikes=_look_alikes(self.dataset, found[label]),

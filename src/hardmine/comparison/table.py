@@ -118,6 +118,11 @@ class Comparison:
     environment: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def num_seeds(self) -> int:
+        """On how many each recipe was trained."""
+        return len(self.rows[0].seeds)
+
+    @property
     def chosen(self) -> ComparisonRow:
         """The recipe with the highest AP on what was measured; of equals the earlier."""
         return max(self.rows, key=lambda row: row["ap"].mean or 0.0)
@@ -137,7 +142,7 @@ class Comparison:
         return tuple(notes)
 
     def _about_intervals(self) -> str:
-        baseline, num_seeds = self.rows[0].recipe, len(self.rows[0].seeds)
+        baseline, num_seeds = self.rows[0].recipe, self.num_seeds
         units = f"{self.num_images} images"
         if self.config.group_by is not None:
             units = f"{self.num_units} groups of {units} (by {self.config.group_by})"
@@ -150,7 +155,7 @@ class Comparison:
     def _about_power(self) -> list[str]:
         """What these seeds and images could have shown, of the recipe of which they can show least."""
         found = [(row.difference.smallest_detectable or 0.0, row.difference) for row in self.rows if row.difference]
-        if not found or len(self.rows[0].seeds) == 1:
+        if not found or self.num_seeds == 1:
             return []
         smallest, widest = max(found, key=lambda of: of[0])
         needed = [_said(aimed, widest.seeds_for(aimed)) for aimed in AIMED_DIFFERENCES]
@@ -205,8 +210,8 @@ class Comparison:
 
 def _said(aimed: float, num_seeds: int | None) -> str:
     if num_seeds is None:
-        return f"for one of {aimed:g} these images are too few, whatever the seeds"
-    return f"for one of {aimed:g} it takes {num_seeds} seeds"
+        return f"for {aimed:g} the images are too few, whatever the seeds"
+    return f"for {aimed:g} it takes {num_seeds} seeds"
 
 
 def _flat(measured: Measured) -> dict[str, Any]:

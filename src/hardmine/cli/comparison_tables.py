@@ -1,0 +1,109 @@
+"""What `compare` prints: recipes with their intervals, where differences lie, and what must be said with them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from hardmine.cli.tables import UNDEFINED, add_row, difference_cell, new_table, number
+
+if TYPE_CHECKING:
+    from hardmine.comparison import Comparison, ComparisonRow
+    from hardmine.comparison.several import SeveralComparisons
+    from hardmine.comparison.tuning import Tuned
+    from hardmine.evaluation import Difference, Estimate, LookAlikeErrors
+
+__all__ = ["comparison_tables", "several_tables"]
+
+MOST_COLUMNS = 6
+"""Recipes of which a table of measures fits 80 columns; of more, `compare.json` has it."""
+
+
+def comparison_tables(comparison: "Comparison") -> Iterator[str | Table]:
+    """What was chosen in tuning, the recipes, the same at equal time and on test, and what must be said with them."""
+    if comparison.tuned:
+        yield tuning_table(comparison.tuned.values())
+    yield comparison_table(comparison.rows)
+    if comparison.num_seeds > 1 and 1 < len(comparison.rows) <= MOST_COLUMNS:
+        yield measures_table(comparison.rows)
+    if comparison.at_equal_time:
+        yield f"Trained for as long as {comparison.rows[0].recipe}:"
+        yield comparison_table(comparison.at_equal_time)
+    if comparison.on_test:
+        yield f"On {comparison.protocol.test_split}:"
+        yield comparison_table(comparison.on_test)
+    yield from comparison.notes
+
+
+def several_tables(several: "SeveralComparisons") -> Iterator[str | Table]:
+    """The tables of each data set, then those of all."""
+    for name, comparison in several.on.items():
+        yield f"On {name}:"
+        yield from comparison_tables(comparison)
+    table = new_table(
+        f"over {len(several.on)}\ndata sets", "difference in AP:\nmean", "middle half", "wins a pair\nof runs"
+    )
+    for recipe, of in several.across.items():
+        share = of.probability_of_improvement
+        chance = f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}]"
+        add_row(table, recipe, _estimate(of.mean_difference), _estimate(of.middle_mean), chance)
+    yield table
+    yield "95 % intervals; go by that of the mean. Each data set counts alike, and the answer holds for these."
+
+
+def _estimate(of: "Estimate") -> str:
+    return f"{of.value:+.3f} [{of.low:+.3f}, {of.high:+.3f}]"
+
+
+def comparison_table(rows: "Sequence[ComparisonRow]") -> Table:
+    """One row per recipe; the interval that holds for all recipes at once and the verdict stand under its own.
+
+    Where recipes were trained for different numbers of epochs, these stand in the place of memory.
+    """
+    has_look_alikes, epochs_differ = any(row.look_alikes for row in rows), len({row.epochs for row in rows}) > 1
+    last = "epochs" if epochs_differ else "peak\nMB"
+    table = new_table("recipe", "AP", "AP50", "AP75", "difference in AP", "step\ntime", last)
+    if has_look_alikes:
+        table.add_column("look-alikes\nhit, AUC")
+    for row in rows:
+        difference = difference_cell(row.difference, row.verdict, is_one_of_many=len(rows) > 2)
+        cells = [row.recipe, *(number(row[name].mean) for name in ("ap", "ap50", "ap75")), difference]
+        cells += [f"{row.step_time_ratio:.2f}x", f"{row.epochs if epochs_differ else row.peak_memory_mb:.0f}"]
+        add_row(table, *cells, *([_look_alikes(row.look_alikes)] if has_look_alikes else []))
+    return table
+
+
+def measures_table(rows: "Sequence[ComparisonRow]") -> Table:
+    """Where the differences to the first recipe lie: a measure a row, those that leave 0 out with a star."""
+    first, *others = rows
+    table = new_table(f"difference\nto {first.recipe}", first.recipe, *(row.recipe for row in others))
+    for name, measured in first.measures.items():
+        differences = [row[name].difference for row in others]
+        if any(differences):
+            add_row(table, name.replace("_", " "), number(measured.mean), *map(_starred, differences))
+    return table
+
+
+def tuning_table(tuned: "Iterable[Tuned]") -> Table:
+    """What was chosen for each recipe, and what it and the defaults got on the part held out."""
+    table = new_table("tuned", "lr", "classification\nweight", "options", "AP", "AP of\ndefaults", "trials")
+    for of in tuned:
+        trial = of.chosen.trial
+        options = ", ".join(f"{name}={value}" for name, value in trial.options.items()) or UNDEFINED
+        found = number(of.chosen.ap), number(of.default.ap), str(len({one.trial.number for one in of.trials}))
+        add_row(table, of.recipe, f"{trial.lr:.2g}", f"{trial.classification_weight:.2g}", options, *found)
+    return table
+
+
+def _starred(difference: "Difference | None") -> str:
+    if difference is None:
+        return UNDEFINED
+    is_seen = difference.simultaneous_low > 0 or difference.simultaneous_high < 0
+    return f"{difference.value:+.3f}{'*' if is_seen else ''}"
+
+
+def _look_alikes(errors: "LookAlikeErrors | None") -> str:
+    if errors is None:
+        return UNDEFINED
+    share, auc = errors.share_at_matched_recall, errors.auc
+    return f"{UNDEFINED if share is None else format(share, '.0%')}, {UNDEFINED if auc is None else format(auc, '.2f')}"
