@@ -5,6 +5,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,25 @@ def test_gradients_are_clipped_to_their_norm(small, small_data, monkeypatch):
     monkeypatch.setattr(type(training.optimizer), "step", keep_norm)
     training.run_epoch(Reporter(2, 1, enabled=False, is_main=True))
     assert norms == pytest.approx([0.01] * 3, rel=1e-3)
+
+
+@pytest.mark.parametrize("detector", ["retinanet", "fcos", "ssd", "ssdlite", "fasterrcnn", "cascadercnn"])
+def test_the_classification_losses_and_no_others_are_weighed(detector, small, small_data):
+    config = small(detector=detector)
+    batch = next(iter(Trainer(config, Accelerator(), open_dataset(small_data, "train")).loader))
+    losses = []
+    for weight in (1.0, 3.0):
+        training = Trainer(
+            replace(config, classification_weight=weight), Accelerator(), open_dataset(small_data, "train")
+        )
+        torch.manual_seed(0)
+        losses.append(training.backward(*batch))
+    before, after = losses
+    weighed = {name for name in before if name.startswith(("classification", "loss_classifier"))}
+    assert weighed
+    for name in set(before) - {"loss"}:
+        torch.testing.assert_close(after[name], before[name] * (3 if name in weighed else 1))
+    torch.testing.assert_close(after["loss"], sum(after[name] for name in set(after) - {"loss"}))
 
 
 class Framework(torch.nn.Module):
