@@ -99,7 +99,17 @@ def test_all_that_was_asked_for_is_printed_within_80_columns(hardmine, monkeypat
     lines = lines_of(hardmine, monkeypatch, made)
     assert width(lines) <= 80
     text = "\n".join(lines)
-    for expected in ("0.0012", "1.6", "gamma=2.0", "0.432", "for as long as random", "On test:", "epochs", "+0.500*"):
+    for expected in (
+        "0.0012",
+        "1.6",
+        "gamma=2",
+        "0.432",
+        "+0.032",
+        "for as long as random",
+        "On test:",
+        "epochs",
+        "+0.500*",
+    ):
         assert expected in text, expected
 
 

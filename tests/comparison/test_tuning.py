@@ -76,6 +76,14 @@ def test_a_trial_that_diverges_is_not_chosen_and_stops_nothing(config, tmp_path,
     assert found.chosen.trial.number == 2
 
 
+def test_what_was_gained_is_told_after_as_many_epochs_of_both():
+    own, other = Trial(1, 0.1, 1.0), Trial(2, 0.2, 1.0)
+    first = TunedTrial(own, 2, 0.25), TunedTrial(other, 2, 0.5)
+    assert Tuned("random", (*first, TunedTrial(other, 6, 0.75))).gain == 0.25
+    assert Tuned("random", (*first, TunedTrial(own, 6, 0.75))).gain == 0
+    assert Tuned("random", (TunedTrial(own, 2, None), *first[1:])).gain is None
+
+
 @pytest.mark.parametrize("epochs", [1, 3, 5, 6, 8, 30])
 @pytest.mark.parametrize("num_trials", [2, 6, 9])
 def test_the_last_round_trains_for_all_epochs_and_the_first_has_all_trials(num_trials, epochs):

@@ -1,7 +1,7 @@
 """What `compare` prints: recipes with their intervals, where differences lie, and what must be said with them."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -85,14 +85,19 @@ def measures_table(rows: "Sequence[ComparisonRow]") -> Table:
 
 
 def tuning_table(tuned: "Iterable[Tuned]") -> Table:
-    """What was chosen for each recipe, and what it and the defaults got on the part held out."""
-    table = new_table("tuned", "lr", "classification\nweight", "options", "AP", "AP of\ndefaults", "trials")
+    """What was chosen for each recipe, and what that gained over its defaults on the part held out."""
+    table = new_table("tuned", "lr", "classification\nweight", "options", "AP", "gain", "trials")
     for of in tuned:
         trial = of.chosen.trial
-        options = ", ".join(f"{name}={value}" for name, value in trial.options.items()) or UNDEFINED
-        found = number(of.chosen.ap), number(of.default.ap), str(len({one.trial.number for one in of.trials}))
+        options = "\n".join(f"{name}={_short(value)}" for name, value in trial.options.items()) or UNDEFINED
+        gain = UNDEFINED if of.gain is None else f"{of.gain:+.3f}"
+        found = number(of.chosen.ap), gain, str(len({one.trial.number for one in of.trials}))
         add_row(table, of.recipe, f"{trial.lr:.2g}", f"{trial.classification_weight:.2g}", options, *found)
     return table
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _starred(difference: "Difference | None") -> str:

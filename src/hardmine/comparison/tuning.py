@@ -54,13 +54,18 @@ class Tuned:
         return _best([trial for trial in self.trials if trial.epochs == self.trials[-1].epochs])[0]
 
     @property
-    def default(self) -> TunedTrial:
-        """The recipe's own setting, as long as it was trained."""
-        return [trial for trial in self.trials if trial.trial.number == 1][-1]
+    def gain(self) -> float | None:
+        """AP of what was chosen above that of the recipe's own setting, after the epochs that both were trained for.
+
+        None where one of them diverged.
+        """
+        own = [of for of in self.trials if of.trial.number == 1][-1]
+        chosen = next(of for of in self.trials if (of.trial, of.epochs) == (self.chosen.trial, own.epochs))
+        return None if own.ap is None or chosen.ap is None else chosen.ap - own.ap
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON-able dictionary."""
-        return {**asdict(self), "chosen": asdict(self.chosen)}
+        return asdict(self) | {"chosen": asdict(self.chosen), "gain": self.gain}
 
 
 def tune(
