@@ -11,16 +11,20 @@ MU = 0.02  # of codes as RetinaNet has them
 BOX_LOSS_WEIGHT = 10 / 4  # the authors' 10 is of a mean over the four numbers of a code; we sum over them
 
 
-def ghm(bins: int = 30, momentum: float = 0.75, box_bins: int = 10, box_momentum: float = 0.7) -> Recipe:
+def ghm(
+    bins: int = 30, momentum: float = 0.75, box_bins: int = 10, box_momentum: float = 0.7, mu: float = MU
+) -> Recipe:
     """GHM-C on the classification of a dense head, GHM-R on every box loss.
 
     Args: bins, box_bins: unit regions of the gradient norm, at least 1.
         momentum, box_momentum: of the densities over steps, in [0, 1).
+        mu: error of a code of RetinaNet around which a box's gradient norm goes from 0 to 1, above 0.
     """
 
     def slots(head: HeadTraits) -> Slots:
-        mu, scale = MU * head.code_scale, BOX_LOSS_WEIGHT / head.code_scale if head.name == "dense" else 1 / 4
-        harmonised = Slot(GHMR(mu, box_bins, box_momentum), ASL1(mu), PerPositive(), scale=scale)
+        scale = BOX_LOSS_WEIGHT / head.code_scale if head.name == "dense" else 1 / 4
+        width = mu * head.code_scale
+        harmonised = Slot(GHMR(width, box_bins, box_momentum), ASL1(width), PerPositive(), scale=scale)
         if head.name == "roi":
             return {"regress": harmonised}
         density = GHMC(bins=bins, momentum=momentum, activation=head.activation)
@@ -46,6 +50,8 @@ def ghm(bins: int = 30, momentum: float = 0.75, box_bins: int = 10, box_momentum
             "The moving average is corrected for its start at 0, counts of empty regions decay too, and counts are "
             "summed over ranks; the authors' code does none of these.",
             "Divided by all M regions as in the paper; the authors' code divides by those that are not empty.",
+            "Densities are of the whole batch as in the paper; the authors' head calls the loss level by level of the "
+            "pyramid, each divided by its own number of samples, with one moving average that runs through them.",
             "Softmax heads (SSD): one gradient norm a sample, 1 - p of its label.",
             "On a two-stage detector only the RoI head's box loss changes, divided by four times the positives, as "
             "many samples as a framework draws.",
@@ -53,7 +59,13 @@ def ghm(bins: int = 30, momentum: float = 0.75, box_bins: int = 10, box_momentum
             "On FCOS the box loss stays its own: its codes are distances, not corrections of an anchor. On YOLO and "
             "DETR it stays the framework's, so only GHM-C is left; YOLO's positives have the target 1 then.",
         ),
-        parameters={"bins": bins, "momentum": momentum, "box_bins": box_bins, "box_momentum": box_momentum},
-        tuned={"bins": (5, 10, 20, 30, 40), "momentum": (0.0, 0.5, 0.75, 0.9)},
+        parameters={
+            "bins": bins,
+            "momentum": momentum,
+            "box_bins": box_bins,
+            "box_momentum": box_momentum,
+            "mu": mu,
+        },
+        tuned={"bins": (5, 10, 20, 30, 40), "momentum": (0.0, 0.5, 0.75, 0.9), "mu": (MU, 0.05, 0.1, 0.2)},
         prior=0.01,
     )

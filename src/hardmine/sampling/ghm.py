@@ -89,7 +89,7 @@ class GHMC(_Harmonized):
     all is ignored is passed over. Keep the state in float32: counts overflow float16.
     Differs from mmdetection, the authors' code: it divides by the bins that are not empty where the paper divides by M
     (``over="non-empty"``); its average starts at 0, uncorrected, lets empty bins keep their count, and counts each
-    rank alone.
+    rank alone; and its heads call it once for each level of the pyramid, with one average for all of them.
 
     Args: bins: number M of equal regions of g.  momentum: share of the old R kept each step.  over: what GD is
         multiplied by, all M bins or those of this batch that are not empty.
