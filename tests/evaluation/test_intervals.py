@@ -38,7 +38,8 @@ def detections(rng: np.random.Generator, quality: np.ndarray, image: np.ndarray)
     order = np.argsort(-scores)
     is_true = np.concatenate([fit > [[-0.5], [0.5]], np.zeros((2, 2 * num_images), dtype=bool)], axis=1)[:, order]
     num_objects = np.bincount(image, minlength=num_images)
-    return Matches((ClassMatches(scores[order], places[order], is_true, np.zeros_like(is_true), num_objects),))
+    is_ignored, iou = np.zeros_like(is_true), is_true.astype(float)
+    return Matches((ClassMatches(scores[order], places[order], is_true, is_ignored, iou, num_objects),))
 
 
 def alike(rng: np.random.Generator, num_recipes: int, num_seeds: int, num_images: int, run: float):
