@@ -116,3 +116,9 @@ def test_prime_samples_of_a_dense_head_are_counted_over_the_batch(part, head):
         normalize = slots[name].normalize
         assert isinstance(normalize, PerPositive)
         assert normalize.over == "ranks"
+
+
+def test_ohem_keeps_more_of_a_one_stage_detector_unless_told():
+    kept = {head.name: RECIPES["ohem"](nms_iou=None).slots(head)["select"].sampling.budget for head in HEADS}
+    assert kept == {"dense": 256, "soft": 256, "rpn": 64, "roi": 64, "set": 64}
+    assert {RECIPES["ohem"](budget=17).slots(head)["select"].sampling.budget for head in HEADS} == {17}
