@@ -7,7 +7,7 @@ from hardmine.comparison import Protocol
 from hardmine.comparison.auto import compare_advised, recommend
 from hardmine.comparison.tuning import TUNING_SEED
 from hardmine.errors import ConfigError, RunError
-from tests.comparison.made import comparison, other, row
+from tests.comparison.made import comparison, measured, other, row
 
 
 def test_the_best_of_those_that_are_better_is_recommended_with_gain_and_cost():
@@ -25,6 +25,15 @@ def test_nothing_is_recommended_that_is_not_better_beyond_doubt():
     assert said.recipe == "random"
     assert "stay with random" in said.text
     assert "the highest, ohem, has +0.1 AP" in said.text
+
+
+def test_seeds_that_would_show_what_was_seen_are_named():
+    unsure = row("ohem", measured(0.41, 0.46, 0.44, baseline=(0.4, 0.41, 0.42)))
+    said = recommend(comparison(row(), unsure))
+    needed = unsure.difference.seeds_for(unsure.difference.value)
+    assert (unsure.verdict, said.recipe) == ("no difference seen", "random")
+    assert needed > 3
+    assert said.text.endswith(f"the same command with --seeds {needed} --resume")
 
 
 def test_a_diagnosis_leads_to_three_recipes_tuned_and_compared(small, tmp_path, monkeypatch):

@@ -75,7 +75,9 @@ def recommend(comparison: Comparison) -> Recommendation:
         best = max(better, key=lambda row: row["ap"].mean or 0.0)
         return Recommendation(best.recipe, f"use {best.recipe}: {_gain(best)}, {_cost(best)}")
     highest = max(others, key=lambda row: row["ap"].mean or 0.0, default=first)
-    seen = "" if highest.difference is None else f"; the highest, {highest.recipe}, has {_gain(highest)}"
+    seen = (
+        "" if highest.difference is None else f"; the highest, {highest.recipe}, has {_gain(highest)}{_needed(highest)}"
+    )
     return Recommendation(first.recipe, f"stay with {first.recipe}: no other is better beyond doubt{seen}")
 
 
@@ -84,6 +86,15 @@ def _gain(row: ComparisonRow) -> str:
     if of is None:
         return ""
     return f"{100 * of.value:+.1f} AP [{100 * of.simultaneous_low:+.1f}, {100 * of.simultaneous_high:+.1f}]"
+
+
+def _needed(row: ComparisonRow) -> str:
+    """How many seeds would show a gain such as was seen, where more would."""
+    of = row.difference
+    needed = None if of is None or of.value <= 0 else of.seeds_for(of.value)
+    if of is None or needed is None or needed <= of.num_seeds:
+        return ""
+    return f", which {needed} seeds would show, if it is there: the same command with --seeds {needed} --resume"
 
 
 def _cost(row: ComparisonRow) -> str:
