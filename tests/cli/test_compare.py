@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 
+from hardmine.cli.comparison_tables import several_tables
 from hardmine.comparison import Comparison, Protocol
 from hardmine.comparison.advice import Advice
 from hardmine.comparison.search import Trial
@@ -144,3 +145,24 @@ def test_recipes_that_are_advised_come_with_reasons_and_one_answer(hardmine, mon
     assert lines[-2].startswith("Recommended: use ohem: +20.0 AP [")
     refused = hardmine("compare", "--recipes", "auto", "--data", "a", "--data", "b")
     assert "one data set at a time" in one_line(refused.err)
+
+
+def test_advised_recipes_are_trained_by_as_many_processes_as_named_ones(hardmine, monkeypatch):
+    seen = []
+    monkeypatch.setattr("torch.get_num_threads", lambda: 8)
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
+
+    def fake(config, *, protocol, resume, seeds, out, jobs):
+        seen.append(jobs)
+        return [], three_recipes()
+
+    monkeypatch.setattr("hardmine.comparison.auto.compare_advised", fake)
+    assert hardmine("compare", "--recipes", "auto", "--seeds", "1").code == 0
+    assert seen == [4]
+
+
+def test_over_data_sets_one_seed_gives_no_verdict():
+    one, two = (comparison(row(ap=measured(*of)), replace(other(0.1), seeds=(0,))) for of in ((0.4,), (0.4, 0.4)))
+    for made, is_one in ((one, True), (two, False)):
+        *_, note = several_tables(SeveralComparisons({"a": made}, {}))
+        assert ("there is no verdict" in note) == is_one

@@ -6,7 +6,7 @@ import pytest
 from hardmine.comparison import Protocol
 from hardmine.comparison.auto import compare_advised, recommend
 from hardmine.comparison.tuning import TUNING_SEED
-from hardmine.errors import ConfigError, RunError
+from hardmine.errors import ConfigError, HardmineError, RunError
 from tests.comparison.made import comparison, measured, other, row
 
 
@@ -58,3 +58,30 @@ def test_a_diagnosis_leads_to_three_recipes_tuned_and_compared(small, tmp_path, 
 def test_a_fold_of_ones_own_is_refused(small, tmp_path):
     with pytest.raises(ConfigError, match="leave fold 1/3 out"):
         compare_advised(small(fold="1/3"), [0], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("changes", "protocol", "message"),
+    [
+        ({}, Protocol(test_split="nope"), "no split 'nope'"),
+        ({"group_by": "folder"}, Protocol(), "one group of images"),
+        ({"detector": "yolo"}, Protocol(), "unknown detector 'yolo'"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_the_diagnosis(small, tmp_path, changes, protocol, message):
+    with pytest.raises(HardmineError, match=message):
+        compare_advised(small(**changes), [0], tmp_path / "out", protocol=protocol)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"advice": [{"recipe": "ohem"}]}', '{"advice": 3}'])
+def test_damaged_advice_is_told_with_what_to_do(small, tmp_path, content):
+    (tmp_path / "advice.json").write_text(content)
+    with pytest.raises(RunError, match=r"advice.json is damaged.*delete it"):
+        compare_advised(small(), [0], tmp_path, resume=True)
+
+
+def test_one_seed_recommends_nothing_and_says_why():
+    one = replace(other(0.3), measures={"ap": measured(0.7, baseline=(0.4,))})
+    said = recommend(comparison(row(ap=measured(0.4)), one))
+    assert (said.recipe, "one seed shows of none that it is better" in said.text) == ("random", True)

@@ -1,15 +1,20 @@
 import csv
 import json
 import logging
+import shutil
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from hardmine.comparison import Protocol, RecipeChoice
-from hardmine.comparison.compare import _look_alikes, compare, every_recipe
+from hardmine.comparison.compare import _in_time, _look_alikes, compare, every_recipe
+from hardmine.comparison.contenders import contenders
 from hardmine.data import open_dataset, open_scenes
 from hardmine.errors import ConfigError, DataError, EvidenceError, RunError
 from hardmine.evaluation import MEASURES, evaluate_predictions
+from hardmine.files.writing import write_json
 from hardmine.recipes import RECIPES, Recipe, Slot
 from hardmine.sampling import Sampling
 from hardmine.training import TrainingConfig, train
@@ -18,8 +23,11 @@ RANDOM, OHEM = RecipeChoice("random"), RecipeChoice("ohem", {"budget": 16})
 
 
 @pytest.fixture(scope="module")
-def module_config(small_data) -> TrainingConfig:
-    return TrainingConfig(data=str(small_data), backbone="tiny", image_size=64, epochs=1, batch_size=4, workers=0)
+def module_config(small_data, tmp_path_factory) -> TrainingConfig:
+    data = tmp_path_factory.mktemp("data") / "small"
+    shutil.copytree(small_data, data)
+    _add_test_split(data)
+    return TrainingConfig(data=str(data), backbone="tiny", image_size=64, epochs=1, batch_size=4, workers=0)
 
 
 @pytest.fixture(scope="module")
@@ -169,13 +177,57 @@ def test_a_recipe_against_itself_is_trained_on_other_seeds_and_called_noise(modu
 
 def test_a_test_split_is_measured_and_chosen_by_nothing(finished, module_config):
     out, _ = finished
-    protocol = Protocol(test_split="train")
+    protocol = Protocol(test_split="test")
     comparison = compare(module_config, [RANDOM, OHEM], [0, 1], out, protocol=protocol, resume=True, progress=False)
     for row in comparison.on_test:
-        results = json.loads((out / row.recipe / "seed0/predictions_train.json").read_text())
-        truth = open_dataset(module_config.data, "train").coco_ground_truth()
+        results = json.loads((out / row.recipe / "seed0/predictions_test.json").read_text())
+        truth = open_dataset(module_config.data, "test").coco_ground_truth()
         assert row["ap"].by_seed[0] == pytest.approx(evaluate_predictions(truth, results).ap)
-    assert any(note.startswith(("Chosen by its AP:", "On train:")) for note in comparison.notes)
+    assert any(note.startswith(("Chosen by its AP:", "On test:")) for note in comparison.notes)
+
+
+def _add_test_split(data: Path) -> None:
+    """The images of the training split, under names of their own."""
+    truth = json.loads((data / "train.json").read_text())
+    for image in truth["images"]:
+        name = f"test_{image['file_name']}"
+        (data / name).write_bytes((data / image["file_name"]).read_bytes())
+        image["file_name"] = name
+    (data / "test.json").write_text(json.dumps(truth))
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_test_split_that_is_learnt_from_or_chosen_by_is_refused(module_config, tmp_path, split):
+    with pytest.raises(ConfigError, match=f"split '{split}' is learnt from or measured on already"):
+        compare(module_config, [RANDOM, OHEM], [0], tmp_path / "out", protocol=Protocol(test_split=split))
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_group_of_images_is_refused_before_training(module_config, tmp_path):
+    config = replace(module_config, group_by="folder")
+    with pytest.raises(DataError, match="split val: one image, or one group of images"):
+        compare(config, [RANDOM, OHEM], [0, 1], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_recipe_that_joins_later_is_given_its_own_equal_time(module_config, tmp_path):
+    file = tmp_path / "equal-time.json"
+    compared = contenders([(RANDOM, module_config), (OHEM, module_config)], [0])
+    runs = {
+        label: [SimpleNamespace(rows=[{}] * 6, seconds_per_step=seconds)]
+        for label, seconds in (("random", 1), (OHEM.label, 2))
+    }
+    write_json(file, {"random": 5})
+    assert [of.config.epochs for of in _in_time(compared, runs, file)] == [5, 3]
+    assert json.loads(file.read_text()) == {"random": 5, OHEM.label: 3}
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"random": 0}', '{"random": "6"}'])
+def test_a_damaged_file_of_equal_time_is_told_with_what_to_do(module_config, tmp_path, content):
+    file = tmp_path / "equal-time.json"
+    file.write_text(content)
+    with pytest.raises(RunError, match=r"equal-time.json is damaged.*delete it and the folder"):
+        _in_time(contenders([(RANDOM, module_config)], [0]), {"random": []}, file)
 
 
 def test_at_equal_time_each_recipe_is_trained_for_as_long_as_the_first(finished, module_config, monkeypatch):

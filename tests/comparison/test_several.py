@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from hardmine.comparison import RecipeChoice
-from hardmine.comparison.several import compare_on_several
-from hardmine.errors import ConfigError
+from hardmine.comparison.several import _names, compare_on_several
+from hardmine.errors import ConfigError, DataError, RunError
 
 RECIPES = [RecipeChoice("random"), RecipeChoice("focal")]
 
@@ -38,3 +38,29 @@ def test_data_or_recipes_that_leave_nothing_to_compare_are_refused(configs, tmp_
         with pytest.raises(ConfigError, match="data sets that differ, and at least two recipes"):
             compare_on_several(given, recipes, [0], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_same_data_under_another_path_are_the_same(configs, tmp_path):
+    again = replace(configs[0], data=f"{configs[0].data}/../{configs[0].data.rpartition('/')[2]}/")
+    with pytest.raises(ConfigError, match="data sets that differ"):
+        compare_on_several([configs[0], again], RECIPES, [0], tmp_path / "out")
+
+
+def test_the_last_data_set_is_checked_before_the_first_training(configs, tmp_path):
+    with pytest.raises(DataError, match="nowhere"):
+        compare_on_several([configs[0], replace(configs[1], data="nowhere")], RECIPES, [0], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_holds_something_else_is_refused(configs, tmp_path):
+    (tmp_path / "compare.json").write_text("mine")
+    with pytest.raises(RunError, match="exists already"):
+        compare_on_several(configs, RECIPES, [0], tmp_path)
+    assert (tmp_path / "compare.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("places", [["/x/a", "/y/a", "/z/a-1"], ["/", "/x/data"], ["/x/a", "/x/b"]])
+def test_no_two_data_sets_share_a_folder_and_none_leaves_it(places):
+    names = _names(places)
+    assert len(set(names)) == len(places)
+    assert all(name not in ("", ".", "..") and "/" not in name for name in names)

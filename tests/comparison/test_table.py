@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from hardmine.comparison import Measured, Protocol
+from hardmine.errors import ConfigError
 from hardmine.training import TrainingConfig
 from tests.comparison.made import comparison, measured, other, row
 
@@ -59,3 +60,18 @@ def test_a_line_of_the_csv_is_a_measure_of_a_recipe_in_a_table(changes):
     assert float(of_ohem["low"]) == made.rows[1].difference.low
     assert of_ohem["verdict"] == made.rows[1].verdict
     assert [float(value) for value in of_ohem["by_seed"].split()] == list(made.rows[1]["ap"].by_seed)
+
+
+@pytest.mark.parametrize("margin", [0, -0.1, float("nan"), float("inf"), 1, 5])
+def test_a_margin_that_is_no_difference_in_ap_is_refused(margin):
+    with pytest.raises(ConfigError, match=r"margin must be above 0 and below 1.*leave it out"):
+        Protocol(margin=margin)
+
+
+def test_recipes_that_have_hardly_learnt_are_told():
+    def said(*aps):
+        rows = [row(f"recipe{place}", measured(ap, ap)) for place, ap in enumerate(aps)]
+        return any("that they are alike says nothing yet" in note for note in comparison(*rows).notes)
+
+    assert said(0.0, 0.009)
+    assert not said(0.0, 0.011)

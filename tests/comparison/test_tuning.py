@@ -1,5 +1,7 @@
 import json
+import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -7,7 +9,8 @@ from hardmine.comparison.contenders import RecipeChoice
 from hardmine.comparison.search import Trial
 from hardmine.comparison.tuning import TUNING_SEED, Tuned, TunedTrial, rounds, tune
 from hardmine.data import open_dataset
-from hardmine.errors import ConfigError, DivergedError
+from hardmine.errors import ConfigError, DataError, DivergedError, RunError
+from hardmine.training.data import open_training_data
 
 CHOICES = [RecipeChoice("random"), RecipeChoice("focal")]
 
@@ -101,3 +104,39 @@ def test_of_equals_the_earlier_is_chosen():
 def test_a_fold_of_ones_own_is_refused(config, tmp_path):
     with pytest.raises(ConfigError, match="holds out a part of the training split itself"):
         tune(replace(config, fold="1/3"), CHOICES, 2, tmp_path / "out")
+
+
+def test_where_all_trials_diverge_nothing_is_chosen(config, tmp_path, monkeypatch):
+    def diverge(*_, **__):
+        raise DivergedError("the loss is not finite")
+
+    monkeypatch.setattr("hardmine.comparison.together.train", diverge)
+    with pytest.raises(RunError, match=r"all trials of random diverged.*lower --lr"):
+        tune(replace(config, epochs=1), CHOICES[:1], 2, tmp_path / "out", progress=False)
+
+
+def test_what_diverged_does_not_go_on(config, tmp_path, monkeypatch):
+    started = []
+
+    def all_but_the_second_diverge(config, folder, **_):
+        started.append((folder.name, config.epochs))
+        if "trial2" not in folder.name:
+            raise DivergedError("the loss is not finite")
+        return SimpleNamespace(metrics=SimpleNamespace(ap=0.1))
+
+    monkeypatch.setattr("hardmine.comparison.together.train", all_but_the_second_diverge)
+    assert tune(config, CHOICES[:1], 6, tmp_path / "out", progress=False)["random"].chosen.trial.number == 2
+    assert [name for name, epochs in started if epochs == 6] == ["trial2-epochs6"]
+
+
+def test_a_part_held_out_without_objects_is_refused_before_training(config, small_data, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(small_data, data)
+    truth = json.loads((data / "train.json").read_text())
+    _, held_out = open_training_data(replace(config, fold="1/4"))
+    empty = {record.image_id for record in held_out.records}
+    truth["annotations"] = [of for of in truth["annotations"] if of["image_id"] not in empty]
+    (data / "train.json").write_text(json.dumps(truth))
+    with pytest.raises(DataError, match="held_out: no labelled object"):
+        tune(replace(config, data=str(data)), CHOICES, 2, tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()

@@ -72,13 +72,15 @@ def compare(
     from accelerate import PartialState
 
     from hardmine.comparison import Protocol
+    from hardmine.comparison.advice import NUM_CANDIDATES
     from hardmine.comparison.together import suitable_processes
 
     configs = [given_options(training | ({"data": path} if path else {})) for path in data or [None]]
     protocol = Protocol(margin=margin, test_split=test_split, match_time=match is not None, tune=tune)
     choices = _choices(recipes, configs[0])
     how: dict[str, Any] = {"protocol": protocol, "resume": resume}
-    how |= {"seeds": range(seeds), "out": out, "jobs": jobs or suitable_processes(configs[0], len(choices) * seeds)}
+    num_recipes = 1 + NUM_CANDIDATES if recipes == AUTO else len(choices)
+    how |= {"seeds": range(seeds), "out": out, "jobs": jobs or suitable_processes(configs[0], num_recipes * seeds)}
     said = _compare_advised(configs, how) if recipes == AUTO else _compare(configs, choices, how)
     if PartialState().is_main_process:
         show_all(*said, f"Results: compare.json, compare.csv and runs in {out}")

@@ -48,7 +48,13 @@ def several_tables(several: "SeveralComparisons") -> Iterator[str | Table]:
         chance = f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}]"
         add_row(table, recipe, _estimate(of.mean_difference), _estimate(of.middle_mean), chance)
     yield table
-    yield "95 % intervals; go by that of the mean. Each data set counts alike, and the answer holds for these."
+    yield f"95 % intervals; {_how_to_read(several)} Each data set counts alike, and the answer holds for these."
+
+
+def _how_to_read(several: "SeveralComparisons") -> str:
+    if any(of.num_seeds == 1 for of in several.on.values()):
+        return "with one seed they leave out what another one changes, so there is no verdict."
+    return "go by that of the mean."
 
 
 def _estimate(of: "Estimate") -> str:
@@ -86,7 +92,7 @@ def measures_table(rows: "Sequence[ComparisonRow]") -> Table:
 
 def tuning_table(tuned: "Iterable[Tuned]") -> Table:
     """What was chosen for each recipe, and what that gained over its defaults on the part held out."""
-    table = new_table("tuned", "lr", "classification\nweight", "options", "AP", "gain", "trials")
+    table = new_table("tuned", "lr", "class.\nweight", "options", "AP", "gain", "trials")
     for of in tuned:
         trial = of.chosen.trial
         options = "\n".join(f"{name}={_short(value)}" for name, value in trial.options.items()) or UNDEFINED

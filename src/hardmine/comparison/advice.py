@@ -16,10 +16,11 @@ from hardmine.comparison.diagnosis import Diagnosis
 from hardmine.errors import check_name
 from hardmine.recipes import RECIPES
 
-__all__ = ["BASELINE", "RULES", "Advice", "Rule", "advise"]
+__all__ = ["BASELINE", "NUM_CANDIDATES", "RULES", "Advice", "Rule", "advise"]
 
 BASELINE = "random"
 NUM_CANDIDATES = 3
+"""Recipes that are advised, beside the baseline."""
 LONG_TAIL = 10
 """Times as many objects of the commonest class as of the rarest, from which classes are a matter at all."""
 FEWEST_RIGHT = 0.2

@@ -5,7 +5,6 @@ says; they and the default are tuned alike and compared; and one of them is reco
 folder, and goes on where it was stopped.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,13 +12,13 @@ from pathlib import Path
 from accelerate import PartialState
 
 from hardmine.comparison.advice import BASELINE, Advice, advise
-from hardmine.comparison.compare import compare, every_recipe
+from hardmine.comparison.compare import check_comparison, compare, every_recipe
 from hardmine.comparison.contenders import RecipeChoice, with_recipe
 from hardmine.comparison.diagnosis import diagnose
 from hardmine.comparison.table import Comparison, ComparisonRow, Protocol
-from hardmine.comparison.tuning import HELD_OUT, TUNING_SEED
-from hardmine.errors import ConfigError, RunError
-from hardmine.files.reading import read_text
+from hardmine.comparison.tuning import held_out_of
+from hardmine.errors import DataError, RunError
+from hardmine.files.reading import parse_json, read_text
 from hardmine.files.writing import is_taken, write_json
 from hardmine.training import TrainingConfig, train
 
@@ -54,15 +53,13 @@ def compare_advised(
 
     Raises: as `compare`.  ConfigError: the configuration holds out a fold itself.
     """
-    if config.fold is not None:
-        raise ConfigError(f"the diagnosis holds out a part of the training split itself; leave fold {config.fold} out")
-    out = Path(out)
+    out, protocol = Path(out), protocol or Protocol()
+    protocol = replace(protocol, tune=protocol.tune or NUM_TRIALS)
+    check_comparison(config, [RecipeChoice(BASELINE)], seeds, protocol)
     if not resume and is_taken(out):
         raise RunError(f"{out} exists already; choose another folder with --out, or continue with --resume")
     advice = _advice(config, out, resume=resume, progress=progress)
     recipes = [RecipeChoice(BASELINE), *(RecipeChoice(of.recipe, of.options) for of in advice)]
-    protocol = protocol or Protocol()
-    protocol = replace(protocol, tune=protocol.tune or NUM_TRIALS)
     compared = compare(config, recipes, seeds, out, protocol=protocol, resume=True, progress=progress, jobs=jobs)
     return advice, compared
 
@@ -75,10 +72,13 @@ def recommend(comparison: Comparison) -> Recommendation:
         best = max(better, key=lambda row: row["ap"].mean or 0.0)
         return Recommendation(best.recipe, f"use {best.recipe}: {_gain(best)}, {_cost(best)}")
     highest = max(others, key=lambda row: row["ap"].mean or 0.0, default=first)
-    seen = (
-        "" if highest.difference is None else f"; the highest, {highest.recipe}, has {_gain(highest)}{_needed(highest)}"
+    why = "one seed shows of none that it is better" if len(first.seeds) == 1 else "no other is better beyond doubt"
+    stay = f"stay with {first.recipe}: {why}"
+    if highest.difference is None:
+        return Recommendation(first.recipe, stay)
+    return Recommendation(
+        first.recipe, f"{stay}; the highest, {highest.recipe}, has {_gain(highest)}{_needed(highest)}"
     )
-    return Recommendation(first.recipe, f"stay with {first.recipe}: no other is better beyond doubt{seen}")
 
 
 def _gain(row: ComparisonRow) -> str:
@@ -106,7 +106,7 @@ def _advice(config: TrainingConfig, out: Path, *, resume: bool, progress: bool) 
     """What was once advised stays: it decides what is compared."""
     file = out / ADVICE
     if not file.exists():
-        held_out = replace(with_recipe(config, RecipeChoice(BASELINE)), fold=HELD_OUT, seed=TUNING_SEED)
+        held_out = held_out_of(with_recipe(config, RecipeChoice(BASELINE)))
         run = train(held_out, out / "diagnosed", resume=resume, progress=progress)
         diagnosis = diagnose(run.folder.path)
         advice = advise(diagnosis, [choice.name for choice in every_recipe(config)])
@@ -114,4 +114,13 @@ def _advice(config: TrainingConfig, out: Path, *, resume: bool, progress: bool) 
             stored = {"advice": [of.to_dict() for of in advice], "diagnosis": diagnosis.to_dict()}
             write_json(file, stored)
         PartialState().wait_for_everyone()
-    return [Advice(**stored) for stored in json.loads(read_text(file))["advice"]]
+    return _read_advice(file)
+
+
+def _read_advice(file: Path) -> list[Advice]:
+    try:
+        return [Advice(**stored) for stored in parse_json(read_text(file))["advice"]]
+    except (DataError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise RunError(
+            f"{file} is damaged ({error}); delete it, and it is made again from the run that was diagnosed"
+        ) from error

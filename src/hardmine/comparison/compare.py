@@ -25,12 +25,12 @@ from hardmine.comparison.contenders import Contender, RecipeChoice, contenders, 
 from hardmine.comparison.judging import judge_all
 from hardmine.comparison.table import Comparison, ComparisonRow, Protocol
 from hardmine.comparison.together import Job, train_all
-from hardmine.comparison.tuning import Tuned, tune
+from hardmine.comparison.tuning import Tuned, held_out_of, tune
 from hardmine.data import DetectionDataset, groups_of
 from hardmine.data.scenes import Scenes
-from hardmine.errors import EvidenceError, RunError
+from hardmine.errors import ConfigError, DataError, EvidenceError, RunError
 from hardmine.evaluation import LookAlikeErrors, look_alike_errors, match_predictions, mean_look_alike_errors
-from hardmine.files.reading import read_text
+from hardmine.files.reading import parse_json, read_text
 from hardmine.files.writing import is_taken, write_atomically, write_json
 from hardmine.predictions import read_results
 from hardmine.recipes import RECIPES
@@ -38,7 +38,7 @@ from hardmine.training import RunResult, TrainingConfig
 from hardmine.training.data import open_measured_data
 from hardmine.training.run import make_detector, predict_dataset
 
-__all__ = ["compare", "every_recipe"]
+__all__ = ["check_comparison", "compare", "every_recipe"]
 
 logger = logging.getLogger("hardmine")
 
@@ -73,9 +73,7 @@ def compare(
         RunError: `out` exists and `resume` is not given, or a run failed.
     """
     out, protocol = Path(out), protocol or Protocol()
-    measured = _Measured.of(config, None, protocol)
-    test = None if protocol.test_split is None else _Measured.of(config, protocol.test_split, protocol)
-    _check_recipes(config, recipes, seeds, len(measured.dataset.classes))
+    measured, test = _checked(config, recipes, seeds, protocol)
     if not resume and is_taken(out):
         raise RunError(f"{out} exists already; choose another folder with --out, or continue with --resume")
     how = _How(out, resume, progress, jobs)
@@ -102,6 +100,16 @@ def compare(
     return comparison
 
 
+def check_comparison(
+    config: TrainingConfig, recipes: Sequence[RecipeChoice], seeds: Sequence[int], protocol: Protocol
+) -> None:
+    """Finds out before the first training whether the last one can start, and whether all can then be compared.
+
+    Raises: ConfigError, DataError, EvidenceError: as `compare`.
+    """
+    _checked(config, recipes, seeds, protocol)
+
+
 def every_recipe(config: TrainingConfig) -> list[RecipeChoice]:
     """All recipes that the configuration's detector takes, with their defaults; logs why it does not the others."""
     taken = []
@@ -116,12 +124,22 @@ def every_recipe(config: TrainingConfig) -> list[RecipeChoice]:
     return taken
 
 
-def _check_recipes(
-    config: TrainingConfig, recipes: Sequence[RecipeChoice], seeds: Sequence[int], num_classes: int
-) -> None:
-    """Finds out before the first training whether the last one can start."""
+def _checked(
+    config: TrainingConfig, recipes: Sequence[RecipeChoice], seeds: Sequence[int], protocol: Protocol
+) -> tuple["_Measured", "_Measured | None"]:
+    """What is measured on, and the test split where one is asked for, if all can be trained and compared."""
+    measured = _Measured.of(config, None, protocol)
+    test = None if protocol.test_split is None else _Measured.of(config, protocol.test_split, protocol)
+    if test and test.dataset.split in (config.train_split, config.measured_split):
+        raise ConfigError(
+            f"split {test.dataset.split!r} is learnt from or measured on already, so it tests nothing; "
+            "choose another test split"
+        )
     for contender in contenders([(recipe, with_recipe(config, recipe)) for recipe in recipes], seeds):
-        make_detector(contender.config, num_classes)
+        make_detector(contender.config, len(measured.dataset.classes))
+    if protocol.tune:
+        held_out_of(config)
+    return measured, test
 
 
 def _configured(config: TrainingConfig, recipe: RecipeChoice, tuned: Mapping[str, Tuned]) -> TrainingConfig:
@@ -162,15 +180,31 @@ class _How:
 
 def _in_time(compared: Sequence[Contender], runs: Runs, file: Path) -> list[Contender]:
     """The same for as many epochs as take the time of the first; what was once decided stays, as times vary."""
-    if file.exists():
-        epochs = json.loads(read_text(file))
-    else:
-        first = runs[compared[0].label]
-        epochs = {label: max(1, round(len(of[0].rows) / _time_ratio(of, first))) for label, of in runs.items()}
-        write_json(file, epochs)
+    if PartialState().is_main_process:
+        decided, first = _decided(file) if file.exists() else {}, runs[compared[0].label]
+        new = {label: of for label, of in runs.items() if label not in decided}
+        epochs = {label: max(1, round(len(of[0].rows) / _time_ratio(of, first))) for label, of in new.items()}
+        write_json(file, decided | epochs)
+    PartialState().wait_for_everyone()
+    epochs = _decided(file)
     return [
         replace(c, config=replace(c.config, epochs=epochs[c.label]), folder=EQUAL_TIME / c.folder) for c in compared
     ]
+
+
+def _decided(file: Path) -> dict[str, int]:
+    """Label -> epochs, as the file has them."""
+    try:
+        epochs = parse_json(read_text(file))
+    except (DataError, ValueError, RecursionError) as error:
+        raise RunError(_damaged(file, error)) from error
+    if not isinstance(epochs, dict) or not all(type(of) is int and of > 0 for of in epochs.values()):
+        raise RunError(_damaged(file, "expected a number of epochs for each recipe"))
+    return epochs
+
+
+def _damaged(file: Path, why: object) -> str:
+    return f"{file} is damaged ({why}); delete it and the folder {file.with_suffix('')}, whose runs are trained again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +219,13 @@ class _Measured:
     def of(cls, config: TrainingConfig, split: str | None, protocol: Protocol) -> "_Measured":
         dataset = open_measured_data(config, split)
         groups = None if config.group_by is None else groups_of(dataset, config.group_by)
-        return cls(dataset, groups, protocol.margin)
+        measured = cls(dataset, groups, protocol.margin)
+        if (measured.num_groups or len(dataset)) < 2:
+            raise DataError(
+                f"{config.data}, split {dataset.split}: one image, or one group of images, says nothing of others; "
+                "compare on at least 2"
+            )
+        return measured
 
     @property
     def num_groups(self) -> int | None:

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from accelerate import PartialState
 
-from hardmine.comparison.compare import compare
+from hardmine.comparison.compare import check_comparison, compare
 from hardmine.comparison.contenders import RecipeChoice
 from hardmine.comparison.judging import AP, values_on_draws
 from hardmine.comparison.table import Comparison, Protocol
 from hardmine.data import groups_of
-from hardmine.errors import ConfigError
+from hardmine.data.scenes import SCENES
+from hardmine.errors import ConfigError, RunError
 from hardmine.evaluation import AcrossDataSets, across_data_sets
-from hardmine.files.writing import write_json
+from hardmine.files.writing import is_taken, write_json
 from hardmine.predictions import read_results
 from hardmine.training import RunFolder, TrainingConfig
 from hardmine.training.data import open_measured_data
@@ -53,11 +54,16 @@ def compare_on_several(
 
     Raises: as `compare`.  ConfigError: the same data twice, or one recipe only.
     """
-    if len({config.data for config in configs}) < len(configs) or len(recipes) < 2:
+    places = [_place(config.data) for config in configs]
+    if len(set(places)) < len(places) or len(recipes) < 2:
         raise ConfigError("a comparison over data sets needs data sets that differ, and at least two recipes")
     out, compared = Path(out), {}
+    for config in configs:
+        check_comparison(config, recipes, seeds, protocol or Protocol())
+    if not resume and is_taken(out):
+        raise RunError(f"{out} exists already; choose another folder with --out, or continue with --resume")
     how: dict[str, Any] = {"protocol": protocol, "resume": resume, "progress": progress, "jobs": jobs}
-    named = dict(zip(_names([config.data for config in configs]), configs, strict=True))
+    named = dict(zip(_names(places), configs, strict=True))
     for name, config in named.items():
         compared[name] = compare(config, recipes, seeds, out / name, **how)
     values = {name: _average_precision(config, compared[name], out / name) for name, config in named.items()}
@@ -68,10 +74,17 @@ def compare_on_several(
     return found
 
 
-def _names(data: Sequence[str]) -> list[str]:
-    """The last part of each path, with its place where two are called alike."""
-    short = [PurePath(path).stem or path for path in data]
-    return [name if short.count(name) == 1 else f"{name}-{place}" for place, name in enumerate(short, start=1)]
+def _place(data: str) -> str:
+    """The same for the same data, however its path is written."""
+    return data if data == SCENES else str(Path(data).resolve())
+
+
+def _names(places: Sequence[str]) -> list[str]:
+    """The last part of each path, with its number where two are called alike."""
+    short = [PurePath(path).stem or "data" for path in places]
+    numbered = [f"{name}-{number}" for number, name in enumerate(short, start=1)]
+    of_alike = [name if short.count(name) == 1 else new for name, new in zip(short, numbered, strict=True)]
+    return of_alike if len(set(of_alike)) == len(of_alike) else numbered
 
 
 def _average_precision(config: TrainingConfig, comparison: Comparison, out: Path) -> dict[str, np.ndarray]:

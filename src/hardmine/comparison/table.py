@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hardmine.comparison.tuning import Tuned
+from hardmine.errors import ConfigError
 from hardmine.evaluation import Difference, LookAlikeErrors
 from hardmine.evaluation.look_alikes import MATCHED_RECALL
 from hardmine.training import TrainingConfig
@@ -15,6 +16,9 @@ __all__ = ["Comparison", "ComparisonRow", "Measured", "Protocol"]
 
 AIMED_DIFFERENCES = (0.01, 0.02)
 """Differences in AP for which the table says how many seeds would show them."""
+
+HARDLY_LEARNT = 0.01
+"""Below this AP a detector finds next to nothing, so that recipes are alike whatever they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +29,20 @@ class Protocol:
     test_split: also measured, on what was not chosen by.
     match_time: each recipe is also trained for as many epochs as take the time of the first one's.
     tune: trials of each recipe before, on a part of the training split; None: all have their defaults.
+
+    Raises: ConfigError: a margin that is not between 0 and 1, as AP is.
     """
 
     margin: float | None = None
     test_split: str | None = None
     match_time: bool = False
     tune: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.margin is not None and not 0 < self.margin < 1:
+            raise ConfigError(
+                f"margin must be above 0 and below 1, as AP is, got {self.margin}; leave it out for differences only"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +142,7 @@ class Comparison:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know to read the table right."""
-        notes = [self._about_intervals(), *self._about_power(), *self._about_noise()]
+        notes = [self._about_intervals(), *self._about_power(), *self._about_learning(), *self._about_noise()]
         notes.append(f"Step time: ratio to {self.rows[0].recipe}. Memory: {self.peak_memory_of}.")
         if self.on_test:
             notes.append(self._about_test())
@@ -159,7 +171,15 @@ class Comparison:
             return []
         smallest, widest = max(found, key=lambda of: of[0])
         needed = [_said(aimed, widest.seeds_for(aimed)) for aimed in AIMED_DIFFERENCES]
-        return [f"These seeds and images show a difference of {smallest:.3f} four times in five. {'; '.join(needed)}."]
+        shown = f"These seeds and images show a difference of {smallest:.3f} four times in five"
+        return [f"{'; '.join([shown, *needed])}."]
+
+    def _about_learning(self) -> list[str]:
+        if any((row["ap"].mean or 0.0) >= HARDLY_LEARNT for row in self.rows):
+            return []
+        return [
+            f"No recipe has an AP of {HARDLY_LEARNT:g}: that they are alike says nothing yet; train longer (--epochs)."
+        ]
 
     def _about_noise(self) -> list[str]:
         again = [row for row in self.rows[1:] if row.recipe.startswith(f"{self.rows[0].recipe} again")]

@@ -18,11 +18,11 @@ from typing import Any
 from hardmine.comparison.contenders import RecipeChoice, with_recipe
 from hardmine.comparison.search import Trial, trials
 from hardmine.comparison.together import Job, train_all
-from hardmine.errors import ConfigError
+from hardmine.errors import ConfigError, RunError
 from hardmine.training import TrainingConfig
-from hardmine.training.data import open_training_data
+from hardmine.training.data import open_measured_data, open_training_data
 
-__all__ = ["HELD_OUT", "TUNING_SEED", "Tuned", "TunedTrial", "tune"]
+__all__ = ["HELD_OUT", "TUNING_SEED", "Tuned", "TunedTrial", "held_out_of", "tune"]
 
 HELD_OUT = "1/4"
 """The part of the training split that trials are measured on."""
@@ -80,18 +80,31 @@ def tune(
 ) -> dict[str, Tuned]:
     """Trains so many trials of each recipe in `out`: label -> all of them.
 
-    Raises: ConfigError: fewer than 2 trials, or a configuration that holds out a fold itself.
+    Raises:
+        ConfigError, DataError: fewer than 2 trials, or as `held_out_of`; nothing was trained.
+        RunError: all trials of a recipe diverged, or a run failed.
     """
-    if config.fold is not None:
-        raise ConfigError(f"tuning holds out a part of the training split itself; leave fold {config.fold} out")
-    held_out = replace(config, fold=HELD_OUT, seed=TUNING_SEED)
+    held_out = held_out_of(config)
     entered = {recipe.label: (recipe, trials(recipe, config, num_trials)) for recipe in recipes}
     done: dict[str, list[TunedTrial]] = {label: [] for label in entered}
     for keep, epochs in rounds(num_trials, _num_epochs(held_out)):
         going = {label: (recipe, _survivors(done[label], of, keep)) for label, (recipe, of) in entered.items()}
         for label, trial in _train(replace(held_out, epochs=epochs), going, out, resume, progress, jobs):
             done[label].append(trial)
+        _refuse_diverged(done)
     return {label: Tuned(label, tuple(of)) for label, of in done.items()}
+
+
+def held_out_of(config: TrainingConfig) -> TrainingConfig:
+    """The configuration with a part of the training split held out to measure on, under the seed of trials.
+
+    Raises: ConfigError: it holds out a fold itself.  DataError: that part cannot be held out, or has no object.
+    """
+    if config.fold is not None:
+        raise ConfigError(f"tuning holds out a part of the training split itself; leave fold {config.fold} out")
+    held_out = replace(config, fold=HELD_OUT, seed=TUNING_SEED)
+    open_measured_data(held_out)
+    return held_out
 
 
 def rounds(num_trials: int, epochs: int) -> list[tuple[int, int]]:
@@ -113,7 +126,14 @@ def _num_epochs(config: TrainingConfig) -> int:
 
 
 def _survivors(done: Sequence[TunedTrial], entered: Sequence[Trial], keep: int) -> list[Trial]:
-    return [of.trial for of in _best(done)[:keep]] if done else list(entered)
+    return [of.trial for of in _best(done)[:keep] if of.ap is not None] if done else list(entered)
+
+
+def _refuse_diverged(done: Mapping[str, Sequence[TunedTrial]]) -> None:
+    """Raises RunError where none of the trials of a recipe that were trained longest is of any use."""
+    for label, of in done.items():
+        if all(trial.ap is None for trial in of if trial.epochs == of[-1].epochs):
+            raise RunError(f"all trials of {label} diverged, so none can be chosen; tune again with a lower --lr")
 
 
 def _best(done: Sequence[TunedTrial]) -> list[TunedTrial]:

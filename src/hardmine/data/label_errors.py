@@ -112,7 +112,7 @@ def with_label_errors(dataset: DetectionDataset, shares: ErrorShares) -> WithLab
     """
     num_classes = len(dataset.classes)
     if shares.get("swapped") and num_classes < 2:
-        raise ConfigError(f"label_errors: swapped needs two classes; {dataset.name} has only {dataset.classes[0]}")
+        raise ConfigError(f"label_errors: swapped needs two classes; {dataset.name} has only {dataset.classes[0]!r}")
     outcomes = [plant_errors(record, shares, num_classes, _generator(record)) for record in dataset.records]
     planted = [error for _, errors in outcomes for error in errors]
     _tell_planted(dataset, planted)

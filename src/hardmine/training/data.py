@@ -76,6 +76,8 @@ def open_measured_data(config: TrainingConfig, split: str | None = None) -> Dete
     train_data, measured = open_training_data(config)
     if split is not None:
         measured = open_split(config, split, train_data.classes)
+        if config.group_by is not None:
+            _tell_shared_groups(train_data, measured, config.group_by)
     _refuse_without_objects(config, measured, "there is no AP to compare")
     return measured
 
