@@ -69,7 +69,7 @@ def test_the_table_shows_interval_verdict_and_ratios(hardmine, monkeypatch):
     better = other(0.2).difference
     assert f"{better.value:+.3f} [{better.low:+.3f}, {better.high:+.3f}]" in lines[ohem]
     assert all(cell in lines[ohem] for cell in ("0.605", "1.00x", "100", "12%, 0.90"))
-    assert lines[ohem + 1].strip().startswith("at once [")
+    assert lines[ohem + 1].strip().startswith("all    [")
     assert lines[ohem + 2].strip() == "better"
     assert any(line.strip() == "no difference seen" for line in lines)
     assert max(map(len, lines[: ohem + 4])) <= 80

@@ -242,7 +242,7 @@ def difference_cell(difference: "Difference | None", verdict: str, *, is_one_of_
     if difference is None:
         return UNDEFINED
     plain = f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
-    of_all = f"at once [{difference.simultaneous_low:+.3f}, {difference.simultaneous_high:+.3f}]"
+    of_all = f"all    [{difference.simultaneous_low:+.3f}, {difference.simultaneous_high:+.3f}]"
     return "\n".join([plain, *([of_all] if is_one_of_many else []), verdict])
 
 
