@@ -77,6 +77,7 @@ def test_recipes_and_explain_tell_what_a_recipe_is(hardmine):
         "arXiv:1604.03540",
         "budget=32",
         "Published",
+        "Worth tuning",
         "Differs",
         "fasterrcnn",
         "roi",

@@ -152,6 +152,7 @@ def explanation(choice: "RecipeChoice") -> Iterator[str | Table]:
     yield f"{recipe.name}: {recipe.title}\n{recipe.summary}\n\n    {recipe.equation}\n"
     yield f"Paper: {recipe.paper or 'none'}"
     yield "Options: " + (", ".join(f"{name}={value}" for name, value in recipe.parameters.items()) or "none")
+    yield from _listed("Worth tuning", (f"{name}: {', '.join(map(str, of))}" for name, of in recipe.tuned.items()))
     yield from _filled_slots(recipe)
     yield from _listed("Published", recipe.published)
     yield from _listed("Differs from the paper", recipe.differences)

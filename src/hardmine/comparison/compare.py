@@ -261,7 +261,10 @@ def _predictions(run: RunResult, dataset: DetectionDataset) -> list[dict[str, An
     """What a run finds in a data set; its folder keeps that."""
     file = run.folder.predictions(dataset.split)
     if not file.exists():
-        write_json(file, predict_dataset(run.folder.path, dataset))
+        found = predict_dataset(run.folder.path, dataset)
+        if PartialState().is_main_process:
+            write_json(file, found)
+        PartialState().wait_for_everyone()
     return read_results(file, dataset)
 
 
