@@ -35,7 +35,7 @@ def test_train_evaluate_and_predict_form_a_chain(hardmine, few_scenes, tmp_path)
     [
         (["compare", "--recipes", "random,ohme"], "unknown recipe 'ohme'; did you mean ohem"),
         (["compare", "--recipes", "random", "--seeds", "0"], "--seeds"),
-        (["train", "--out", "{new}", "--recipe", "ohem:budget=x"], "option budget: expected int, got 'x'"),
+        (["train", "--out", "{new}", "--recipe", "ohem:budget=x"], "option budget: expected int | None, got 'x'"),
         (
             ["train", "--out", "{new}", "--detector", "retinanett"],
             "unknown detector 'retinanett'; did you mean retinanet",

@@ -211,7 +211,7 @@ def test_a_shifted_object_keeps_its_own_area():
 
 def test_a_single_class_that_is_to_be_swapped_is_refused():
     dataset = DetectionDataset("one", "train", ["tree"], [1], [replace(record(), labels=np.zeros(6, dtype=np.int64))])
-    with pytest.raises(ConfigError, match="swapped needs two classes; one has only tree"):
+    with pytest.raises(ConfigError, match="swapped needs two classes; one has only 'tree'"):
         with_label_errors(dataset, {"dropped": 0.1, "swapped": 0.1})
 
 
