@@ -5,14 +5,16 @@
 # keeps the 100 predictions with the highest scores of an image *and class*. tidecv
 # - has an AP of 0 for a class that has predictions but no object, and takes it into the mean: one stray prediction of
 #   a second class halves a perfect AP;
-# - keeps `max_dets` = 100 predictions of an image over all classes together (`datasets.COCOResult` reads 100 by
-#   default): predictions of one class push right ones of another out.
+# - keeps 100 predictions of an image over all classes together (`max_dets` of what `datasets.COCO` reads): those of one
+#   class push right ones of another out.
 # No error, no warning. Its numbers must not be put beside those of COCO's evaluation.
 #
 # Seen with tidecv 1.0.1, pycocotools 2.0.11 and numpy 2.4.6 on Python 3.11:
+#   tidecv 1.0.1, pycocotools 2.0.11
 #   all objects of a found, b has none: AP at .5 is 1.000 (tidecv), 1.000 (pycocotools)
 #   the same and one prediction of b: AP at .5 is 0.500 (tidecv), 1.000 (pycocotools)
 #   100 of a and 50 of b, all found: AP at .5 is 0.500 (tidecv), 1.000 (pycocotools)
+#   as described: classes without objects count as 0, and 100 predictions an image are kept over all classes
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

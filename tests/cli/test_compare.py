@@ -106,6 +106,7 @@ def test_all_that_was_asked_for_is_printed_within_80_columns(hardmine, monkeypat
         "gamma=2",
         "0.432",
         "+0.032",
+        "* the interval",
         "for as long as random",
         "On test:",
         "epochs",

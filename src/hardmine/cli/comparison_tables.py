@@ -26,6 +26,7 @@ def comparison_tables(comparison: "Comparison") -> Iterator[str | Table]:
     yield comparison_table(comparison.rows)
     if comparison.num_seeds > 1 and 1 < len(comparison.rows) <= MOST_COLUMNS:
         yield measures_table(comparison.rows)
+        yield "* the interval that holds for all recipes at once leaves out 0. Of errors, ece and lrp less is better."
     if comparison.at_equal_time:
         yield f"Trained for as long as {comparison.rows[0].recipe}:"
         yield comparison_table(comparison.at_equal_time)
