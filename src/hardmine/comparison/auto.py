@@ -12,14 +12,14 @@ from pathlib import Path
 from accelerate import PartialState
 
 from hardmine.comparison.advice import BASELINE, Advice, advise
-from hardmine.comparison.compare import check_comparison, compare, every_recipe
+from hardmine.comparison.compare import check_comparison, compare, every_recipe, refuse_taken
 from hardmine.comparison.contenders import RecipeChoice, with_recipe
 from hardmine.comparison.diagnosis import diagnose
 from hardmine.comparison.table import Comparison, ComparisonRow, Protocol
 from hardmine.comparison.tuning import held_out_of
 from hardmine.errors import DataError, RunError
 from hardmine.files.reading import parse_json, read_text
-from hardmine.files.writing import is_taken, write_json
+from hardmine.files.writing import write_json
 from hardmine.training import TrainingConfig, train
 
 __all__ = ["NUM_TRIALS", "Recommendation", "compare_advised", "recommend"]
@@ -56,8 +56,7 @@ def compare_advised(
     out, protocol = Path(out), protocol or Protocol()
     protocol = replace(protocol, tune=protocol.tune or NUM_TRIALS)
     check_comparison(config, [RecipeChoice(BASELINE)], seeds, protocol)
-    if not resume and is_taken(out):
-        raise RunError(f"{out} exists already; choose another folder with --out, or continue with --resume")
+    refuse_taken(out, resume=resume)
     advice = _advice(config, out, resume=resume, progress=progress)
     recipes = [RecipeChoice(BASELINE), *(RecipeChoice(of.recipe, of.options) for of in advice)]
     compared = compare(config, recipes, seeds, out, protocol=protocol, resume=True, progress=progress, jobs=jobs)

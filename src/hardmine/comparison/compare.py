@@ -38,7 +38,7 @@ from hardmine.training import RunResult, TrainingConfig
 from hardmine.training.data import open_measured_data
 from hardmine.training.run import make_detector, predict_dataset
 
-__all__ = ["check_comparison", "compare", "every_recipe"]
+__all__ = ["check_comparison", "compare", "every_recipe", "refuse_taken"]
 
 logger = logging.getLogger("hardmine")
 
@@ -74,8 +74,7 @@ def compare(
     """
     out, protocol = Path(out), protocol or Protocol()
     measured, test = _checked(config, recipes, seeds, protocol)
-    if not resume and is_taken(out):
-        raise RunError(f"{out} exists already; choose another folder with --out, or continue with --resume")
+    refuse_taken(out, resume=resume)
     how = _How(out, resume, progress, jobs)
     tuned = tune(config, recipes, protocol.tune, out / "tuning", **how.options) if protocol.tune else {}
     compared = contenders([(recipe, _configured(config, recipe, tuned)) for recipe in recipes], seeds)
@@ -108,6 +107,12 @@ def check_comparison(
     Raises: ConfigError, DataError, EvidenceError: as `compare`.
     """
     _checked(config, recipes, seeds, protocol)
+
+
+def refuse_taken(out: Path, *, resume: bool) -> None:
+    """Raises RunError: something lies in the folder of a comparison that is to begin."""
+    if not resume and is_taken(out):
+        raise RunError(f"{out} exists already; choose another folder with --out, or continue with --resume")
 
 
 def every_recipe(config: TrainingConfig) -> list[RecipeChoice]:

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from accelerate import PartialState
 
-from hardmine.comparison.compare import check_comparison, compare
+from hardmine.comparison.compare import check_comparison, compare, refuse_taken
 from hardmine.comparison.contenders import RecipeChoice
 from hardmine.comparison.judging import AP, values_on_draws
 from hardmine.comparison.table import Comparison, Protocol
 from hardmine.data import groups_of
 from hardmine.data.scenes import SCENES
-from hardmine.errors import ConfigError, RunError
+from hardmine.errors import ConfigError
 from hardmine.evaluation import AcrossDataSets, across_data_sets
-from hardmine.files.writing import is_taken, write_json
+from hardmine.files.writing import write_json
 from hardmine.predictions import read_results
 from hardmine.training import RunFolder, TrainingConfig
 from hardmine.training.data import open_measured_data
@@ -60,8 +60,7 @@ def compare_on_several(
     out, compared = Path(out), {}
     for config in configs:
         check_comparison(config, recipes, seeds, protocol or Protocol())
-    if not resume and is_taken(out):
-        raise RunError(f"{out} exists already; choose another folder with --out, or continue with --resume")
+    refuse_taken(out, resume=resume)
     how: dict[str, Any] = {"protocol": protocol, "resume": resume, "progress": progress, "jobs": jobs}
     named = dict(zip(_names(places), configs, strict=True))
     for name, config in named.items():

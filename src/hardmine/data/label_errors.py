@@ -12,7 +12,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from hashlib import sha256
 from typing import Literal
 
@@ -20,6 +19,7 @@ import numpy as np
 
 from hardmine.data.derived import DerivedDataset
 from hardmine.data.records import DetectionDataset, ImageRecord
+from hardmine.data.telling import say_once
 from hardmine.errors import ConfigError
 from hardmine.launch import is_first
 
@@ -36,7 +36,6 @@ __all__ = [
     "with_label_errors",
 ]
 
-logger = logging.getLogger("hardmine")
 
 ErrorKind = Literal["dropped", "shifted", "swapped", "spurious"]
 ERROR_KINDS: tuple[ErrorKind, ...] = ("dropped", "shifted", "swapped", "spurious")
@@ -124,12 +123,7 @@ def _tell_planted(dataset: DetectionDataset, planted: Sequence[PlantedError]) ->
     told = ", ".join(f"{counts[kind]} {kind}" for kind in ERROR_KINDS if counts[kind]) or "none"
     num_objects = sum(int((~record.is_crowd).sum()) for record in dataset.records)
     if is_first():
-        _say_once(f"{dataset.name}, split {dataset.split!r}: planted among {num_objects} objects: {told}")
-
-
-@cache  # a comparison opens the same data for each of its runs
-def _say_once(message: str) -> None:
-    logger.info(message)
+        say_once(f"{dataset.name}, split {dataset.split!r}: planted among {num_objects} objects: {told}", logging.INFO)
 
 
 def planted_in(dataset: DetectionDataset) -> WithLabelErrors | None:

@@ -14,11 +14,9 @@ in the same folder, give one of its files, or the folder that only it uses (`bcc
     6. images                                        only where they are to be predicted, and the classes are known
 """
 
-import logging
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 
 from hardmine.data.coco import find_coco
@@ -28,14 +26,13 @@ from hardmine.data.paths import IMAGE_SUFFIXES
 from hardmine.data.records import DetectionDataset
 from hardmine.data.scenes import SCENE_CLASSES, SCENE_SPLITS, SCENES, open_scenes
 from hardmine.data.splits import choose_split
+from hardmine.data.telling import say_once
 from hardmine.data.voc import find_voc, find_voc_folders
 from hardmine.data.yolo import find_yolo, find_yolo_folders
 from hardmine.errors import DataError
 from hardmine.launch import is_first
 
 __all__ = ["available_splits", "find_source", "open_dataset"]
-
-logger = logging.getLogger("hardmine")
 
 
 def open_dataset(
@@ -82,15 +79,10 @@ def _tell_problems(dataset: DetectionDataset, data: str | Path) -> None:
         f"{count} {'record was' if count == 1 else 'records were'} {what}" for what, count in counts.items() if count
     )
     if first is not None and is_first():
-        _warn_once(
+        say_once(
             f"{dataset.name}, split {dataset.split!r}: {told}; the first is: {first}; "
             f"`hardmine check {data}` lists them all"
         )
-
-
-@cache  # a comparison opens the same data for each of its runs
-def _warn_once(message: str) -> None:
-    logger.warning(message)
 
 
 def _numbered(classes: Sequence[str]) -> dict[Id, str]:

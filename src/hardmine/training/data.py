@@ -1,13 +1,12 @@
 """What a configuration says to learn from, and what to measure on."""
 
-import logging
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 from hardmine.data import DetectionDataset, Fold, groups_of, hold_out, open_dataset
 from hardmine.data.groups import FOLDER, field_of
 from hardmine.data.label_errors import parse_shares, with_label_errors
+from hardmine.data.telling import say_once
 from hardmine.errors import DataError
 from hardmine.launch import is_first
 from hardmine.training.config import TrainingConfig
@@ -15,8 +14,6 @@ from hardmine.training.mined import treat_suspects
 from hardmine.training.proposals import with_proposals
 
 __all__ = ["open_measured_data", "open_split", "open_training_data", "with_planted_errors"]
-
-logger = logging.getLogger("hardmine")
 
 
 def open_training_data(config: TrainingConfig) -> tuple[DetectionDataset, DetectionDataset]:
@@ -47,15 +44,10 @@ def _tell_shared_groups(train_data: DetectionDataset, val_data: DetectionDataset
     learnt, measured = (set(groups_of(data, by).tolist()) for data in (train_data, val_data))
     shared = sorted(learnt & measured)
     if shared and by != FOLDER and is_first():  # folders of two splits may be called alike
-        _warn_once(
+        say_once(
             f"{val_data.name}: {len(shared)} of the {len(measured)} groups of split {val_data.split!r} are in split "
             f"{train_data.split!r} too, the first is {shared[0]!r}: what is measured there was partly learnt"
         )
-
-
-@cache  # a comparison opens the same data for each of its runs
-def _warn_once(message: str) -> None:
-    logger.warning(message)
 
 
 def with_planted_errors(config: TrainingConfig, train_data: DetectionDataset) -> DetectionDataset:
