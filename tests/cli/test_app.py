@@ -171,10 +171,3 @@ def test_what_cannot_be_drawn_is_one_clear_line(hardmine, tmp_path, arguments, m
     assert (done.code, done.out) == (2, "")
     assert message.format(folder=tmp_path) in one_line(done.err)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_without_the_drawing_library_the_remedy_is_named(hardmine, monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    done = hardmine("explain", "focal", "--plot", str(tmp_path / "focal.png"))
-    assert done.code == 2
-    assert 'pip install "hardmine[plot]"' in one_line(done.err)

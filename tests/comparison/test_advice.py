@@ -5,8 +5,8 @@ from itertools import product
 import pytest
 
 from hardmine.comparison.advice import BASELINE, MINING_BY_LOSS, RULES, advise
-from hardmine.comparison.diagnosis import ClassTail, Diagnosis, ErrorShares, ObjectSizes, SuspectShares
-from hardmine.comparison.gradient_shares import GradientShares, SamplesOfObjects
+from hardmine.diagnosis.gradient_shares import GradientShares, SamplesOfObjects
+from hardmine.diagnosis.held_back import ClassTail, Diagnosis, ErrorShares, ObjectSizes, SuspectShares
 from hardmine.errors import ConfigError
 from hardmine.recipes import RECIPES
 

@@ -1,11 +1,8 @@
-import sys
-
-import pytest
+import matplotlib
 from defusedxml.ElementTree import fromstring
 
-from hardmine.errors import ConfigError
 from hardmine.figures import Figure, Panel, Series
-from hardmine.figures.painting import _place_of_bars, _style, paint, require_matplotlib
+from hardmine.figures.painting import _place_of_bars, _style, paint
 
 LINES = Panel("lines", "x", "y", [Series("a", [0, 1], [1, 2]), Series("b", [0, 1], [2, 3], is_own=True)], log_y=True)
 BARS = Panel("bars", "x", "y", [Series("a", [0, 1], [1, 2], "bars"), Series("b", [1], [2], "bars")], ticks=("l", "r"))
@@ -36,11 +33,4 @@ def test_every_series_of_a_panel_can_be_told_apart():
 
 def test_no_state_is_left_behind():
     paint(EVERYTHING, "png")
-    matplotlib = require_matplotlib()
     assert matplotlib.rcParams["svg.hashsalt"] == matplotlib.rcParamsDefault["svg.hashsalt"]
-
-
-def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ConfigError, match=r'pip install "hardmine\[plot\]"'):
-        paint(EVERYTHING, "png")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hardmine.comparison.diagnosis import Diagnosis
+from hardmine.diagnosis.held_back import Diagnosis
 from hardmine.errors import check_name
 from hardmine.recipes import RECIPES
 

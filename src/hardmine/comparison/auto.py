@@ -14,9 +14,9 @@ from accelerate import PartialState
 from hardmine.comparison.advice import BASELINE, Advice, advise
 from hardmine.comparison.compare import check_comparison, compare, every_recipe, refuse_taken
 from hardmine.comparison.contenders import RecipeChoice, with_recipe
-from hardmine.comparison.diagnosis import diagnose
 from hardmine.comparison.table import Comparison, ComparisonRow, Protocol
 from hardmine.comparison.tuning import held_out_of
+from hardmine.diagnosis.held_back import diagnose
 from hardmine.errors import DataError, RunError
 from hardmine.files.reading import parse_json, read_text
 from hardmine.files.writing import write_json

@@ -53,8 +53,8 @@ def plot(
 ) -> None:
     """Draws what a recipe does into a .png, .svg or .html file; with a run, also what it does there.
 
-    Raises: ConfigError: another kind of file, no matplotlib, a recipe that is drawn from a run only, or data without a
-        run.  RunError, DataError: one that cannot be used.  EvidenceError: the recipe does not go with its detector.
+    Raises: ConfigError: another kind of file, a recipe that is drawn from a run only, or data without a run.
+        RunError, DataError: one that cannot be used.  EvidenceError: the recipe does not go with its detector.
     """
     check_savable(path)
     if run is None and (data or split or images):

@@ -4,10 +4,9 @@ import io
 import textwrap
 from typing import Any, Literal
 
-from hardmine.errors import ConfigError
 from hardmine.figures.figure import Figure, Panel, Series
 
-__all__ = ["paint", "require_matplotlib"]
+__all__ = ["paint"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe & Ito: for all kinds of eyes
 DASHES = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (3, 2)), (0, (8, 2)))
@@ -28,21 +27,11 @@ SETTINGS = {
 }
 
 
-def require_matplotlib() -> Any:
-    """The drawing library.
-
-    Raises: ConfigError: it is not installed; the message says how to.
-    """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ConfigError('figures are drawn by matplotlib; install it: pip install "hardmine[plot]"') from error
-    return matplotlib
-
-
 def paint(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
-    """The figure as a file of this kind. Raises ConfigError where matplotlib is missing."""
-    with require_matplotlib().rc_context(SETTINGS):
+    """The figure as a file of this kind."""
+    from matplotlib import rc_context
+
+    with rc_context(SETTINGS):
         sheet = _sheet(figure)
         stream = io.BytesIO()
         sheet.savefig(stream, format=kind, dpi=DPI, metadata={"Date": None} if kind == "svg" else None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hardmine.errors import ConfigError, RunError
 from hardmine.figures.figure import Figure, Panel, Series
-from hardmine.figures.painting import paint, require_matplotlib
+from hardmine.figures.painting import paint
 from hardmine.files.writing import is_taken, write_new
 
 __all__ = ["check_savable", "save"]
@@ -31,7 +31,7 @@ def save(figure: Figure, path: Path) -> None:
 def check_savable(path: Path) -> None:
     """Says what is wrong before anything is computed.
 
-    Raises: ConfigError: another suffix than .png, .svg and .html, no such folder, or no matplotlib.
+    Raises: ConfigError: another suffix than .png, .svg and .html or no such folder.
         RunError: the file exists.
     """
     if path.suffix.lower() not in _WRITERS:
@@ -40,7 +40,6 @@ def check_savable(path: Path) -> None:
         raise ConfigError(f"cannot draw {path}: there is no folder {path.parent}; make it first")
     if is_taken(path):
         raise RunError(f"{path} exists already; choose another file with --plot")
-    require_matplotlib()
 
 
 def _page(figure: Figure) -> bytes:

@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 from accelerate.utils import send_to_device
 
-from hardmine.comparison.gradient_shares import GradientShares, SamplesOfObjects, look_at_steps, share
 from hardmine.data import DetectionDataset
 from hardmine.data.derived import DerivedDataset
+from hardmine.diagnosis.gradient_shares import GradientShares, SamplesOfObjects, look_at_steps, share
 from hardmine.errors import RunError
 from hardmine.evaluation import evaluate_predictions
 from hardmine.mining import Detections, Matching, Objects, labels_of, match, mine, name_detections

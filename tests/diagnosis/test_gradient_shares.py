@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from hardmine.comparison.gradient_shares import look_at_steps
 from hardmine.core.samples import Assignment, Samples
+from hardmine.diagnosis.gradient_shares import look_at_steps
 from hardmine.training.evidence import Step
 
 ONE_OBJECT = {"iscrowd": torch.tensor([False])}

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hardmine.comparison.diagnosis import (
+from hardmine.data import open_scenes
+from hardmine.data.derived import DerivedDataset
+from hardmine.diagnosis.held_back import (
     class_tail,
     diagnose,
     error_shares,
@@ -13,8 +15,6 @@ from hardmine.comparison.diagnosis import (
     score_iou_correlation,
     suspect_shares,
 )
-from hardmine.data import open_scenes
-from hardmine.data.derived import DerivedDataset
 from hardmine.errors import RunError
 from hardmine.mining import Detections, Objects, match
 from hardmine.mining.results import results_table
@@ -188,7 +188,7 @@ def found_as_labelled(scenes, monkeypatch):
     scores = np.random.default_rng(0).uniform(0.5, 1, len(truth))
     found = [{**a, "score": score} for a, score in zip(truth, scores, strict=True)]
     found = [{name: a[name] for name in ("image_id", "category_id", "bbox", "score")} for a in found]
-    monkeypatch.setattr("hardmine.comparison.diagnosis.predict_dataset", lambda *_: found)
+    monkeypatch.setattr("hardmine.diagnosis.held_back.predict_dataset", lambda *_: found)
 
 
 def with_only(dataset, keeps):
@@ -223,6 +223,6 @@ def test_labelling_that_was_given_up_shows_by_image(scenes, found_as_labelled):
 
 
 def test_no_predictions_raise_no_suspicion(scenes, monkeypatch):
-    monkeypatch.setattr("hardmine.comparison.diagnosis.predict_dataset", lambda *_: [])
+    monkeypatch.setattr("hardmine.diagnosis.held_back.predict_dataset", lambda *_: [])
     shares = suspect_shares(Path(), scenes)
     assert (shares.labels, shares.missing, shares.missing_by_image) == (0, 0, None)
