@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "hardmine"
 MODULES = sorted(SOURCE.rglob("*.py"))
 ORDER = (
-    "errors", "launch", "files", "tables", "core", "assign", "sampling", "losses", "equation", "recipes", "detectors",
+    "errors", "launch", "files", "tables", "core", "assign", "sampling", "losses", "testing", "equation", "recipes", "detectors",
     "data", "predictions", "evaluation", "training", "mining", "diagnosis", "comparison", "figures", "cli",
 )  # fmt: skip
 RECIPES = [path for path in (SOURCE / "recipes").glob("*.py") if path.name != "__init__.py"]
@@ -21,6 +21,11 @@ TABLES = {  # modules whose tests are a table's, each line of it one of them
     "cli/options.py": "cli/test_app.py",
     "cli/showing.py": "cli/test_app.py",
     "mining/binary.py": "mining/test_working_set.py",
+    "testing/samplings.py": "contract/test_samplings.py",
+    "testing/assigners.py": "contract/test_assigners.py",
+    "testing/losses.py": "contract/test_losses.py",
+    "testing/situations.py": "contract/test_broken_methods.py",
+    "testing/contract.py": "contract/test_broken_methods.py",
 }
 
 

@@ -5,6 +5,7 @@ import torch
 
 from hardmine.core.samples import Assignment
 from hardmine.equation.normalize import PerValid
+from hardmine.testing.contract import captured
 
 SOFT = (0.0, 0.25, 1.0)
 
@@ -60,8 +61,8 @@ def test_no_gradient_flows_through_z(normalizer):
     assert not normalizer(assignment, weights.requires_grad_()).requires_grad
 
 
-def test_is_captured_as_one_graph_once(normalizer, capture):
-    compiled = capture(normalizer)
-    for _ in range(2):
-        assignment, weights = weights_for(torch.randint(-2, 3, (2, 9)))
-        torch.testing.assert_close(compiled(assignment, weights), normalizer(assignment, weights))
+def test_is_captured_as_one_graph_once(normalizer):
+    with captured(normalizer) as compiled:
+        for _ in range(2):
+            assignment, weights = weights_for(torch.randint(-2, 3, (2, 9)))
+            torch.testing.assert_close(compiled(assignment, weights), normalizer(assignment, weights))

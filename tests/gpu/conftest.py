@@ -21,8 +21,6 @@ from tests.contract.conftest import (  # noqa: F401 (fixtures)
     labels,
     levels,
     listwise_loss,
-    make_logits,
-    make_samples,
     matched_gt,
     normalizer,
     predictions,

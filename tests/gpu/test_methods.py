@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from hardmine.core.samples import Assignment, Samples
-from tests.contract.conftest import ASSIGNERS, SAMPLINGS, matched_cases
+from hardmine.testing.losses import make_predicted
+from hardmine.testing.situations import MATCHED, make_boxes, make_logits, make_samples
+from tests.contract.conftest import ASSIGNERS, SAMPLINGS
 from tests.contract.test_normalizers import weights_for
-from tests.contract.test_regression_losses import boxes, prediction
 
 WAITING = {name: make for name, make in (ASSIGNERS | SAMPLINGS).items() if not make().on_device}
 
@@ -50,23 +51,21 @@ def test_an_assigner(assigner, anchors, ground_truth, levels, predictions, check
     check_call(assign, assigner, anchors, ground_truth, levels, predictions, on_device=assigner.on_device)
 
 
-def test_a_sampling(sampling, make_samples, matched_gt, check_call):
+def test_a_sampling(sampling, matched_gt, check_call):
     for ties in (False, True):
         check_call(weigh, sampling, make_samples(matched_gt, ties=ties), on_device=sampling.on_device)
 
 
-def test_a_classification_loss(classification_loss, make_logits, make_samples, labels, check_call):
-    check_loss(check_call, classification_loss, make_logits, make_samples, labels)
+def test_a_classification_loss(classification_loss, labels, check_call):
+    check_loss(check_call, classification_loss, labels)
 
 
-def test_a_listwise_loss(listwise_loss, make_logits, make_samples, labels, check_call):
-    check_loss(check_call, listwise_loss, make_logits, make_samples, labels)
+def test_a_listwise_loss(listwise_loss, labels, check_call):
+    check_loss(check_call, listwise_loss, labels)
 
 
-def check_loss(
-    check_call: Callable, loss: nn.Module, make_logits: Callable, make_samples: Callable, labels: Tensor
-) -> None:
-    samples, logits = make_samples(labels), make_logits(loss, labels)
+def check_loss(check_call: Callable, loss: nn.Module, labels: Tensor) -> None:
+    samples, logits = make_samples(labels), make_logits(loss.activation, labels)
     evidence = {name: samples[name] for name in loss.needs}
     for scores in (logits, logits.round()):  # apart, and with ties
         check_call(classify, loss, scores, labels, evidence, on_device=loss.on_device)
@@ -74,11 +73,11 @@ def check_loss(
 
 @pytest.mark.parametrize("shape", [(2, 5), (2, 0)], ids=str)
 def test_a_regression_loss(regression_loss, shape, check_call):
-    check_call(regress, regression_loss, prediction(regression_loss, *shape), boxes(*shape))
+    check_call(regress, regression_loss, make_predicted(regression_loss, *shape), make_boxes(*shape))
 
 
 def test_a_regression_loss_where_corners_tie(regression_loss, check_call):
-    predicted, target = prediction(regression_loss, 2, 50).round(), boxes(2, 50).round()
+    predicted, target = make_predicted(regression_loss, 2, 50).round(), make_boxes(2, 50).round()
     check_call(regress, regression_loss, predicted, target)
 
 
@@ -87,8 +86,8 @@ def test_a_normalizer(normalizer, matched_gt, check_call):
 
 
 @pytest.mark.parametrize("name", WAITING)
-def test_what_says_that_it_waits_does(name, anchors, levels, predictions, ground_truth, make_samples, moved, place):
-    samples = make_samples(matched_cases()["ordinary"])
+def test_what_says_that_it_waits_does(name, anchors, levels, predictions, ground_truth, moved, place):
+    samples = make_samples(MATCHED["ordinary"])
     method, call, inputs = WAITING[name](), weigh, [samples]
     if name in ASSIGNERS:
         call, inputs = assign, [anchors, ground_truth, levels, predictions]
