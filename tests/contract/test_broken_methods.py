@@ -71,6 +71,8 @@ class Random(Easy):
 
 
 class Changing(Easy):
+    """What it is shown is not what it was."""
+
     def of(self, loss, assignment):
         return loss.add_(1)
 
@@ -150,7 +152,7 @@ def test_one_that_raises_is_told_where():
         def of(self, loss, assignment):
             raise RuntimeError("no way")
 
-    with pytest.raises(ContractError, match="breaks 'weights have .*': raised RuntimeError: no way"):
+    with pytest.raises(ContractError, match="breaks 'a call is pure': raised RuntimeError: no way"):
         check_sampling(Raising())
 
 

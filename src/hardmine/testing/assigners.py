@@ -147,8 +147,9 @@ def _treats_images_alone(assigner: Assigner) -> None:
 
 
 def _image(call: _Call, b: int) -> _Call:
-    fields = (getattr(call.ground_truth, name) for name in GroundTruth.__slots__)
-    own = GroundTruth(*(field if field is None else field[b : b + 1] for field in fields))
+    objects = call.ground_truth
+    tensors = (objects.boxes, objects.labels, objects.is_object, objects.ignore_regions)
+    own = GroundTruth(*(tensor[b : b + 1] for tensor in tensors))
     said = Predictions(call.predictions.boxes[b : b + 1], call.predictions.scores[b : b + 1])
     return _Call(call.case, call.anchors[b : b + 1], own, said)
 

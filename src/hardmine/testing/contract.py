@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hardmine.errors import HardmineError
 
-__all__ = ["CAPTURED", "ContractError", "Contract", "captured", "check", "require", "require_close", "require_equal"]
+__all__ = ["CAPTURED", "Contract", "ContractError", "captured", "check", "require", "require_close", "require_equal"]
 
 Contract = Mapping[str, Callable[[Any], None]]
 """Properties by name: each takes a method that has not been called, and raises ContractError where it is broken."""
@@ -55,13 +55,17 @@ def require(holds: Tensor | bool, said: str) -> None:
 
 def require_equal(found: Tensor, expected: Tensor, said: str) -> None:
     """Raises: ContractError: the two differ in any bit, or in their shape."""
-    require_close(found, expected, said, rtol=0, atol=0)
+    _require_close(found, expected, said, tolerance=0)
 
 
-def require_close(found: Any, expected: Any, said: str, **tolerance: float) -> None:
-    """Raises: ContractError: the two differ by more than rounding, or than the tolerance says."""
+def require_close(found: Any, expected: Any, said: str) -> None:
+    """Raises: ContractError: the two differ by more than rounding."""
+    _require_close(found, expected, said, tolerance=None)
+
+
+def _require_close(found: Any, expected: Any, said: str, tolerance: float | None) -> None:
     try:
-        torch.testing.assert_close(found, expected, **tolerance)
+        torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
     except AssertionError as error:
         raise ContractError(f"{said}; {error}") from None
 

@@ -79,8 +79,8 @@ def _is_one_a_class_or_sample(loss: ClassificationLoss) -> None:
 
 def _is_one_number(loss: ClassificationLoss) -> None:
     for dtype in DTYPES:
-        for case, *call in _calls(loss, dtype):
-            value, slope = _value_and_slope(deepcopy(loss), *call)
+        for case, logits, labels, known in _calls(loss, dtype):
+            value, slope = _value_and_slope(deepcopy(loss), logits, labels, known)
             require(value.shape == (), f"{case}: the shape is {tuple(value.shape)}, expected one number")
             require({value.dtype, slope.dtype} == {dtype}, f"{case}: {value.dtype} from logits of {dtype}")
             require(bool(value.isfinite() and value >= 0), f"{case}, {dtype}: the loss is {value.item()}")
@@ -90,9 +90,7 @@ def _is_one_number(loss: ClassificationLoss) -> None:
 def _is_zero_and_connected_where_nothing_counts(loss: ClassificationLoss) -> None:
     for case, labels in LABELS.items():
         value, slope = _value_and_slope(deepcopy(loss), *_call(loss, torch.full_like(labels, IGNORE)))
-        require(
-            bool((value == 0).all() and (slope == 0).all()), f"{case}, all ignored: the loss or a gradient is not 0"
-        )
+        require(not value.any() and not slope.any(), f"{case}, all ignored: the loss or a gradient is not 0")
 
 
 def _sees_nothing_of_ignored_samples(loss: ClassificationLoss) -> None:
@@ -121,9 +119,8 @@ def _survives_equal_logits(loss: ClassificationLoss) -> None:
     """As at the start of training."""
     for case, logits, labels, known in _calls(loss):
         value, slope = _value_and_slope(deepcopy(loss), torch.full_like(logits, -4.6), labels, known)
-        require(
-            bool(value.isfinite().all() and slope.isfinite().all()), f"{case}: not finite where all logits are equal"
-        )
+        are_finite = bool(value.isfinite().all() and slope.isfinite().all())
+        require(are_finite, f"{case}: not finite where all logits are equal")
 
 
 def _treats_images_alone(loss: ClassificationLoss) -> None:
@@ -189,9 +186,8 @@ def _is_captured(loss: ClassificationLoss) -> None:
         for _ in range(2):
             call = _call(loss, torch.randint(IGNORE, 3, (2, 9)))
             expected = _value_and_slope(eager, *call)
-            require_close(
-                _value_and_slope(compiled, *call), expected, "the captured call gives another loss or gradient"
-            )
+            found = _value_and_slope(compiled, *call)
+            require_close(found, expected, "the captured call gives another loss or gradient")
 
 
 def make_predicted(loss: RegressionLoss, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:

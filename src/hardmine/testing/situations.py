@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Set as AbstractSet
 from dataclasses import replace
 from itertools import product
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from hardmine.core.samples import (
     IGNORE,
     Activation,
     Assignment,
+    Evidence,
     GroundTruth,
     Levels,
     Predictions,
@@ -175,7 +177,8 @@ def poisoned(values: Tensor, where: Tensor, poison: float) -> Tensor:
 
 def change(samples: Samples, function: Callable[[Tensor], Tensor]) -> Samples:
     """The samples with a function applied to each of their tensors."""
-    evidence = {name: function(samples[name]) for name in samples.available}
+    there = [name for name in get_args(Evidence) if name in samples.available]
+    evidence = {name: function(samples[name]) for name in there}
     quality = evidence.pop("quality", None)
     assignment = Assignment(function(samples.assignment.matched_gt), function(samples.assignment.iou), quality)
     return replace(samples, assignment=assignment, **evidence)
