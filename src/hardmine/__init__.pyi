@@ -5,6 +5,7 @@ from . import (
     mining as mining,
     recipes as recipes,
     sampling as sampling,
+    testing as testing,
 )
 from .assign import (
     ATSS as ATSS,

@@ -5,7 +5,7 @@ from hardmine.comparison.search import LARGEST_FACTOR, trials
 from hardmine.errors import ConfigError
 from hardmine.recipes import RECIPES
 from hardmine.training import TrainingConfig
-from hardmine.training.run import make_recipe
+from hardmine.training.recipe_names import make_recipe
 
 CONFIG = TrainingConfig(weights="imagenet", backbone="mobilenet_v2")
 CHOICES = [RecipeChoice(name) for name in RECIPES]

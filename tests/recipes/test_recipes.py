@@ -13,7 +13,7 @@ from hardmine.detectors.torchvision.dense import EVIDENCE
 from hardmine.equation.normalize import PerPositive
 from hardmine.equation.recipe import SLOTS, Kind
 from hardmine.recipes import HeadTraits
-from hardmine.training.run import make_recipe
+from hardmine.training.recipe_names import make_recipe
 
 UNPUBLISHED = {  # recipes without a number, and why
     "random": "the frameworks' own default, of which each detector has its own numbers",

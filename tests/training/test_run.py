@@ -11,7 +11,8 @@ from hardmine.errors import ConfigError, DataError, RunError
 from hardmine.evaluation import evaluate_predictions, read_predictions
 from hardmine.training import RunFolder, evaluate_run, load_run, predict_run, train
 from hardmine.training.checkpoint import load_tensors, save_tensors
-from hardmine.training.run import make_detector, make_recipe
+from hardmine.training.recipe_names import make_recipe
+from hardmine.training.run import make_detector
 
 
 @pytest.fixture(scope="module")

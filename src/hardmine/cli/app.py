@@ -210,7 +210,7 @@ def explain(
     from hardmine.cli.recipe_arguments import parse_recipe
     from hardmine.cli.tables import explanation
     from hardmine.figures import plot as draw
-    from hardmine.training.run import make_recipe
+    from hardmine.training.recipe_names import make_recipe
 
     choice = parse_recipe(name)
     if plot is not None:

@@ -2,10 +2,9 @@
 
 A part with `=` and without `:` is one more option of the recipe before it, so both kinds of comma can be told apart:
 `random,ohem:budget=64,nms_iou=0.5,hnm` is three recipes. Names and types of the options are those of the recipe
-function.
+function. `mypackage:near_misses:alpha=2` is a recipe of an installed package.
 """
 
-import inspect
 import math
 import types
 import typing
@@ -15,6 +14,7 @@ from typing import Any
 from hardmine.comparison import RecipeChoice
 from hardmine.errors import ConfigError, check_name
 from hardmine.recipes import RECIPES
+from hardmine.training.recipe_names import find_recipe, option_types
 
 __all__ = ["parse_recipe", "parse_recipes"]
 
@@ -38,8 +38,8 @@ def parse_recipes(text: str) -> list[RecipeChoice]:
 
 def parse_recipe(text: str) -> RecipeChoice:
     """One recipe: `ohem:budget=64,nms_iou=0.5`. Raises ConfigError, as `parse_recipes`."""
-    name, _, options = text.strip().partition(":")
-    check_name("recipe", name, RECIPES)
+    name, options = _name_and_options(text.strip())
+    find_recipe(name)
     pairs = [option.strip().partition("=") for option in options.split(",")] if options else []
     keys = [key for key, _, _ in pairs]
     if twice := next((key for key in keys if keys.count(key) > 1), None):
@@ -47,9 +47,18 @@ def parse_recipe(text: str) -> RecipeChoice:
     return RecipeChoice(name, {key: _option_value(name, key, value) for key, _, value in pairs})
 
 
+def _name_and_options(text: str) -> tuple[str, str]:
+    """`ohem`, `mypackage:near_misses`, and what stands behind the next colon."""
+    first, _, rest = text.partition(":")
+    if first in RECIPES or not rest:
+        return first, rest
+    own, _, options = rest.partition(":")
+    return f"{first}:{own}", options
+
+
 def _option_value(recipe: str, key: str, text: str) -> Any:
-    hints = typing.get_type_hints(RECIPES[recipe])
-    check_name(f"option of recipe {recipe},", key, inspect.signature(RECIPES[recipe]).parameters)
+    hints = option_types(recipe)
+    check_name(f"option of recipe {recipe},", key, hints)
     for kind in _kinds(hints[key]):
         try:
             return _READERS[kind](text) if kind in _READERS else _one_of(typing.get_args(kind), text)

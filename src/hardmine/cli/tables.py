@@ -125,10 +125,11 @@ def recipes_table() -> Table:
     """Each recipe's name, the parts of the equation it sets, its kind, the detectors that take it, paper and gain."""
     from hardmine.detectors.support import heads_under, parts_set
     from hardmine.recipes import RECIPES
+    from hardmine.training.recipe_names import find_recipe, installed_recipes
 
     table = new_table("recipe", "sets", "kind", "detectors", "paper", "published gain")
-    for name, make in RECIPES.items():
-        recipe = make()
+    for name in (*RECIPES, *installed_recipes()):
+        recipe = find_recipe(name)()
         takes = {detector: isinstance(heads, list) for detector, heads in heads_under(recipe).items()}
         paper = recipe.paper.short if recipe.paper else ""
         cells = (parts_set(recipe), recipe.kind, _listing(takes), paper, recipe.gain)
@@ -146,9 +147,9 @@ def _listing(takes: Mapping[str, bool]) -> str:
 
 def explanation(choice: "RecipeChoice") -> Iterator[str | Table]:
     """Everything that a recipe says of itself."""
-    from hardmine.recipes import RECIPES
+    from hardmine.training.recipe_names import make_recipe
 
-    recipe = RECIPES[choice.name](**choice.options)
+    recipe = make_recipe(choice.name, choice.options)
     yield f"{recipe.name}: {recipe.title}\n{recipe.summary}\n\n    {recipe.equation}\n"
     yield f"Paper: {recipe.paper or 'none'}"
     yield "Options: " + (", ".join(f"{name}={value}" for name, value in recipe.parameters.items()) or "none")

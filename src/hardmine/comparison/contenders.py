@@ -9,7 +9,7 @@ from typing import Any
 from hardmine.errors import ConfigError
 from hardmine.training import TrainingConfig
 
-__all__ = ["Contender", "RecipeChoice", "contenders", "with_recipe"]
+__all__ = ["Contender", "RecipeChoice", "contenders", "folder_of", "with_recipe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class RecipeChoice:
 
     @property
     def label(self) -> str:
-        """The recipe as a table and a folder show it: `ohem`, `ohem-budget=64`."""
+        """The recipe as a table shows it: `ohem`, `ohem-budget=64`."""
         return "-".join([self.name, *(f"{key}={value}" for key, value in self.options.items())])
 
 
@@ -53,8 +53,13 @@ def contenders(recipes: Sequence[tuple[RecipeChoice, TrainingConfig]], seeds: Se
         met[recipe.label] += 1
         own_seeds = tuple(seed + times * (max(seeds) + 1) for seed in seeds)
         label = f"{recipe.label}{' again' * bool(times)}{f' {times + 1}' * (times > 1)}"
-        found.append(Contender(label, config, own_seeds, Path(label)))
+        found.append(Contender(label, config, own_seeds, folder_of(label)))
     return tuple(found)
+
+
+def folder_of(label: str) -> Path:
+    """Of what is trained under this label; `package:recipe` is no name of a folder on every system."""
+    return Path(label.replace(":", "."))
 
 
 def with_recipe(config: TrainingConfig, recipe: RecipeChoice) -> TrainingConfig:

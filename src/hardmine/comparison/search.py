@@ -15,7 +15,7 @@ from scipy.stats import qmc
 from hardmine.comparison.contenders import RecipeChoice
 from hardmine.errors import ConfigError
 from hardmine.training import TrainingConfig
-from hardmine.training.run import make_recipe
+from hardmine.training.recipe_names import make_recipe
 
 __all__ = ["LARGEST_FACTOR", "Trial", "trials"]
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hardmine.comparison.contenders import RecipeChoice, with_recipe
+from hardmine.comparison.contenders import RecipeChoice, folder_of, with_recipe
 from hardmine.comparison.search import Trial, trials
 from hardmine.comparison.together import Job, train_all
 from hardmine.errors import ConfigError, RunError
@@ -161,7 +161,7 @@ def _train(
             number=number,
             name=f"{label}, trial {trial.number}",
             config=trial.of(with_recipe(config, recipe)),
-            folder=out / label / f"trial{trial.number}-epochs{config.epochs}",
+            folder=out / folder_of(label) / f"trial{trial.number}-epochs{config.epochs}",
             may_diverge=True,
         )
         for number, (label, recipe, trial) in enumerate(entries, start=1)

@@ -29,7 +29,8 @@ from hardmine.training.batches import BatchOrder, training_loader
 from hardmine.training.data import open_training_data
 from hardmine.training.evidence import TrainedRun
 from hardmine.training.processes import start_accelerator
-from hardmine.training.run import make_recipe, predict_dataset
+from hardmine.training.recipe_names import make_recipe
+from hardmine.training.run import predict_dataset
 
 __all__ = ["ClassTail", "Diagnosis", "ErrorShares", "ObjectSizes", "SuspectShares", "diagnose"]
 

@@ -71,7 +71,7 @@ class TrainingConfig:
             choose.
         image_size: side in pixels of what the detector is shown, of torchvision's the shorter one; None: the
             detector's own, but 128 on the scenes.
-        recipe, recipe_options: a name in `RECIPES` and its arguments.
+        recipe, recipe_options: a name in `RECIPES`, or PACKAGE:NAME (see `recipe_names`), and its arguments.
         seed: decides initial weights, data order, augmentation and sampling noise.
         epochs: None: as many as give about 360 optimiser steps, at least 6 and at most 100.
         batch_size: images per process and step; None: 8, but 4 on the scenes: of few images, more

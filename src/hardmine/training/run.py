@@ -3,9 +3,8 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from inspect import signature
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from accelerate import Accelerator
 from accelerate.utils import set_seed
@@ -13,25 +12,24 @@ from accelerate.utils import set_seed
 from hardmine.data import DetectionDataset, open_dataset
 from hardmine.detectors import Detector, build, wrap
 from hardmine.detectors.frameworks import split_name
-from hardmine.errors import RunError, check_name
+from hardmine.errors import RunError
 from hardmine.evaluation import Metrics, evaluate_predictions
 from hardmine.files.writing import as_json, is_taken, write_json, write_new
 from hardmine.predictions import written_results
-from hardmine.recipes import RECIPES, Recipe
 from hardmine.training import checkpoint
-from hardmine.training.config import TrainingConfig, check_type
+from hardmine.training.config import TrainingConfig
 from hardmine.training.data import open_split, open_training_data
 from hardmine.training.folder import RunFolder
 from hardmine.training.predict import predict, predict_shards
 from hardmine.training.processes import start_accelerator
 from hardmine.training.proposals import with_proposals
+from hardmine.training.recipe_names import make_recipe
 
 __all__ = [
     "LoadedRun",
     "evaluate_run",
     "load_run",
     "make_detector",
-    "make_recipe",
     "predict_dataset",
     "predict_run",
     "save_weights",
@@ -83,20 +81,6 @@ def _starts_anew(config: TrainingConfig) -> bool:
     """Whether the layer that gives the scores has random weights: a name may be that of a file or a repository."""
     _, name = split_name(config.detector)
     return config.weights in FRESH_HEAD and "/" not in name and not name.endswith(CHECKPOINT)
-
-
-def make_recipe(name: str, options: Mapping[str, Any]) -> Recipe:
-    """Makes a recipe from its name in `RECIPES` and the options of it that are to differ from their defaults.
-
-    Raises:
-        ConfigError: no such recipe (with the nearest names), no such option, or a value that it cannot take.
-    """
-    check_name("recipe", name, RECIPES)
-    hints = get_type_hints(RECIPES[name])
-    for option, value in options.items():
-        check_name(f"option of recipe {name}", option, signature(RECIPES[name]).parameters)
-        check_type(f"option {option} of recipe {name}", value, hints[option])
-    return RECIPES[name](**options)
 
 
 def save_weights(folder: RunFolder, detector: Detector, dataset: DetectionDataset) -> None:
