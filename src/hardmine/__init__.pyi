@@ -46,6 +46,7 @@ from .losses import (
     GIoU as GIoU,
     IoU as IoU,
     RankSort as RankSort,
+    ScheduledLoss as ScheduledLoss,
     Seesaw as Seesaw,
     SmoothL1 as SmoothL1,
 )
@@ -74,7 +75,9 @@ from .sampling import (
     Random as Random,
     RandomBalanced as RandomBalanced,
     Sampling as Sampling,
+    Scheduled as Scheduled,
     ScoreHLR as ScoreHLR,
+    SelfPaced as SelfPaced,
     from_function as from_function,
 )
 

@@ -55,8 +55,11 @@ from hardmine import (
     Random,
     RandomBalanced,
     RankSort,
+    Scheduled,
+    ScheduledLoss,
     ScoreHLR,
     Seesaw,
+    SelfPaced,
     SimOTA,
     SmoothL1,
     TaskAligned,
@@ -122,6 +125,9 @@ SAMPLINGS: dict[str, Callable[[], nn.Module]] = {
     "EFL, after a while": lambda: remembering(EFL(NUM_CLASSES), positive=[9.0, 5, 0], negative=[10.0, 10, 10]),
     "ClassBalanced": lambda: ClassBalanced(NUM_CLASSES),
     "ClassBalanced, counted before": lambda: ClassBalanced(NUM_CLASSES, 0.99, [1000, 10, 0]),
+    "Scheduled, at once": lambda: Scheduled(All(), OHEM(4), 0.1),
+    "Scheduled, by and by": lambda: Scheduled(RandomBalanced(6, 0.5), FocalFactor(), 0, 1),
+    "SelfPaced": SelfPaced,
     "Chain": lambda: Chain(HardNegative(), OHEM(4), RandomBalanced(3, 0.5)),
 }
 ASSIGNERS: dict[str, Callable[[], nn.Module]] = {
@@ -159,6 +165,8 @@ CLASSIFICATION_LOSSES: dict[str, Callable[[], nn.Module]] = {
     "MAL": MAL,
     "IABCE": IABCE,
     "IABCE, alpha .5, gamma .5": lambda: IABCE(0.5, 0.5),
+    "ScheduledLoss": lambda: ScheduledLoss(CrossEntropy("sigmoid"), VFL(), 0, 1),
+    "ScheduledLoss, softmax": lambda: ScheduledLoss(CrossEntropy(), Focal(activation="softmax"), 0.5),
     "Seesaw": lambda: Seesaw(NUM_CLASSES),
     "Seesaw, after a while": lambda: remembering(Seesaw(NUM_CLASSES), counts=[900, 30, 0, 5000]),
 }

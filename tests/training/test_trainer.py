@@ -68,6 +68,14 @@ def test_an_epoch_reports_what_it_did(trainer):
     assert trainer.rows == []
 
 
+def test_heads_are_told_how_far_training_is_before_each_step(trainer, monkeypatch):
+    said: list[float] = []
+    monkeypatch.setattr(trainer.detector, "set_progress", said.append)
+    for _ in range(2):
+        trainer.rows.append(trainer.run_epoch(Reporter(2, 1, enabled=False, is_main=True)))
+    assert said == pytest.approx([step / 6 for step in range(6)])  # also in an epoch that is begun after a restart
+
+
 def test_averaged_weights_are_the_final_ones(trainer):
     trainer.run_epoch(Reporter(2, 1, enabled=False, is_main=True))
     assert trainer.final_detector is trainer.average.module

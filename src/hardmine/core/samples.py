@@ -36,7 +36,7 @@ Activation = Literal["sigmoid", "softmax"]
 
 Evidence = Literal[
     "labels", "boxes", "logits", "predicted_boxes", "predicted_iou", "quality", "code_error",
-    "classification_loss", "regression_loss", "noise",
+    "classification_loss", "regression_loss", "noise", "progress",
 ]  # fmt: skip
 """What a method may need to know of the samples beside their assignment."""
 
@@ -182,6 +182,7 @@ class Samples:
     it has none.  code_error: (B, N, 4) predicted minus target box code, 0 where not positive.
     classification_loss, regression_loss: (B, N) unreduced, 0 where they do not apply.
     noise: (B, N) uniform in [0, 1): the only source of randomness; an input, so that calls are pure and repeatable.
+    progress: (B, N) the share of the training's steps that are done, in [0, 1]; the same for all.
     """
 
     assignment: Assignment
@@ -194,6 +195,7 @@ class Samples:
     classification_loss: Tensor | None = None
     regression_loss: Tensor | None = None
     noise: Tensor | None = None
+    progress: Tensor | None = None
 
     @property
     def quality(self) -> Tensor | None:

@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from hardmine.equation.framework_head import FrameworkHead
+from hardmine.equation.training_time import set_progress
 from hardmine.errors import RunError
 
 __all__ = ["STATE_FILE", "Attached"]
@@ -27,6 +28,10 @@ class Attached(ABC):
     @abstractmethod
     def detach(self) -> None:
         """Leaves the model as it was."""
+
+    def set_progress(self, progress: float) -> None:
+        """Tells the heads how far training is, before each step; see `set_progress` of the equation."""
+        set_progress(self.heads, progress)
 
     @property
     def remembers(self) -> bool:

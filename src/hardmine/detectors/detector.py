@@ -10,6 +10,7 @@ from hardmine.core.samples import GroundTruth
 from hardmine.detectors.targets import Targets, check_targets, split_crowds, weights_of
 from hardmine.equation.framework_head import FrameworkHead
 from hardmine.equation.head import Head
+from hardmine.equation.training_time import set_progress
 from hardmine.errors import ConfigError
 
 __all__ = ["Detector"]
@@ -73,6 +74,13 @@ class Detector(nn.Module, ABC):
 
     def initialize_prior(self, prior: float) -> None:
         """Makes every class start as unlikely as ``prior`` says, where the detector does not see to that itself."""
+
+    def set_progress(self, progress: float) -> None:
+        """Tells the heads how far training is, in [0, 1], before each step; recipes with a schedule ask for it.
+
+        Raises: ConfigError: a number out of [0, 1].
+        """
+        set_progress(self, progress)
 
     def start_epoch(self, epoch: int, num_epochs: int) -> None:
         """Told before each epoch, 1 .. num_epochs, for losses that change with it; by default nothing does."""

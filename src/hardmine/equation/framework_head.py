@@ -20,6 +20,7 @@ from hardmine.core.samples import Assignment, Evidence, GroundTruth, Predictions
 from hardmine.equation.place import Place, is_listwise
 from hardmine.equation.recipe import SLOTS, HeadTraits, Recipe, Slot
 from hardmine.equation.slot import call, evaluate, per_sample, weighted_sum
+from hardmine.equation.training_time import TrainingTime
 from hardmine.errors import ConfigError, EvidenceError, FrameworkError, ShapeError
 from hardmine.losses import ClassificationLoss
 from hardmine.sampling import All
@@ -76,7 +77,7 @@ class FrameworkHead(nn.Module):
 
     def __init__(self, traits: HeadTraits, recipe: Recipe):
         super().__init__()
-        self.traits = traits
+        self.traits, self.time = traits, TrainingTime()
         chosen = recipe.slots_on(traits)
         if unknown := sorted(set(chosen) - set(SLOTS)):
             raise ConfigError(f"recipe {recipe.name!r} fills {', '.join(unknown)}; a head has {', '.join(SLOTS)}")
@@ -162,6 +163,7 @@ class FrameworkHead(nn.Module):
             predicted_boxes=at_least_float32(output.boxes),
             predicted_iou=iou,
             noise=noise,
+            progress=self.time.of(iou) if "progress" in self.needs else None,
         )
 
     def _look(

@@ -17,11 +17,12 @@ from hardmine.core.samples import Assignment, Evidence, GroundTruth, Predictions
 from hardmine.equation.place import Place, is_listwise
 from hardmine.equation.recipe import SLOTS, HeadTraits, Recipe, Slot, Slots
 from hardmine.equation.slot import LossSlot, call, evaluate, per_sample
+from hardmine.equation.training_time import TrainingTime
 from hardmine.errors import ConfigError, ShapeError
 from hardmine.losses import ClassificationLoss, RegressionLoss
 from hardmine.sampling import Sampling
 
-BEFORE_HEAD: frozenset[Evidence] = frozenset({"boxes", "labels", "noise"})  # known before the head has run
+BEFORE_HEAD: frozenset[Evidence] = frozenset({"boxes", "labels", "noise", "progress"})  # known before the head has run
 
 __all__ = ["BEFORE_HEAD", "Head", "HeadLosses", "HeadOutput", "UnreducedLosses"]
 
@@ -75,7 +76,7 @@ class Head(nn.Module):
         self, traits: HeadTraits, defaults: Slots, default_assigner: Assigner, coder: BoxCoder, recipe: Recipe
     ):
         super().__init__()
-        self.traits, self.coder = traits, coder
+        self.traits, self.coder, self.time = traits, coder, TrainingTime()
         chosen = recipe.slots_on(traits)
         if unknown := sorted(set(chosen) - set(SLOTS)):
             raise ConfigError(f"recipe {recipe.name!r} fills {', '.join(unknown)}; a head has {', '.join(SLOTS)}")
@@ -134,6 +135,7 @@ class Head(nn.Module):
             labels=ground_truth.labels_of(assignment),
             boxes=boxes.detach() if "boxes" in self.traits.evidence else None,
             noise=torch.rand(boxes.shape[:2], device=boxes.device) if "noise" in self.needs else None,
+            progress=self.time.of(boxes[..., 0]) if "progress" in self.needs else None,
         )
 
     def look(

@@ -22,7 +22,7 @@ from hardmine.assign import Assigner, AssignerEvidence
 from hardmine.core.samples import Activation, Evidence
 from hardmine.equation.normalize import Normalizer, PerPositive
 from hardmine.losses import ClassificationLoss, RegressionLoss, TaskBalance
-from hardmine.sampling import All, Sampling
+from hardmine.sampling import All, Sampling, Scheduled
 
 __all__ = ["BEYOND_RPN", "SLOTS", "HeadTraits", "Kind", "Paper", "Recipe", "Slot", "Slots", "over_all_samples"]
 
@@ -87,6 +87,8 @@ class Slot:
     def over(self, default: "Slot") -> "Slot":
         """This slot, with its empty parts taken from the default."""
         mine = {part.name: getattr(self, part.name) for part in fields(self)}
+        if isinstance(self.sampling, Scheduled):
+            mine["sampling"] = self.sampling.beginning_with(default.sampling)
         return replace(default, **{name: part for name, part in mine.items() if part is not None})
 
 

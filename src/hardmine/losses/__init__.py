@@ -9,6 +9,7 @@ from hardmine.losses.prior import initialize_prior
 from hardmine.losses.quality import IABCE, MAL, QFL, VFL
 from hardmine.losses.ranking import ALRP, APLoss, RankSort
 from hardmine.losses.regression import ASL1, BalancedL1, CIoU, DIoU, GIoU, IoU, RegressionLoss, SmoothL1
+from hardmine.losses.scheduled import ScheduledLoss
 from hardmine.losses.seesaw import Seesaw
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "IoU",
     "RankSort",
     "RegressionLoss",
+    "ScheduledLoss",
     "Seesaw",
     "SelfBalance",
     "SmoothL1",

@@ -53,7 +53,7 @@ class ClassificationLoss(nn.Module, ABC):
     """Whether the loss is one number for the whole batch."""
     on_device: ClassVar[bool] = True
     """False where a call waits for the device, because what it does next depends on values."""
-    through_grad: ClassVar[bool] = True
+    through_grad: bool = True
     """Whether the gradient is that of the whole loss; False where a factor of it is held fixed."""
 
     def __init__(self, activation: Activation):

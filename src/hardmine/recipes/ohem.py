@@ -3,7 +3,7 @@
 from hardmine.equation.normalize import PerSampled
 from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots
 from hardmine.losses import CrossEntropy
-from hardmine.sampling import OHEM, All, Sampling
+from hardmine.sampling import OHEM, All, Sampling, Scheduled
 
 __all__ = ["OHEM_PAPER", "mined", "ohem"]
 
@@ -18,8 +18,12 @@ OHEM_PAPER = Paper(
 )
 
 
-def mined(sampling: Sampling, head: HeadTraits) -> Slots:
-    """The slots of a head that trains on what OHEM keeps, each kept sample counting alike."""
+def mined(sampling: Sampling, head: HeadTraits, warmup: float = 0.0) -> Slots:
+    """The slots of a head that trains on what OHEM keeps, each kept sample counting alike.
+
+    warmup: the share of the training in which the framework's own sampling stays.
+    """
+    sampling = Scheduled(None, sampling, warmup) if warmup else sampling
     if head.name != "dense":
         return {"select": Slot(sampling)}
     classify = Slot(All(), CrossEntropy(head.activation), PerSampled())
@@ -31,6 +35,7 @@ def ohem(
     nms_iou: float | None = 0.7,
     candidates: int = 1000,
     objects_as_proposals: bool = True,
+    warmup: float = 0.0,
 ) -> Recipe:
     """The ``budget`` samples of each image with the largest classification + box loss, after NMS by loss.
 
@@ -39,11 +44,12 @@ def ohem(
         nms_iou: overlap above which only the harder of two samples stays; None for no NMS.
         candidates: only this many hardest samples of an image enter the NMS.
         objects_as_proposals: whether a RoI head also trains on the boxes of the objects themselves.
+        warmup: the share of the training in which the framework's own sampling stays.
     """
 
     def slots(head: HeadTraits) -> Slots:
         default = ONE_STAGE_BUDGET if head.name in ("dense", "soft") else BUDGET
-        return mined(OHEM(budget or default, nms_iou, candidates=candidates), head)
+        return mined(OHEM(budget or default, nms_iou, candidates=candidates), head, warmup)
 
     return Recipe(
         name="ohem",
@@ -75,6 +81,7 @@ def ohem(
             "nms_iou": nms_iou,
             "candidates": candidates,
             "objects_as_proposals": objects_as_proposals,
+            "warmup": warmup,
         },
         tuned={"budget": (None, 64, 128, 256, 512), "nms_iou": (0.5, 0.7)},
     )

@@ -12,6 +12,7 @@ def ohem_mmdet(
     positive_fraction: float = 0.25,
     negatives_per_positive: float | None = None,
     objects_as_proposals: bool = True,
+    warmup: float = 0.0,
 ) -> Recipe:
     """The hardest positives up to their share and the hardest negatives for the rest, by classification loss.
 
@@ -19,6 +20,7 @@ def ohem_mmdet(
         positive_fraction: the most positives among them, as a share.
         negatives_per_positive: where given, the most negatives kept for each positive that is.
         objects_as_proposals: whether a RoI head also trains on the boxes of the objects themselves.
+        warmup: the share of the training in which the framework's own sampling stays.
     """
 
     def slots(head: HeadTraits) -> Slots:
@@ -30,7 +32,7 @@ def ohem_mmdet(
             rank_by="classification",
             negatives_per_positive=negatives_per_positive,
         )
-        return mined(sampling, head)
+        return mined(sampling, head, warmup)
 
     return Recipe(
         name="ohem_mmdet",
@@ -57,6 +59,7 @@ def ohem_mmdet(
             "positive_fraction": positive_fraction,
             "negatives_per_positive": negatives_per_positive,
             "objects_as_proposals": objects_as_proposals,
+            "warmup": warmup,
         },
         tuned={"budget": (None, 128, 256), "positive_fraction": (0.25, 0.5)},
     )

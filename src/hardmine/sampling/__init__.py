@@ -20,6 +20,7 @@ from hardmine.sampling.pixel_ohem import PixelOHEM
 from hardmine.sampling.quality_weight import QualityWeight
 from hardmine.sampling.random_balanced import Random, RandomBalanced
 from hardmine.sampling.s_ohem import SOHEM
+from hardmine.sampling.scheduled import Scheduled, SelfPaced
 from hardmine.sampling.score_hlr import ScoreHLR
 
 __all__ = [
@@ -47,6 +48,8 @@ __all__ = [
     "Random",
     "RandomBalanced",
     "Sampling",
+    "Scheduled",
     "ScoreHLR",
+    "SelfPaced",
     "from_function",
 ]

@@ -138,6 +138,7 @@ def make_samples(matched_gt: Tensor, dtype: torch.dtype = torch.float32, *, ties
         classification_loss=loss[0].to(dtype),
         regression_loss=loss[1].to(dtype),
         noise=loss[2].to(dtype),
+        progress=torch.full((B, N), 0.25, dtype=dtype),
     )
 
 

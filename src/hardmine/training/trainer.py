@@ -194,6 +194,7 @@ class Trainer:
         reset_peak_memory(self.accelerator.device)
 
     def _step(self, images: list[Tensor], targets: list[dict[str, Any]], step: int) -> dict[str, Tensor]:
+        self.detector.set_progress(step / (self.epochs * len(self.loader)))
         losses = self.backward(images, targets)
         if self.config.clip_norm is not None:
             self.accelerator.clip_grad_norm_(self.detector.parameters(), self.config.clip_norm)
