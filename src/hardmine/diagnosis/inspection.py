@@ -59,7 +59,7 @@ class Inspection:
         """With the sentences that the tables speak for."""
         heads = next(iter(recipes.values()))
         final = next((name for name in FINAL_HEADS if name in heads), list(heads)[-1])
-        said = sentences_of({name: of[final] for name, of in recipes.items()}, held_back)
+        said = sentences_of(recipes, final, held_back)
         return cls(detector, run, data, split, num_images, recipes, final, held_back, tuple(said))
 
     def to_dict(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ numbers of a sentence are kept beside it, under their names in diagnosis.json. L
 worth a sentence, not what is good or bad.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,19 @@ if TYPE_CHECKING:
 __all__ = ["COMPARISONS", "RULES", "Comparison", "Rule", "Sentence", "sentences_of"]
 
 Numbers = dict[str, float]
+RPN = "rpn"
+RULES_OF_RPN = ("counts", "whose gradient", "objects without positives", "levels")
 NOTABLE = 0.05
 """A difference of shares below which two recipes are not told apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """numbers: those that it is derived from, by their names in diagnosis.json."""
+    """numbers: those that it is derived from, by where they are in diagnosis.json.
+
+    random/dense/totals/positives is that number of head dense under recipe random, random/dense/score/0-.1/gradient one
+    of a row of a table, held_back/errors/missed one of a run's errors.
+    """
 
     text: str
     numbers: Mapping[str, float]
@@ -52,20 +58,33 @@ class Comparison:
     least: float = NOTABLE
 
 
-def sentences_of(heads: Mapping[str, HeadTables], held_back: "Diagnosis | None" = None) -> Iterator[Sentence]:
-    """All that there is to say of the final head under each recipe, the first of which is the detector's own.
+def sentences_of(
+    recipes: Mapping[str, Mapping[str, HeadTables]], final_head: str, held_back: "Diagnosis | None" = None
+) -> Iterator[Sentence]:
+    """All that there is to say of the final head, and of the RPN before it what decides about proposals.
 
-    What holds of the weights whatever the recipe is said once.
+    Of the first recipe, and then what differs under the others.
     """
-    (first, of_first), *others = heads.items()
-    for rule in RULES:
-        numbers = rule.numbers(of_first)
-        if numbers is not None:
-            yield Sentence(rule.text(numbers), {f"{first}.{name}": value for name, value in numbers.items()})
+    (first, heads), *others = recipes.items()
+    yield from _of_head(first, final_head, heads[final_head], RULES)
     for other, of_other in others:
-        yield from _compared(first, of_first, other, of_other)
+        yield from _compared(final_head, first, heads[final_head], other, of_other[final_head])
+    if RPN in heads and final_head != RPN:
+        for sentence in _of_head(first, RPN, heads[RPN], [rule for rule in RULES if rule.name in RULES_OF_RPN]):
+            yield Sentence(f"RPN: {sentence.text}", sentence.numbers)
     if held_back is not None:
         yield from _of_errors(held_back)
+
+
+def _of_head(recipe: str, head: str, of: HeadTables, rules: Iterable[Rule]) -> Iterator[Sentence]:
+    for rule in rules:
+        numbers = rule.numbers(of)
+        if numbers is not None:
+            yield Sentence(rule.text(numbers), {_place(recipe, head, name): value for name, value in numbers.items()})
+
+
+def _place(recipe: str, head: str, name: str) -> str:
+    return f"{recipe}/{head}/{name if '/' in name else f'totals/{name}'}"
 
 
 def percent(share: float) -> str:
@@ -76,24 +95,25 @@ def percent(share: float) -> str:
     return f"{value:.1f} %" if 0 < value < 1 or 99 < value < 100 else f"{value:.0f} %"
 
 
-def _compared(first: str, of_first: HeadTables, other: str, of_other: HeadTables) -> Iterator[Sentence]:
+def _compared(head: str, first: str, of_first: HeadTables, other: str, of_other: HeadTables) -> Iterator[Sentence]:
     said = False
     for rule in COMPARISONS:
-        pair = of_first.totals.get(rule.number), of_other.totals.get(rule.number)
-        if pair[0] is None or pair[1] is None or abs(pair[0] - pair[1]) <= rule.least:
+        before, after = of_first.totals.get(rule.number), of_other.totals.get(rule.number)
+        if before is None or after is None or abs(before - after) <= rule.least:
             continue
         said = True
-        text = rule.text.format(first=first, other=other, before=percent(pair[0]), after=percent(pair[1]))
-        yield Sentence(text, {f"{first}.{rule.number}": pair[0], f"{other}.{rule.number}": pair[1]})
+        text = rule.text.format(first=first, other=other, before=percent(before), after=percent(after))
+        yield Sentence(text, {_place(first, head, rule.number): before, _place(other, head, rule.number): after})
     if not said:
-        numbers = {
-            f"{name}.positive_gradient": of.totals["positive_gradient"]
-            for name, of in ((first, of_first), (other, of_other))
-        }
+        pair = {first: of_first, other: of_other}
         yield Sentence(
             f"On these weights {other} pulls at the same samples as {first}, within {percent(NOTABLE)} of the gradient "
             "of every kind.",
-            numbers,
+            {
+                _place(name, head, rule.number): of.totals[rule.number]
+                for name, of in pair.items()
+                for rule in COMPARISONS
+            },
         )
 
 
@@ -147,7 +167,7 @@ def _say_effective(n: Numbers) -> str:
 
 
 def _tenth(of: HeadTables) -> Numbers | None:
-    return {"loss_decile.10 (hardest).gradient": of.share("loss_decile", "10 (hardest)", "gradient")}
+    return {"loss_decile/10 (hardest)/gradient": of.share("loss_decile", "10 (hardest)", "gradient")}
 
 
 def _without(of: HeadTables) -> Numbers | None:
@@ -165,13 +185,13 @@ def _small(of: HeadTables) -> Numbers | None:
         return None
     found = {}
     for name in (least, most):
-        found |= {f"object_size.{name}.{of}": float(rows[name][of]) for of in ("positives", "objects")}
+        found |= {f"object_size/{name}/{of}": float(rows[name][of]) for of in ("positives", "objects")}
     return found
 
 
 def _say_small(n: Numbers) -> str:
-    names = [key.split(".")[1] for key in n if key.endswith(".objects")]
-    least, most = (n[f"object_size.{name}.positives"] / n[f"object_size.{name}.objects"] for name in names)
+    names = [key.split("/")[1] for key in n if key.endswith("/objects")]
+    least, most = (n[f"object_size/{name}/positives"] / n[f"object_size/{name}/objects"] for name in names)
     return f"A {names[0]} object has {least:.1f} positive samples, a {names[1]} one {most:.1f}."
 
 
@@ -184,8 +204,8 @@ def _class(of: HeadTables) -> Numbers | None:
     row = max(rows, key=lambda row: row["gradient"])
     objects = of.totals["objects"]
     found = {
-        f"class.{row['bin']}.gradient": row["gradient"],
-        f"class.{row['bin']}.objects": float(row["objects"]),
+        f"class/{row['bin']}/gradient": row["gradient"],
+        f"class/{row['bin']}/objects": float(row["objects"]),
         "positive_gradient": of.totals["positive_gradient"],
         "objects": float(objects),
     }
@@ -194,7 +214,7 @@ def _class(of: HeadTables) -> Numbers | None:
 
 def _say_class(n: Numbers) -> str:
     gradient, objects = list(n)[:2]
-    name = gradient.removeprefix("class.").removesuffix(".gradient")
+    name = gradient.removeprefix("class/").removesuffix("/gradient")
     return (
         f"Of the gradient of positives {percent(n[gradient] / n['positive_gradient'])} is of class {name}, which has "
         f"{percent(n[objects] / n['objects'])} of the objects."
@@ -209,12 +229,12 @@ def _level(of: HeadTables) -> Numbers | None:
     row = max(rows, key=lambda row: row["gradient"] - row["samples"])
     if row["gradient"] < row["samples"] + 0.2:
         return None
-    return {f"level.{row['bin']}.{name}": row[name] for name in ("gradient", "samples")}
+    return {f"level/{row['bin']}/{name}": row[name] for name in ("gradient", "samples")}
 
 
 def _say_level(n: Numbers) -> str:
     gradient, samples = n
-    name = gradient.split(".")[1]
+    name = gradient.split("/")[1]
     return f"The level of {name} has {percent(n[samples])} of the samples and {percent(n[gradient])} of the gradient."
 
 
@@ -319,5 +339,5 @@ def _of_errors(held_back: "Diagnosis") -> Iterator[Sentence]:
     yield Sentence(
         f"Of what is wrong with its predictions (at the score with the best F1, {errors.threshold:.2f}), "
         f"{percent(kinds[worst])} are {words.get(worst, worst.replace('_', ' '))}.",
-        {"held_back.errors.threshold": errors.threshold, f"held_back.errors.{worst}": kinds[worst]},
+        {"held_back/errors/threshold": errors.threshold, f"held_back/errors/{worst}": kinds[worst]},
     )
