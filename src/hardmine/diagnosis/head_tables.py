@@ -201,7 +201,7 @@ def _gradients(tally: Tally, by_kind: np.ndarray, sums: Mapping[str, np.ndarray]
         "easy_negatives": easy / max(whole[COUNT], 1),
     }
     if tally.has_loss:
-        found["classification_loss"] = whole[LOSS] / max(tally.num_steps, 1)
+        found["classification_loss"] = whole[LOSS] / (tally.num_whole_steps or 1)
     for name, column, square in zip(("weight", "gradient"), (WEIGHT, GRADIENT), tally.squares.tolist(), strict=True):
         effective = whole[column] ** 2 / square if square > 0 else 0.0
         found |= {f"effective_samples_{name}": effective, f"effective_share_{name}": effective / max(whole[COUNT], 1)}

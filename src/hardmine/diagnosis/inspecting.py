@@ -151,6 +151,10 @@ class _Looking:
         found = {own: make_recipe(own, self.config.recipe_options)}
         return found if contrast is None else found | {contrast[0]: contrast[1]}
 
+    @property
+    def _batch_size(self) -> int:
+        return self.config.images_per_step
+
     def _tables(self, recipe: Recipe, images: DetectionDataset) -> dict[str, HeadTables]:
         model, device = self.detector.model, start_accelerator().device
         detector = wrap(model, recipe, image_size=self.config.side).to(device).train()
@@ -163,8 +167,9 @@ class _Looking:
             watch(detector, classes=images.classes) as watched,
         ):
             with _same_randomness():
-                for batch in DataLoader(images, self.config.images_per_step, collate_fn=collate):
-                    watched.look_back(summed(*send_to_device(batch, device))["loss"])
+                for batch in DataLoader(images, self._batch_size, collate_fn=collate):
+                    loss = summed(*send_to_device(batch, device))["loss"]
+                    watched.look_back(loss, len(batch[0]) / self._batch_size)
             return watched.tables(names)
 
 

@@ -36,6 +36,7 @@ class Tally:
     def __init__(self, num_classes: int, device: torch.device):
         self.num_classes = num_classes
         self.num_steps = self.num_images = 0
+        self.num_whole_steps = 0.0
         self.has_loss = self.has_box = True
         self.has_levels = False
         wide = {"dtype": torch.float64, "device": device}
@@ -50,13 +51,17 @@ class Tally:
         self.candidates = torch.zeros(NUM_KINDS, **wide)
 
     @torch.no_grad()
-    def add(self, look: Look, gradient: Tensor, box_gradient: Tensor | None = None) -> None:
-        """One step of the head; gradient (B, N): Σ |∂L/∂z| of each sample, box_gradient: the same of its box code."""
+    def add(self, look: Look, gradient: Tensor, box_gradient: Tensor | None = None, share: float = 1.0) -> None:
+        """One step of the head; gradient (B, N): Σ |∂L/∂z| of each sample, box_gradient: the same of its box code.
+
+        share: what its losses and gradients are multiplied by.
+        """
         self.num_steps += 1
+        self.num_whole_steps += share
         self.has_loss &= look.loss is not None
         self.has_box &= box_gradient is not None
         self.has_levels |= look.level is not None
-        values = _values(look, gradient, box_gradient)
+        values = _values(look, gradient, box_gradient, share)
         for name, place in bins_of(look, self.num_classes).items():
             sums = self.sums[name]
             flat = (look.kind * sums.shape[1] + place).flatten()
@@ -111,16 +116,16 @@ def _sizes(num_classes: int) -> list[tuple[str, int]]:
     return list(num_bins(num_classes).items())
 
 
-def _values(look: Look, gradient: Tensor, box_gradient: Tensor | None) -> Tensor:
+def _values(look: Look, gradient: Tensor, box_gradient: Tensor | None, share: float) -> Tensor:
     """(B, N, M) in float64."""
     nothing = torch.zeros_like(gradient)
     columns = (
         torch.ones_like(gradient),
         look.weight > 0,
-        nothing if look.loss is None else look.loss,
+        nothing if look.loss is None else look.loss * share,
         look.weight,
-        gradient,
-        nothing if box_gradient is None else box_gradient,
+        gradient * share,
+        nothing if box_gradient is None else box_gradient * share,
     )
     return torch.stack([column.double() for column in columns], -1)
 

@@ -73,7 +73,7 @@ class Watched:
     """What has been seen so far, head by head; it can be asked at any time, in the training or after it."""
 
     def __init__(self, classes: Sequence[str] | None, image_size: int):
-        self.classes, self.image_size = classes, image_size
+        self.classes, self.image_size, self.share = classes, image_size, 1.0
         self._heads: dict[str, _HeadWatch] = {}
         self._targets: Any = None
         self._strides: dict[int, Tensor] = {}
@@ -106,11 +106,17 @@ class Watched:
         """Writes the summary into a new folder, as `hardmine diagnose` does. Raises: RunError: it is there already."""
         return write_inspection(self.summary(name), Path(folder))
 
-    def look_back(self, loss: Tensor) -> None:
-        """In the place of `loss.backward()`: only as far back as the scores, so that no parameter gets a gradient."""
+    def look_back(self, loss: Tensor, share: float = 1.0) -> None:
+        """In the place of `loss.backward()`: only as far back as the scores, so that no parameter gets a gradient.
+
+        share: how much the step counts beside others: of a smaller batch, its share of a whole one, since losses are
+        means over what is in a batch.
+        """
         inputs = [tensor for head in self._heads.values() for tensor in head.take_inputs()]
+        self.share = share
         torch.autograd.grad(loss, inputs, allow_unused=True)
         self._settle()
+        self.share = 1.0
 
     def _classes_of(self, name: str) -> Sequence[str] | None:
         return ("object",) if self._heads[name].head.traits.name == "rpn" else self.classes
@@ -305,7 +311,7 @@ class _HeadWatch:
             self.tally = Tally(self.head.traits.num_classes, step.look.kind.device)
         if step.gradient is None:
             return
-        self.tally.add(step.look, step.gradient, step.box_gradient)
+        self.tally.add(step.look, step.gradient, step.box_gradient, self.watched.share)
         self.tally.add_labels(step.ground_truth.labels, step.look.is_object)
         self.tally.add_candidates(step.look.kind if step.candidates is None else step.candidates)
 
