@@ -113,14 +113,14 @@ def _by_kind(make: _Rows, by_kind: np.ndarray) -> list[Row]:
 
 def _by_size(make: _Rows, sums: np.ndarray, objects: np.ndarray) -> list[Row]:
     rows = make.rows([*SIZES, NO_OBJECT], sums)
-    for row, (num, without, _) in zip(rows, objects, strict=False):
+    for row, (num, without, _) in zip(rows, [*objects, (0, 0, 0)], strict=True):
         row |= {"objects": round(num), "objects_without_positive": round(without)}
     return rows
 
 
 def _by_class(make: _Rows, names: Sequence[str], sums: np.ndarray, objects: np.ndarray) -> list[Row]:
     rows = make.rows([*names, NO_OBJECT], sums)
-    for row, num in zip(rows, objects, strict=False):
+    for row, num in zip(rows, [*objects, 0], strict=True):
         row["objects"] = round(num)
     return rows
 

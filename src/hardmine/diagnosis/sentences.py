@@ -176,7 +176,7 @@ def _without(of: HeadTables) -> Numbers | None:
 
 def _small(of: HeadTables) -> Numbers | None:
     """Objects of each size that no sample is positive for, where one size is worse off than all."""
-    rows = {row["bin"]: row for row in of.tables["object_size"] if row.get("objects")}
+    rows = {row["bin"]: row for row in of.tables["object_size"] if row["objects"]}
     if len(rows) < 2:
         return None
     per_object = {name: row["positives"] / row["objects"] for name, row in rows.items()}
