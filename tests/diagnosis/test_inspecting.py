@@ -1,10 +1,20 @@
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
 import torch
 
 from hardmine.data import open_scenes
-from hardmine.diagnosis.inspecting import contrast_of, inspect_detector, inspect_run
+from hardmine.detectors import wrap
+from hardmine.diagnosis.inspecting import (
+    _at_all_proposals,
+    _cut_at_the_heads,
+    _Looking,
+    contrast_of,
+    inspect_detector,
+    inspect_run,
+)
+from hardmine.diagnosis.watching import watch
 from hardmine.errors import DataError, EvidenceError, RunError
 from hardmine.recipes import RECIPES, Recipe
 from hardmine.training import TrainingConfig, load_run
@@ -88,8 +98,6 @@ def test_weights_and_gradients_of_the_detector_stay_as_they_are(few):
     config = TrainingConfig(detector="ssdlite", backbone="tiny", image_size=64, batch_size=4)
     detector = make_detector(config, 10)
     before = {name: value.clone() for name, value in detector.model.state_dict().items()}
-    from hardmine.diagnosis.inspecting import _Looking
-
     _Looking(config, detector, open_scenes("train"), 4, is_trained=False).under({"own": Recipe("own")})
     after = detector.model.state_dict()
     running = [name for name in before if "running" in name]
@@ -130,3 +138,27 @@ def test_a_run_that_finds_nothing_is_looked_into_all_the_same(run_of, few, monke
     assert found.held_back is None
     assert found.run == str(run_of("retinanet"))
     assert load_run(found.run).config.detector == "retinanet"
+
+
+def test_a_head_run_on_all_proposals_pulls_as_it_does_in_training(make_model, make_batch):
+    """OHEM's two passes of a training step, and the one pass of a look, cut off from the network."""
+    images, targets = make_batch(1)
+    found = []
+    for is_look in (False, True):
+        torch.manual_seed(0)
+        detector = wrap(make_model("fasterrcnn"), RECIPES["ohem"](budget=8)).train()
+        with ExitStack() as stack:
+            if is_look:
+                stack.enter_context(_at_all_proposals(detector))
+                stack.enter_context(_cut_at_the_heads(detector))
+            watched = stack.enter_context(watch(detector))
+            watched.look_back(sum(detector(images, targets).values()))
+        found.append(watched.tables()["roi"])
+    trained, looked = found
+    assert looked.totals["samples"] > trained.totals["samples"] == 3 * 8
+    assert looked.totals["kept"] == trained.totals["kept"]
+    for name in ("gradient", "positive_gradient", "classification_loss", "effective_samples_gradient"):
+        assert looked.totals[name] == pytest.approx(trained.totals[name], rel=1e-4)
+    for row, same in zip(looked.tables["class"], trained.tables["class"], strict=True):
+        assert row["gradient"] == pytest.approx(same["gradient"], rel=1e-4)
+        assert row["box_gradient"] == pytest.approx(same["box_gradient"], rel=1e-4)

@@ -61,6 +61,11 @@ def test_the_shares_in_a_sentence_are_its_numbers():
         ({"objects_without_positive": 0.3}, "30 % of the"),
         ({"kept_per_image": 5.0}, "counts 5 of"),
         ({"score_iou_rank_correlation": 0.1}, "says little"),
+        (
+            {"images_without_positive": 3.0, "gradient_without_positive": 0.4},
+            "The 3 of 30 images that have no positive",
+        ),
+        ({"effective_share_weight": 0.5}, "by the weights of the recipe"),
         ({"images_for_half_gradient": 2.0}, "2 of the 30 images make half"),
     ],
 )
@@ -70,6 +75,9 @@ def test_a_rule_speaks_where_its_condition_holds_and_not_elsewhere(totals, words
         "kept_per_image": 1e9,
         "score_iou_rank_correlation": 0.9,
         "images_for_half_gradient": 15.0,
+        "images_without_positive": 3.0,
+        "gradient_without_positive": 0.1,
+        "effective_share_weight": 1.0,
     }
     assert any(words in one for one in said_of(tables(**calm | totals)))
     assert not any(words in one for one in said_of(tables(**calm)))
@@ -133,7 +141,7 @@ def test_rules_have_names_of_their_own():
 
 @pytest.mark.parametrize(
     ("share", "words"),
-    [(0, "0 %"), (0.0004, "less than .1 %"), (0.004, "0.4 %"), (0.25, "25 %"), (0.996, "99.6 %"), (1, "100 %")],
+    [(0, "0 %"), (0.0004, "less than 0.1 %"), (0.004, "0.4 %"), (0.25, "25 %"), (0.996, "99.6 %"), (1, "100 %")],
 )
 def test_shares_in_words(share, words):
     assert re.fullmatch(words, percent(share))

@@ -23,7 +23,7 @@ def test_it_makes_no_difference_how_images_are_batched():
     whole = tally_of(look, gradient, box, slice(None))
     parts = tally_of(look, gradient, box, slice(0, 1), slice(1, 2), slice(2, None))
     fresh = Tally(NUM_CLASSES, CPU)
-    for name in ("squares", "objects", "moments", "ranks", "images", "richest", "candidates"):
+    for name in ("squares", "objects", "moments", "ranks", "images", "richest", "empty", "candidates"):
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name))
     for name, sums in whole.sums.items():
         torch.testing.assert_close(parts.sums[name], sums)
@@ -46,7 +46,8 @@ def test_the_richest_images_are_kept_whenever_they_come():
     of_images = gradient.double().sum(1)
     order = of_images.argsort(descending=True)[:NUM_RICHEST]
     assert tally.richest[:, 0].tolist() == order.tolist()
-    torch.testing.assert_close(tally.richest[:, 1 + MEASURES.index("gradient")], of_images[order])
+    assert tally.richest[:, 1].tolist() == (look.kind == POSITIVE).sum(1)[order].tolist()
+    torch.testing.assert_close(tally.richest[:, 2 + MEASURES.index("gradient")], of_images[order])
 
 
 def test_objects_are_counted_by_size_with_those_that_have_no_positive():
@@ -79,3 +80,11 @@ def test_candidates_and_labels_are_counted_beside():
     tally.add_labels(torch.tensor([[2, 2, 0]]), torch.tensor([[True, True, False]]))
     assert tally.candidates.tolist() == [0, 1, 2, 0]
     assert tally.objects_of.tolist() == [0, 0, 2]
+
+
+def test_images_without_a_positive_are_summed_up_beside():
+    look = random_look()
+    look.kind[1] = torch.where(look.kind[1] == POSITIVE, IGNORED, look.kind[1])
+    gradient, box = random_gradients(look)
+    tally = tally_of(look, gradient, box, slice(None))
+    assert tally.empty.tolist() == pytest.approx([1, float(gradient[1].sum())])

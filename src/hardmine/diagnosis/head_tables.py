@@ -67,7 +67,7 @@ def head_tables(
         tables["level"] = make.rows(
             [f"stride {2**k}" for k in range(sums["level"].shape[1])], sums["level"], all_=False
         )
-    tables["image"] = _by_image(make, tally, images)
+    tables["image"] = _by_image(make, tally, by_kind, images)
     return HeadTables(tables, _totals(tally, by_kind, sums))
 
 
@@ -146,14 +146,18 @@ def _parts(counts: np.ndarray, borders: np.ndarray) -> np.ndarray:
     return np.maximum(shared, 0) / np.maximum(counts, 1)
 
 
-def _by_image(make: _Rows, tally: Tally, images: Sequence[str] | None) -> list[Row]:
+def _by_image(make: _Rows, tally: Tally, by_kind: np.ndarray, images: Sequence[str] | None) -> list[Row]:
     """The richest by gradient, and all others together."""
     richest = tally.richest.cpu().numpy()
     nothing = np.zeros(len(MEASURES))
-    rows = [make.row(_image_name(int(row[0]), images), row[1:], nothing, nothing) for row in richest]
-    others = tally.num_images - len(richest)
-    rest = [make.row(f"{others} others", make.whole - richest[:, 1:].sum(0), nothing, nothing)] if others else []
-    return [{name: row[name] for name in ("bin", "count", "kept", *SHARES)} for row in [*rows, *rest]]
+    rows = [
+        make.row(_image_name(int(row[0]), images), row[2:], nothing, nothing) | {"positives": round(row[1])}
+        for row in richest
+    ]
+    if others := tally.num_images - len(richest):
+        rest = make.row(f"{others} others", make.whole - richest[:, 2:].sum(0), nothing, nothing)
+        rows.append(rest | {"positives": round(by_kind[POSITIVE, COUNT] - richest[:, 1].sum())})
+    return [{name: row[name] for name in ("bin", "count", "positives", "kept", *SHARES)} for row in rows]
 
 
 def _image_name(place: int, images: Sequence[str] | None) -> str:
@@ -236,12 +240,13 @@ def _images(tally: Tally) -> dict[str, float]:
     whole = gradients.sum()
     if not whole:
         return {}
+    empty, of_empty = tally.empty.tolist()
     values, upto = fine_values().numpy() / whole, np.cumsum(counts)
-    found = {}
+    found = {"images_without_positive": empty, "gradient_without_positive": float(of_empty / whole)}
     for name, quantile in (("lowest", 0.0), ("median", 0.5), ("90th", 0.9)):
         place = int(np.searchsorted(upto, max(quantile * upto[-1], 1)))
         found[f"image_gradient_{name}"] = float(values[place])
-    found["image_gradient_highest"] = float(tally.richest[0, 1 + GRADIENT] / whole)
+    found["image_gradient_highest"] = float(tally.richest[0, 2 + GRADIENT] / whole)
     richest_first = np.cumsum(gradients[::-1])
     needed = int(np.searchsorted(richest_first, whole / 2))
     before = richest_first[needed] - gradients[::-1][needed]

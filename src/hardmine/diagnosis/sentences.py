@@ -91,7 +91,7 @@ def percent(share: float) -> str:
     """A share in words, with a digit after the point where it would be 0 or 100 otherwise."""
     value = 100 * share
     if 0 < value < 0.1:
-        return "less than .1 %"
+        return "less than 0.1 %"
     return f"{value:.1f} %" if 0 < value < 1 or 99 < value < 100 else f"{value:.0f} %"
 
 
@@ -159,10 +159,15 @@ def _say_hardest(n: Numbers) -> str:
 
 
 def _say_effective(n: Numbers) -> str:
+    of_weights = (
+        "the weights of the recipe are all alike"
+        if n["effective_share_weight"] > 0.999
+        else f"by the weights of the recipe it would be {n['effective_samples_weight']:,.0f} "
+        f"({percent(n['effective_share_weight'])})"
+    )
     return (
         f"The gradient is as concentrated as if {n['effective_samples_gradient']:,.0f} samples pulled alike "
-        f"({percent(n['effective_share_gradient'])}); by its weights alone the recipe would have "
-        f"{n['effective_samples_weight']:,.0f} ({percent(n['effective_share_weight'])})."
+        f"({percent(n['effective_share_gradient'])}); {of_weights}."
     )
 
 
@@ -262,6 +267,21 @@ def _say_uneven(n: Numbers) -> str:
     return f"{n['images_for_half_gradient']:.0f} of the {n['images']:.0f} images make half of the gradient."
 
 
+def _empty(of: HeadTables) -> Numbers | None:
+    """Images without a positive, where their share of the gradient is twice that of the images."""
+    return _when(
+        _some(of, "gradient_without_positive", "images_without_positive", "images"),
+        lambda n: n["gradient_without_positive"] > max(2 * n["images_without_positive"] / n["images"], NOTABLE),
+    )
+
+
+def _say_empty(n: Numbers) -> str:
+    return (
+        f"The {n['images_without_positive']:.0f} of {n['images']:.0f} images that have no positive sample make "
+        f"{percent(n['gradient_without_positive'])} of the gradient: nothing divides the loss of their negatives."
+    )
+
+
 EASY_NEGATIVES = ("easy_negative_gradient", "easy_negatives", "hard_negative_gradient", "positive_gradient")
 EFFECTIVE = tuple(f"effective_{what}_{of}" for of in ("gradient", "weight") for what in ("samples", "share"))
 
@@ -299,6 +319,7 @@ RULES: tuple[Rule, ...] = (
     Rule("levels", _level, _say_level),
     Rule("score and IoU", _quality, _say_quality),
     Rule("images", _uneven, _say_uneven),
+    Rule("images without positives", _empty, _say_empty),
 )
 
 COMPARISONS: tuple[Comparison, ...] = (

@@ -29,7 +29,8 @@ class Tally:
     many, how many of them without a positive, and their positives.  objects_of: (C,) objects of each class.
     moments: of score s and IoU o of positives n, Σs, Σo, Σs², Σo², Σso.  ranks: their counts by bins.
     images: (NUM_FINE, 2) counts and gradients of images by a fine histogram of their gradient.
-    richest: (R, 1 + M): number of an image and its sums.
+    richest: (R, 2 + M): number of an image, its positives and its sums.
+    empty: (2,) images without a positive, and their gradient.
     candidates: (4,) of each kind, before a sampling may have left some out of the head's sight.
     """
 
@@ -47,7 +48,8 @@ class Tally:
         self.moments = torch.zeros(6, **wide)
         self.ranks = torch.zeros(RANKS[0] * RANKS[1] + 1, **wide)
         self.images = torch.zeros(NUM_FINE, 2, **wide)
-        self.richest = torch.zeros(0, 1 + len(MEASURES), **wide)
+        self.richest = torch.zeros(0, 2 + len(MEASURES), **wide)
+        self.empty = torch.zeros(2, **wide)
         self.candidates = torch.zeros(NUM_KINDS, **wide)
 
     @torch.no_grad()
@@ -69,7 +71,7 @@ class Tally:
         is_sample = (look.kind == POSITIVE) | (look.kind == NEGATIVE)
         of_samples = torch.where(is_sample.unsqueeze(-1), values, 0)
         self.squares += of_samples[..., [WEIGHT, GRADIENT]].square().sum((0, 1))
-        self._add_images(of_samples.sum(1))
+        self._add_images(of_samples.sum(1), (look.kind == POSITIVE).sum(1))
         self._add_objects(look)
         self._add_quality(look)
 
@@ -78,14 +80,15 @@ class Tally:
         flat = kind.flatten()
         self.candidates.index_add_(0, flat, torch.ones_like(flat, dtype=self.candidates.dtype))
 
-    def _add_images(self, of_images: Tensor) -> None:
+    def _add_images(self, of_images: Tensor, positives: Tensor) -> None:
         number = torch.arange(len(of_images), dtype=of_images.dtype, device=of_images.device) + self.num_images
         self.num_images += len(of_images)
         gradient = of_images[:, GRADIENT]
-        ones = torch.ones_like(gradient)
-        self.images.index_add_(0, fine_bin(gradient), torch.stack([ones, gradient], 1))
-        rows = torch.cat([self.richest, torch.cat([number[:, None], of_images], 1)])
-        order = rows[:, 1 + GRADIENT].sort(descending=True, stable=True).indices
+        counted = torch.stack([torch.ones_like(gradient), gradient], 1)
+        self.images.index_add_(0, fine_bin(gradient), counted)
+        self.empty += (counted * (positives == 0).unsqueeze(1)).sum(0)
+        rows = torch.cat([self.richest, torch.cat([number[:, None], positives[:, None], of_images], 1)])
+        order = rows[:, 2 + GRADIENT].sort(descending=True, stable=True).indices
         self.richest = rows[order[:NUM_RICHEST]]
 
     def _add_objects(self, look: Look) -> None:
