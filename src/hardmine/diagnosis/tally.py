@@ -70,7 +70,7 @@ class Tally:
             sums.view(-1, len(MEASURES)).index_add_(0, flat, values.flatten(0, 1))
         is_sample = (look.kind == POSITIVE) | (look.kind == NEGATIVE)
         of_samples = torch.where(is_sample.unsqueeze(-1), values, 0)
-        self.squares += of_samples[..., [WEIGHT, GRADIENT]].square().sum((0, 1))
+        self.squares += torch.stack([of_samples[..., of].square().sum() for of in (WEIGHT, GRADIENT)])
         self._add_images(of_samples.sum(1), (look.kind == POSITIVE).sum(1))
         self._add_objects(look)
         self._add_quality(look)
