@@ -18,6 +18,7 @@ TABLES = {  # modules whose tests are a table's, each line of it one of them
     **{f"recipes/{path.name}": "recipes/test_recipes.py" for path in RECIPES},
     "cli/tables.py": "cli/test_app.py",
     "cli/comparison_tables.py": "cli/test_compare.py",
+    "cli/diagnosis_tables.py": "cli/test_diagnose.py",
     "cli/options.py": "cli/test_app.py",
     "cli/showing.py": "cli/test_app.py",
     "mining/binary.py": "mining/test_working_set.py",

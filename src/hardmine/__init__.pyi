@@ -1,6 +1,7 @@
 from . import (
     assign as assign,
     detectors as detectors,
+    diagnosis as diagnosis,
     losses as losses,
     mining as mining,
     recipes as recipes,

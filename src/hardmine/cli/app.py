@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from hardmine.cli.compare import compare
+from hardmine.cli.diagnose import diagnose
 from hardmine.cli.failures import explain_failure, printable
 from hardmine.cli.mine import mine
 from hardmine.cli.options import (
@@ -154,6 +155,7 @@ def predict(
 
 
 app.command()(mine)
+app.command()(diagnose)
 
 
 @app.command()

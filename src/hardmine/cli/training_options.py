@@ -5,7 +5,7 @@ An option that is not given is not passed on, so every default lives in `Trainin
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -69,17 +69,20 @@ TRAINING_OPTIONS = {
 }
 
 
-def takes_training_options(command: Callable[..., None]) -> Callable[..., None]:
+def takes_training_options(
+    command: Callable[..., None], only: Collection[str] = TRAINING_OPTIONS
+) -> Callable[..., None]:
     """Gives a command one option per training option, in place of its `**training`, which receives them.
 
     An option that the command asks for in its own way stays its own.
+    Args: only: the names of those that it is to have; all of them by default.
     """
     signature = inspect.signature(command)
     own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     shared = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
         for name, option in TRAINING_OPTIONS.items()
-        if name not in signature.parameters
+        if name in only and name not in signature.parameters
     ]
     command.__signature__ = signature.replace(parameters=[*own, *shared])  # pyright: ignore[reportFunctionMemberAccess]
     return command

@@ -1,6 +1,8 @@
 """What `attach` leaves in a framework's model: the heads of a recipe, whose state is saved beside its checkpoints."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
@@ -24,6 +26,8 @@ class Attached(ABC):
 
     def __init__(self, heads: dict[str, FrameworkHead]):
         self.heads = nn.ModuleDict(heads)
+        self.when_made: list[Callable[[], None]] = []
+        """Called whenever a trainer of the framework has had the heads made anew."""
 
     @abstractmethod
     def detach(self) -> None:
@@ -32,6 +36,11 @@ class Attached(ABC):
     def set_progress(self, progress: float) -> None:
         """Tells the heads how far training is, before each step; see `set_progress` of the equation."""
         set_progress(self.heads, progress)
+
+    @contextmanager
+    def seen(self) -> Iterator[None]:
+        """Within it the heads see every step, also where the framework would take a shorter path around them."""
+        yield
 
     @property
     def remembers(self) -> bool:

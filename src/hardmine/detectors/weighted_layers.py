@@ -106,7 +106,8 @@ class WeightedLayers:
         self._seen.pop(layer.name, None)
         if layer.name == "last":  # which criteria begin with: a list of targets may have been filled anew
             self._objects_of = None
-        is_plain = head.is_untouched and (self._expected is None or self._expected.is_plain)
+        is_stock = head.sets_nothing and (self._expected is None or self._expected.is_plain)
+        is_plain = is_stock and head.is_untouched
         if is_plain and (layer.name, "classes") in self._checked:
             return stock()
         output = self._output(layer, head)
@@ -116,7 +117,7 @@ class WeightedLayers:
             return stock()
         weights = head.to(output.boxes.device)(output, self._objects(layer))
         self._seen[layer.name] = Seen(weights.regress, layer.indices, output)
-        return weights.classification
+        return stock() if is_stock else weights.classification
 
     def boxes(self, layer: Layer, stock: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """The losses of boxes by name, without their gains, of the queries of the last call of `classification`."""

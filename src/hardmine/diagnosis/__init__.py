@@ -1,6 +1,9 @@
-"""Where a detector's gradient comes from, and what holds it back."""
+"""Where a detector's gradient comes from, and what holds it back.
 
-from hardmine.diagnosis.gradient_shares import GradientShares, SamplesOfObjects
-from hardmine.diagnosis.held_back import Diagnosis, diagnose
+What is public stands in `__init__.pyi`; each name is imported when it is first used: to watch a training, nothing of
+what trains and mines here is needed.
+"""
 
-__all__ = ["Diagnosis", "GradientShares", "SamplesOfObjects", "diagnose"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

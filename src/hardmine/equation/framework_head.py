@@ -105,18 +105,19 @@ class FrameworkHead(nn.Module):
         self.needs: frozenset[Evidence] = frozenset().union(*(getattr(p, "needs", ()) for p in (*samplings, *others)))
 
     @property
+    def sets_nothing(self) -> bool:
+        """Whether the recipe leaves this head as the framework has it: then its own numbers stand, bit for bit."""
+        parts = (self.assigner, self.loss, self.normalize, self.also)
+        samplings = (self.select, self.classify, self.regress)
+        return all(part is None for part in parts) and all(type(sampling) is All for sampling in samplings)
+
+    @property
     def is_untouched(self) -> bool:
-        """Whether the recipe leaves this head as the framework has it: then its own numbers stand, bit for bit.
+        """Whether it sets nothing and need not be called.
 
         A head with a hook is to be called in any case: somebody looks at what it is given.
         """
-        parts = (self.assigner, self.loss, self.normalize, self.also)
-        samplings = (self.select, self.classify, self.regress)
-        return (
-            not (self._forward_hooks or self._forward_pre_hooks)
-            and all(part is None for part in parts)
-            and all(type(sampling) is All for sampling in samplings)
-        )
+        return self.sets_nothing and not (self._forward_hooks or self._forward_pre_hooks)
 
     def leaves_boxes(self, ground_truth: GroundTruth) -> bool:
         """Whether all positives weigh 1 in the box loss, so that the framework's own sums stand."""

@@ -1,10 +1,12 @@
 """A recipe in the training of an rfdetr model, by Lightning's trainer."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hardmine.detectors.attached import Attached
-from hardmine.detectors.rfdetr.criterion import Seam, check_module, make_heads
+from hardmine.detectors.rfdetr.criterion import Seam, check_module, is_weighted, make_heads
 from hardmine.equation.recipe import Recipe
 from hardmine.errors import ConfigError, RunError
 
@@ -40,8 +42,24 @@ class AttachedToModule(Attached):
         check_module(module)
         super().__init__(make_heads(module, recipe))
         self._seam = Seam(module.criterion, self.heads)
-        if all(head.is_untouched for head in self.heads.values()):
+        if self._is_plain:
             self._seam.take_away()  # rfdetr takes its fused path by its own class only
+
+    @property
+    def _is_plain(self) -> bool:
+        return all(head.is_untouched for head in self.heads.values())
+
+    @contextmanager
+    def seen(self) -> Iterator[None]:
+        """Without its fused path, rfdetr's losses are the same up to rounding."""
+        is_away = not is_weighted(self._seam.criterion)
+        if is_away:
+            self._seam = Seam(self._seam.criterion, self.heads)
+        try:
+            yield
+        finally:
+            if is_away:
+                self._seam.take_away()
 
     def detach(self) -> None:
         self._seam.take_away()

@@ -92,6 +92,8 @@ class AttachedToTrainer(Attached):
         self.heads.update(make_heads(model.criterion, self.recipe))
         put(model.criterion, self.heads)
         self._criterion = model.criterion
+        for tell in self.when_made:
+            tell()
         if trainer.resume and self.remembers:
             self.load(trainer.wdir)
 

@@ -1,0 +1,51 @@
+"""What `diagnose` prints: shares of samples and gradient, recipe beside recipe."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from hardmine.cli.tables import add_row, new_table
+
+if TYPE_CHECKING:
+    from hardmine.diagnosis import Inspection
+
+__all__ = ["shares_table"]
+
+MOST_RECIPES = 3
+"""As many have a column of 80; the others are in the files."""
+MOST_CLASSES = 5
+SHOWN = {
+    "kind": "kind",
+    "score": "score",
+    "iou": "IoU",
+    "object_size": "size of object",
+    "class": "class",
+    "level": "level",
+}
+
+
+def shares_table(found: "Inspection") -> Table:
+    """Of the head that detects: of each bin its samples and its share of the gradient under each recipe."""
+    of_recipes = [heads[found.final_head].tables for heads in list(found.recipes.values())[:MOST_RECIPES]]
+    names = [f"gradient:\n{name}" for name in list(found.recipes)[:MOST_RECIPES]]
+    table = new_table("of samples", "", "number", "samples", *names)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for name, title in SHOWN.items():
+        if name in of_recipes[0]:
+            for place, cells in enumerate(_cells(name, [tables[name] for tables in of_recipes])):
+                add_row(table, "" if place else f"by {title}", *cells)
+            table.add_section()
+    return table
+
+
+def _cells(name: str, tables: Sequence[Sequence[Mapping[str, Any]]]) -> Iterator[tuple[str, ...]]:
+    """Of each bin that has samples; of classes those with most gradient."""
+    rows = [of for of in zip(*tables, strict=True) if of[0]["count"]]
+    if name == "class" and len(rows) > MOST_CLASSES + 1:
+        *classes, background = rows
+        rows = [*sorted(classes, key=lambda of: -of[0]["gradient"])[:MOST_CLASSES], background]
+    for row in rows:
+        shares = (row[0]["samples"], *(of["gradient"] for of in row))
+        yield row[0]["bin"], f"{row[0]['count']:,}", *(f"{100 * share:.1f} %" for share in shares)

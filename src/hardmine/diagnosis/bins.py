@@ -1,0 +1,101 @@
+"""Into which bin a sample falls, of every table. Bins are arithmetic: no loop, no edges to be copied to a device.
+
+| table | bins |
+|---|---|
+| iou | largest IoU with an object: below .05, up to .1, then tenths |
+| score | largest score of a foreground class, by tenths |
+| object_size | of the sample's object, COCO's: areas below 32², up to 96², above; negatives have none |
+| class | of the sample's object; negatives are background |
+| loss_decile | a fine logarithmic histogram of its cross entropy, of which tenths of the samples are made at the end |
+| level | stride of the pyramid's level |
+
+A value on an edge belongs to the bin above it.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from hardmine.diagnosis.look import POSITIVE, Look
+
+__all__ = [
+    "IOU_BINS",
+    "NO_OBJECT",
+    "NUM_FINE",
+    "NUM_LEVELS",
+    "SCORE_BINS",
+    "SIZES",
+    "bins_of",
+    "fine_bin",
+    "fine_values",
+    "num_bins",
+    "size_of_area",
+]
+
+LOW_IOU = 0.05
+SMALL, LARGE = 32**2, 96**2
+SIZES = ("small", "medium", "large")
+NO_OBJECT = "background"
+NUM_LEVELS = 16
+"""Strides from 1 to 2¹⁵."""
+FEWEST_OCTAVES, MOST_OCTAVES, PER_OCTAVE = -40, 24, 16
+NUM_FINE = (MOST_OCTAVES - FEWEST_OCTAVES) * PER_OCTAVE
+"""Bins of a fine histogram: each 4.4 % wide, from 2⁻⁴⁰ to 2²⁴; what is beyond is in the outermost."""
+
+
+def _named(edges: Sequence[float]) -> tuple[str, ...]:
+    names = [f"{edge:g}".replace("0.", ".") for edge in (0, *edges, 1)]
+    return tuple(f"{low}-{high}" for low, high in pairwise(names))
+
+
+TENTHS = tuple(place / 10 for place in range(1, 10))
+SCORE_BINS = _named(TENTHS)
+IOU_BINS = _named((LOW_IOU, *TENTHS))
+
+
+def num_bins(num_classes: int) -> dict[str, int]:
+    """How many bins each table has; of loss_decile those of the fine histogram."""
+    return {
+        "iou": len(IOU_BINS),
+        "object_size": len(SIZES) + 1,
+        "class": num_classes + 1,
+        "score": len(SCORE_BINS),
+        "loss_decile": NUM_FINE,
+        "level": NUM_LEVELS,
+    }
+
+
+def bins_of(look: Look, num_classes: int) -> dict[str, Tensor]:
+    """The bin of every sample in every table, (B, N) int64 each; without levels where the head has none."""
+    is_positive = look.kind == POSITIVE
+    size = size_of_area(look.areas).gather(1, look.matched.clamp_min(0))
+    found = {
+        "iou": torch.where(look.iou < LOW_IOU, 0, _tenth(look.iou) + 1),
+        "object_size": torch.where(is_positive, size, len(SIZES)),
+        "class": torch.where(is_positive, look.label, num_classes),
+        "score": _tenth(look.score),
+        "loss_decile": fine_bin(look.cross_entropy),
+    }
+    return found if look.level is None else found | {"level": look.level.clamp(0, NUM_LEVELS - 1)}
+
+
+def size_of_area(areas: Tensor) -> Tensor:
+    """Place in `SIZES` of areas in square pixels."""
+    return (areas >= SMALL).long() + (areas > LARGE).long()
+
+
+def fine_bin(values: Tensor) -> Tensor:
+    """Place in a fine histogram, of values from 0 up."""
+    octave = values.clamp_min(torch.finfo(values.dtype).tiny).log2()
+    return ((octave - FEWEST_OCTAVES) * PER_OCTAVE).floor().clamp(0, NUM_FINE - 1).long()
+
+
+def fine_values() -> Tensor:
+    """The middle of each bin of a fine histogram, (NUM_FINE,)."""
+    return torch.exp2((torch.arange(NUM_FINE, dtype=torch.float64) + 0.5) / PER_OCTAVE + FEWEST_OCTAVES)
+
+
+def _tenth(values: Tensor) -> Tensor:
+    return (values * 10).floor().clamp(0, 9).long()
