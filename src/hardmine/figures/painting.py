@@ -64,29 +64,57 @@ def _paint_panel(axes: Any, panel: Panel) -> None:
     if panel.ticks:
         axes.set_xticks(range(len(panel.ticks)), panel.ticks)
         axes.grid(visible=False, axis="x")
+    if panel.counts:
+        _count_along(axes, *panel.counts)
     for series in panel.series:
-        _paint_series(axes, series, _style(panel, series), _place_of_bars(panel, series))
+        _paint_series(axes, series, _style(panel, series), _place_of_bars(panel, series), _label(panel, series))
     _paint_legend(axes, panel)
 
 
-def _paint_series(axes: Any, series: Series, style: dict[str, Any], bars: tuple[float, float]) -> None:
+def _count_along(axes: Any, first: int, last: int) -> None:
+    """Whole numbers only, all of them in sight; what has one point stands among as many places as what has all."""
+    margin = max(0.03 * (last - first), 0.3)
+    axes.set_xlim(first - margin, last + margin)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+
+
+def _paint_series(
+    axes: Any, series: Series, style: dict[str, Any], bars: tuple[float, float], label: str | None
+) -> None:
     match series.kind:
         case "line":
-            axes.plot(series.x, series.y, label=series.name, **style)
+            axes.plot(series.x, series.y, label=label, **style)
         case "points":
-            axes.plot(series.x, series.y, "o", ms=4.5, alpha=0.75, color=style["color"], label=series.name)
+            axes.plot(series.x, series.y, "o", ms=4.5, alpha=0.75, color=style["color"], label=label)
         case "steps":
-            axes.stairs(series.y, series.x, label=series.name, **style)
+            axes.stairs(series.y, series.x, label=label, **style)
         case "bars":
             shift, thickness = bars
-            axes.bar([x + shift for x in series.x], series.y, thickness, color=style["color"], label=series.name)
+            axes.bar([x + shift for x in series.x], series.y, thickness, color=style["color"], label=label)
+
+
+def _shown_as(series: Series) -> str:
+    return series.group or series.name
+
+
+def _label(panel: Panel, series: Series) -> str | None:
+    """What the legend calls it; nothing where an earlier one of its group stands there."""
+    first = next(other for other in panel.series if _shown_as(other) == _shown_as(series))
+    return _shown_as(series) if first is series or not series.group else None
 
 
 def _style(panel: Panel, series: Series) -> dict[str, Any]:
     """Colour, and the dash as a second sign; what is of the method itself is black, thick and, first of it, solid."""
-    number = [other for other in panel.series if other.is_own == series.is_own].index(series)
+    alike = [other for other in panel.series if other.is_own == series.is_own]
+    number = list(dict.fromkeys(map(_key_of, alike))).index(_key_of(series))
     colour = OWN_COLOUR if series.is_own else COLOURS[number % len(COLOURS)]
-    return {"color": colour, "lw": OWN_WIDTH if series.is_own else WIDTH, "ls": DASHES[number % len(DASHES)]}
+    dash = DASHES[(number + number // len(COLOURS)) % len(DASHES)]
+    return {"color": colour, "lw": OWN_WIDTH if series.is_own else WIDTH, "ls": dash}
+
+
+def _key_of(series: Series) -> tuple[str, str | int]:
+    """Equal for those that look alike."""
+    return ("group", series.group) if series.group else ("series", id(series))
 
 
 def _place_of_bars(panel: Panel, series: Series) -> tuple[float, float]:
@@ -100,7 +128,7 @@ def _place_of_bars(panel: Panel, series: Series) -> tuple[float, float]:
 
 def _paint_legend(axes: Any, panel: Panel) -> None:
     """Below the axes, where it covers nothing; a lone series is what the label of the axis says."""
-    if len(panel.series) == 1:
+    if len(set(map(_shown_as, panel.series))) == 1:
         return
-    columns = 2 if max(len(series.name) for series in panel.series) < 26 else 1
+    columns = 2 if max(len(_shown_as(series)) for series in panel.series) < 26 else 1
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=4.2, ncols=columns, handlelength=3)
