@@ -163,14 +163,13 @@ def _panels_of_one(curve: _Curve) -> list[Panel]:
 
 def _panels_of_several(read: Sequence[_Curve]) -> list[Panel]:
     parts, last = _parts(read), _last_epoch(read)
-    losses: dict[str, tuple[str, str, str]] = {LOSS: SUM} | {
-        part: (part, *SUM[1:]) for part in (parts if len(parts) > 1 else ())
-    }
-    labelled = {"ap": AP, **losses, "lr": RATE, "seconds_per_step": TIME}
-    panels = []
-    for key, labels in labelled.items():
+    losses = {LOSS: SUM[0]} | {part: part for part in (parts if len(parts) > 1 else ())}
+    panels = [Panel(*AP, [curve.of("ap") for curve in read], counts=last)]
+    for key, title in losses.items():
         series = [curve.of(key) for curve in read]
-        panels.append(Panel(*labels, series, log_y=key in losses and _is_steep(series), counts=last))
+        panels.append(Panel(title, *SUM[1:], series, log_y=_is_steep(series), counts=last))
+    panels.append(Panel(*RATE, [curve.of("lr") for curve in read], counts=last))
+    panels.append(Panel(*TIME, [curve.of("seconds_per_step") for curve in read], counts=last))
     return [replace(panel, row=place // PANELS_A_ROW) for place, panel in enumerate(_with_points(panels))]
 
 
