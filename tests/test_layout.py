@@ -19,7 +19,6 @@ TABLES = {  # modules whose tests are a table's, each line of it one of them
     "cli/tables.py": "cli/test_app.py",
     "cli/comparison_tables.py": "cli/test_compare.py",
     "cli/options.py": "cli/test_app.py",
-    "cli/showing.py": "cli/test_app.py",
     "mining/binary.py": "mining/test_working_set.py",
 }
 

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from hardmine.cli.compare import compare
-from hardmine.cli.failures import explain_failure, printable
+from hardmine.cli.failures import explain_failure
 from hardmine.cli.mine import mine
 from hardmine.cli.options import (
     FORMS,
@@ -33,6 +33,7 @@ from hardmine.cli.options import (
 from hardmine.cli.showing import show_all
 from hardmine.cli.training_options import given_options, takes_training_options
 from hardmine.errors import ConfigError
+from hardmine.files.printable import printable
 
 if TYPE_CHECKING:
     from hardmine.evaluation import Metrics
