@@ -157,6 +157,11 @@ def test_one_part_under_another():
     ]
 
 
+def test_rows_that_the_first_column_does_not_tell_apart_stay_together():
+    twice = Table(COMPARED.columns, [ROWS[0], ("focal", "0.1", "-")])
+    assert lay_out(twice, 35)[:2] == ["recipe: focal", "  AP: 0.385"]
+
+
 def test_a_record_after_another():
     assert lay_out(COMPARED, 30) == [
         "recipe: focal",

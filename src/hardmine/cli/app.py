@@ -95,7 +95,8 @@ def train(
     config = given_options(training | {"recipe": choice.name, "recipe_options": choice.options, "seed": seed})
     result = run_training(config, out, resume=resume)
     if PartialState().is_main_process:
-        show_all(metrics_table(result.metrics), f"Run: {out}")
+        files = ", ".join(file.name for file in (result.folder.weights, result.folder.metrics, result.predictions))
+        show_all(metrics_table(result.metrics), f"Run: {files} and more in {out}")
 
 
 @app.command()
@@ -116,14 +117,23 @@ def evaluate(
     from hardmine.cli.tables import metrics_table
     from hardmine.training import evaluate_run
 
+    kept: list[str] = []
     if predictions is None and run is not None:
         metrics = evaluate_run(run, data, split, images, allow_unlabelled=allow_unlabelled, proposals=proposals)
+        kept = [f"Predictions: {_kept_in(run, split)}"] if data is None else []
     elif predictions is None or data is None or run is not None:
         raise ConfigError("give a run, or --predictions and --data")
     else:
         opened = {"split": split, "images": images, "allow_unlabelled": allow_unlabelled}
         metrics = _evaluate_predictions(data, opened, predictions, box_format, category_offset)
-    show_all(metrics_table(metrics))
+    show_all(metrics_table(metrics), *kept)
+
+
+def _kept_in(run: Path, split: str | None) -> Path:
+    from hardmine.training import RunFolder
+
+    folder = RunFolder(run)
+    return folder.predictions(split or folder.read_config().measured_split)
 
 
 def _evaluate_predictions(
@@ -152,6 +162,24 @@ def predict(
     from hardmine.training import predict_run
 
     show_all(f"Predictions: {predict_run(run, data, split, out, images, proposals=proposals)}")
+
+
+@app.command()
+def plot(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders of runs, of a comparison or of a loop.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="New file .png, .svg, or .html with the numbers.")],
+) -> None:
+    """Draw the learning curves of runs, finished or not: AP, the loss and its parts, learning rate, time of a step."""
+    from hardmine.figures import save
+    from hardmine.figures.curves import curves, find_runs
+    from hardmine.figures.saving import check_savable
+
+    check_savable(out)
+    found = find_runs(runs)
+    save(curves(found), out)
+    show_all(f"Figure of {len(found)} runs: {out}" if len(found) > 1 else f"Figure: {out}")
 
 
 app.command()(mine)

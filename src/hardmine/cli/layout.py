@@ -148,8 +148,11 @@ def _side_by_side(shown: _Shown, width: int) -> list[str]:
 
 
 def _one_under_another(shown: _Shown, width: int) -> list[str]:
-    """Parts of the columns, each after the first column; none where that is a file, or a part is wider than a line."""
-    if shown.columns[0].role == "file":
+    """Parts of the columns, each after the first column; none where that does not tell the rows apart as a whole, or
+    a part is wider than a line.
+    """
+    keys = {tuple(row[0]) for row in shown.rows}
+    if shown.columns[0].role == "file" or len(keys) < len(shown.rows):
         return []
     first, parts, lines = shown.narrowest(0), [[0]], list[str]()
     room = {place: len(GAP) + shown.narrowest(place) for place in range(1, len(shown.columns))}
