@@ -56,3 +56,12 @@ def test_what_counts_has_whole_numbers_only_and_all_of_them_in_sight():
         low, high = axes.get_xlim()
         assert low < 1 <= last < high
         assert all(float(tick).is_integer() for tick in axes.get_xticks())
+
+
+def test_a_long_legend_leaves_the_axes_their_height():
+    heights = []
+    for num in (2, 30):
+        sheet = _sheet(Figure("", [Panel("", "", "", [Series(f"part {n}", [0, 1], [n, n]) for n in range(num)])]))
+        sheet.canvas.draw()
+        heights.append(sheet.axes[0].get_window_extent().height)
+    assert heights[1] > 0.8 * heights[0]

@@ -1,7 +1,9 @@
 """Figures onto paper, by matplotlib's objects: no window, no global state, the same bytes every time."""
 
 import io
+import math
 import textwrap
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from hardmine.figures.figure import Figure, Panel, Series
@@ -12,8 +14,10 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # 
 DASHES = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (3, 2)), (0, (8, 2)))
 OWN_COLOUR, OWN_WIDTH, WIDTH = "#000000", 2.6, 1.6
 PANEL_INCHES = (4.8, 3.9)
+ENTRY_INCHES, USUAL_ENTRIES = 0.19, 3
+"""Height of a line of a legend, and for how many of them a panel has room."""
 DPI = 130
-SETTINGS = {
+SETTINGS: Any = {
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.grid": True,
@@ -44,17 +48,22 @@ def _sheet(figure: Figure) -> Any:
 
     rows = figure.rows
     width = PANEL_INCHES[0] * max(len(row) for row in rows)
-    sheet = Sheet(
-        figsize=(width, PANEL_INCHES[1] * len(rows) + 0.6), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08)
-    )
+    heights = [_height(row) for row in rows]
+    sheet = Sheet(figsize=(width, sum(heights) + 0.6), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
     sheet.suptitle(figure.title, fontsize=13, fontweight="bold")
-    parts = sheet.subfigures(len(rows), 1, squeeze=False)[:, 0]
+    parts = sheet.subfigures(len(rows), 1, squeeze=False, height_ratios=heights)[:, 0]
     for part, row in zip(parts, rows, strict=True):
         for axes, panel in zip(part.subplots(1, len(row), squeeze=False)[0], row, strict=True):
             _paint_panel(axes, panel)
     if figure.note:
         sheet.supxlabel(textwrap.fill(figure.note, int(width * 14)), fontsize=9)
     return sheet
+
+
+def _height(row: Sequence[Panel]) -> float:
+    """In inches: axes as high as usual, above the longest of the legends."""
+    entries = max(math.ceil(len(_entries(panel)) / _legend_columns(panel)) for panel in row)
+    return PANEL_INCHES[1] + ENTRY_INCHES * max(0, entries - USUAL_ENTRIES)
 
 
 def _paint_panel(axes: Any, panel: Panel) -> None:
@@ -128,7 +137,15 @@ def _place_of_bars(panel: Panel, series: Series) -> tuple[float, float]:
 
 def _paint_legend(axes: Any, panel: Panel) -> None:
     """Below the axes, where it covers nothing; a lone series is what the label of the axis says."""
-    if len(set(map(_shown_as, panel.series))) == 1:
+    if len(_entries(panel)) == 1:
         return
-    columns = 2 if max(len(_shown_as(series)) for series in panel.series) < 26 else 1
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=4.2, ncols=columns, handlelength=3)
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 4.2}
+    axes.legend(**place, ncols=_legend_columns(panel), handlelength=3)
+
+
+def _entries(panel: Panel) -> set[str]:
+    return set(map(_shown_as, panel.series))
+
+
+def _legend_columns(panel: Panel) -> int:
+    return 2 if max(map(len, _entries(panel)), default=0) < 26 else 1
