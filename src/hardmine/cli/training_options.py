@@ -66,6 +66,7 @@ TRAINING_OPTIONS = {
     "crop": _option(float, "Probability of cutting out a random part, 3/4 of each side or more.", "0.0"),
     "record": _option(bool, "Keep how each object is learnt, epoch by epoch.", "False"),
     "eval_every": _option(int, "Also measure after every so many epochs.", "after the last only"),
+    "track": _option(str, "Tell how the run goes: tensorboard, wandb or mlflow.", "nobody"),
 }
 
 

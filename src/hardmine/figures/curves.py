@@ -111,8 +111,8 @@ def _name_among(run: Path, runs: Sequence[Path]) -> str:
 
 
 def _kind_of(folder: RunFolder) -> str:
-    """What tells runs apart that are not of one kind: all but the seed."""
-    options = asdict(folder.read_config()) | {"seed": None}
+    """What tells runs apart that are not of one kind: all but the seed, and what changes no result."""
+    options = asdict(folder.read_config()) | {"seed": None, "track": None, "workers": None, "compile": None}
     return json.dumps([str(folder.path.absolute().parent), options], sort_keys=True)
 
 

@@ -45,7 +45,11 @@ _LIMITS: dict[str, tuple[float, float]] = {
 }
 WITHOUT_RPN = ("fastrcnn",)
 """Detectors that find objects only among proposals that they are given."""
-_CHOICES = {"precision": ("no", "bf16", "fp16"), "suspects": ("keep", "down", "drop")}
+_CHOICES = {
+    "precision": ("no", "bf16", "fp16"),
+    "suspects": ("keep", "down", "drop"),
+    "track": (None, "tensorboard", "wandb", "mlflow"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +96,7 @@ class TrainingConfig:
         crop: probability of cutting out a random part of at least 3/4 of each side.
         record: also keep how each object is learnt, epoch by epoch (`dynamics` in the run folder).
         eval_every: also evaluate after every so many epochs; None: after the last only.
+        track: who is told how the run goes: "tensorboard", "wandb" or "mlflow"; None: nobody. Changes no result.
 
     Raises:
         ConfigError: a value of the wrong type or out of its range.
@@ -131,6 +136,7 @@ class TrainingConfig:
     crop: float = 0.0
     record: bool = False
     eval_every: int | None = None
+    track: str | None = None
 
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self)).items():
@@ -253,7 +259,9 @@ def check_type(what: str, value: object, hint: Any) -> None:
 
 def _check_range(name: str, value: Any) -> None:
     if name in _CHOICES and value not in _CHOICES[name]:
-        raise ConfigError(f"training option {name} must be one of {', '.join(_CHOICES[name])}, got {value!r}")
+        raise ConfigError(
+            f"training option {name} must be one of {', '.join(filter(None, _CHOICES[name]))}, got {value!r}"
+        )
     low, high = _LIMITS.get(name, (None, None))
     if value is not None and low is not None and high is not None and not low <= value <= high:
         raise ConfigError(f"training option {name} must be from {low:g} to {high:g}, got {value!r}")
