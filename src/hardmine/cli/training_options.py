@@ -37,7 +37,11 @@ TRAINING_OPTIONS = {
         str, "Learn from labels with errors: dropped=.2,shifted=.1,swapped=.1,spurious=.05, shares of objects.", "none"
     ),
     "mined": _option(str, "Folder of `hardmine mine`: draw images by how hard they are.", "all alike"),
-    "suspects": _option(str, "Suspect labels in --mined: keep, drop, or weigh them down, as a loop does.", "keep"),
+    "suspects": _option(
+        str,
+        "Suspect labels in --mined: keep, drop, or weigh them down, as a loop does; or a file of decisions, .json.",
+        "keep",
+    ),
     "proposals": _option(str, "For fastrcnn: selective_search, or a file of boxes.", "none"),
     "detector": _option(
         str,
