@@ -274,20 +274,39 @@ def check(
 @app.command()
 def export(
     path: Annotated[str, typer.Argument(help="Path of a data set, or: scenes", show_default=False)],
-    to: Annotated[str, typer.Option(help="yolo, as ultralytics reads it, or coco, as RF-DETR does.")],
+    to: Annotated[str, typer.Option(help="yolo, as ultralytics reads it, coco, as RF-DETR does, or voc.")],
     out: Out,
     split: Annotated[str | None, typer.Option(help="Only this split.", show_default="all splits")] = None,
     images: Images = None,
     allow_unlabelled: Unlabelled = False,
     tile: Annotated[int | None, typer.Option(min=1, help="Cut images into tiles of this side in pixels.")] = None,
     overlap: Annotated[int, typer.Option(min=0, help="Pixels that neighbouring tiles share.")] = 0,
+    mined: Annotated[
+        Path | None, typer.Option(help="Folder of `hardmine mine`, whose suspects --decisions is about.")
+    ] = None,
+    decisions: Annotated[
+        Path | None, typer.Option(help="File of decisions: put right what was accepted of the suspects.")
+    ] = None,
 ) -> None:
-    """Write a data set in the form that another framework trains on; images are linked, tiles are written."""
+    """Write a data set in the form that another framework trains on; images are linked, tiles are written.
+
+    With --mined and --decisions: with the labels put right as people decided on the page of `hardmine report`.
+    """
     from hardmine.data import export as run_export
 
     opened = {"split": split, "images": images, "allow_unlabelled": allow_unlabelled}
-    written = run_export(path, to, out, **opened, tile=tile, overlap=overlap)
-    show_all(f"Written: {written}")
+    if (mined is None) != (decisions is None):
+        raise ConfigError("give --mined and --decisions together: the decisions are about suspects of a mined folder")
+    if mined is None or decisions is None:
+        written = run_export(path, to, out, **opened, tile=tile, overlap=overlap)
+        show_all(f"Written: {written}")
+        return
+    from hardmine.data.exporting import splits_to_export
+    from hardmine.mining.corrected import correct_splits, told
+
+    corrected = correct_splits(splits_to_export(path, **opened), mined, decisions)
+    written = run_export(corrected, to, out, tile=tile, overlap=overlap)
+    show_all(told(corrected.values()), f"Written: {written}")
 
 
 def _fail(line: str) -> int:

@@ -33,7 +33,7 @@ SUSPECT = {
     "probability": pl.Float64,
     **{f"{prefix}{side}": pl.Float64 for prefix in ("", "suggested_") for side in SIDES},
 }
-WHICH_LABEL = {"object": pl.Int64, "category": pl.String, "suggested_category": pl.String}
+WHICH_LABEL = {"object": pl.Int64, "category": pl.String, "suggested_category": pl.String, "prediction": pl.Int64}
 SAME_PX = 0.01
 
 
