@@ -67,8 +67,8 @@ def treat_suspects(folder: Path | str, dataset: DetectionDataset, how: str) -> D
     on_images = suspects_by_image(folder, dataset)
     records = []
     for record, suspects in zip(dataset.records, on_images, strict=True):
-        treated = None if suspects is None else _with_treatment(suspects, how, decided)
-        records.append(record if treated is None else _doubted(record, dataset.classes, treated, Path(folder)))
+        treated = pl.DataFrame() if suspects is None else _with_treatment(suspects, how, decided)
+        records.append(_doubted(record, dataset.classes, treated, Path(folder)) if len(treated) else record)
     return DerivedDataset(dataset, dataset.split, range(len(records)), records)
 
 
