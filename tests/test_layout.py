@@ -20,7 +20,6 @@ TABLES = {  # modules whose tests are a table's, each line of it one of them
     "cli/comparison_tables.py": "cli/test_compare.py",
     "cli/diagnosis_tables.py": "cli/test_diagnose.py",
     "cli/options.py": "cli/test_app.py",
-    "cli/showing.py": "cli/test_app.py",
     "mining/binary.py": "mining/test_working_set.py",
     "testing/samplings.py": "contract/test_samplings.py",
     "testing/assigners.py": "contract/test_assigners.py",

@@ -20,8 +20,15 @@ def test_train_evaluate_and_predict_form_a_chain(hardmine, few_scenes, tmp_path)
     trained = hardmine("train", "--out", run, "--recipe", "hnm", *SMALL)
     assert trained.code == 0
     assert "AP of three" in trained.out
+    assert trained.out.splitlines()[-1] == (
+        f"Run: weights.safetensors, metrics.jsonl, predictions_val.json and more in {run}"
+    )
     measured = hardmine("evaluate", run)
     assert measured.out.splitlines()[:8] == trained.out.splitlines()[:8]
+    assert measured.out.splitlines()[-1] == f"Predictions: {run}/predictions_val.json"
+    drawn = hardmine("plot", run, "--out", str(tmp_path / "curves.html"))
+    assert (drawn.code, drawn.out, drawn.err) == (0, f"Figure: {tmp_path / 'curves.html'}\n", "")
+    assert "Learning rate" in (tmp_path / "curves.html").read_text()
     predict = ("predict", run, "--data", "scenes", "--split", "val", "--out", str(tmp_path / "predictions.json"))
     assert hardmine(*predict).code == 0
     assert isinstance(json.loads((tmp_path / "predictions.json").read_text()), list)
@@ -53,6 +60,9 @@ def test_train_evaluate_and_predict_form_a_chain(hardmine, few_scenes, tmp_path)
         (["explain", "ohme"], "did you mean ohem"),
         (["check", "{missing}"], "{missing}"),
         (["chekc", "scenes"], "No such command"),
+        (["plot", "{missing}", "--out", "{new}.png"], "{missing} holds no run with a finished epoch"),
+        (["plot", "{full}", "--out", "{new}.pdf"], "ends in .png, .svg, .html"),
+        (["plot"], "Missing argument"),
     ],
 )
 def test_wrong_input_is_one_clear_line_and_code_2_and_nothing_is_written(hardmine, tmp_path, arguments, message):
@@ -137,7 +147,7 @@ def test_a_data_set_is_written_in_another_form(hardmine, few_scenes, tmp_path):
 
 
 def test_help_is_there_for_every_command_without_a_terminal(hardmine):
-    for command in ("compare", "train", "evaluate", "predict", "recipes", "explain", "check", "export"):
+    for command in ("compare", "train", "evaluate", "predict", "plot", "recipes", "explain", "check", "export"):
         assert command in hardmine("--help").out
         done = hardmine(command, "--help")
         assert done.code == 0

@@ -76,8 +76,10 @@ def test_the_table_shows_interval_verdict_and_ratios(hardmine, monkeypatch):
 
 
 def width(lines: list[str]) -> int:
-    """Of tables; sentences are the terminal's to wrap."""
-    return max(len(line) for line in lines if line.startswith(" "))
+    """Of tables, which stand between empty lines; sentences are whole in a file."""
+    tables = [block for block in "\n".join(lines).split("\n\n") if "──" in block]
+    assert tables
+    return max(len(line) for block in tables for line in block.splitlines())
 
 
 def lines_of(hardmine, monkeypatch, made) -> list[str]:

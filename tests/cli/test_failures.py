@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from hardmine.cli.failures import LONGEST_LINE, explain_failure, printable
+from hardmine.cli.failures import explain_failure
 from hardmine.errors import DataError
 
 FULL = Path("/dev/full")
@@ -77,18 +77,6 @@ def test_an_error_of_a_process_that_loads_images_is_its_message():
         list(DataLoader(Damaged(), num_workers=1))
     assert "Original Traceback" in str(error.value)
     assert explain_failure(error.value) == "a.png: cannot be read DataError: as said"
-
-
-def test_names_cannot_steer_the_terminal():
-    assert printable("a\x1b[31mb\x07\u202ec\ud800\n\td") == r"a\x1b[31mb\x07\u202ec\ud800 d"
-    assert printable("Žluťoučký kůň  猫") == "Žluťoučký kůň  猫"
-
-
-def test_a_long_line_keeps_both_its_ends():
-    line = printable("start " + "x" * 100_000 + " end")
-    assert len(line) < LONGEST_LINE + 10
-    assert line.startswith("start ")
-    assert line.endswith(" end")
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="needs a device that is always full")

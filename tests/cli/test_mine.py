@@ -7,7 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from hardmine.data import open_scenes
+from hardmine.data import open_dataset, open_scenes
+from tests.mining.test_corrected import FAULTS, RIGHT, decide, expected as objects_as, mined_on, objects_of, write_coco
 
 GOOD = {"image_id": 1, "category_id": 2, "bbox": [1, 2, 30, 40], "score": 0.5}
 
@@ -202,9 +203,7 @@ def test_names_stay_whole_in_80_columns_and_steer_nothing(hardmine, tmp_path):
     done = hardmine(*command, "--out", str(tmp_path / "mined"), "--show")
     assert done.code == 0, done.err
     assert max(len(line) for line in done.out.splitlines() if not line.startswith("Mined:")) <= 80
-    column = "".join(line.strip().split("  ")[0].strip() for line in done.out.splitlines())
-    assert names[0].replace("sub dir/", "") in column.replace(" ", "")
-    for whole in (names[1], "[b]cell", "a\\x1b[2Jb.jpg"):
+    for whole in (names[1], "[b]cell", "a\\x1b[2Jb.jpg", "BloodImage_00338.jpg", "1 2 31 42"):
         assert whole in done.out
     assert "\x1b" not in done.out
 
@@ -240,3 +239,35 @@ def form_of_scenes(tmp_path):
         return file
 
     return write
+
+
+def test_labels_are_exported_as_people_decided(hardmine, tmp_path):
+    write_coco(tmp_path / "faulty", "train", RIGHT | FAULTS)
+    mined = mined_on(tmp_path / "faulty", tmp_path / "mined")
+    command = ("export", str(tmp_path / "faulty"), "--to", "voc", "--mined", str(mined), "--out", str(tmp_path / "out"))
+    done = hardmine(*command, "--decisions", str(decide(mined)))
+    assert done.code == 0, done.err
+    assert done.out.splitlines() == [
+        "Labels put right: 1 removed, 1 given another class, 1 moved, 1 added",
+        f"Written: {tmp_path / 'out'}",
+    ]
+    assert objects_of(open_dataset(tmp_path / "out", "train")) == objects_as(RIGHT)
+
+
+@pytest.mark.parametrize("given", [("--mined", "mined"), ("--decisions", "decisions.json")])
+def test_decisions_are_about_a_mined_folder(hardmine, tmp_path, given):
+    done = hardmine("export", "scenes", "--to", "coco", "--out", str(tmp_path / "out"), *given)
+    assert (done.code, "give --mined and --decisions together" in done.err) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_decisions_are_one_line_and_nothing_is_written(hardmine, tmp_path):
+    write_coco(tmp_path / "faulty", "train", RIGHT | FAULTS)
+    mined = mined_on(tmp_path / "faulty", tmp_path / "mined")
+    file = decide(mined)
+    file.write_text(file.read_text().replace('"kind": "missing"', '"kind": "miss\\u001b[2Jing"'))
+    command = ("export", str(tmp_path / "faulty"), "--to", "voc", "--mined", str(mined), "--out", str(tmp_path / "out"))
+    done = hardmine(*command, "--decisions", str(file))
+    assert (done.code, done.out, done.err.count("\n"), "\x1b" in done.err) == (2, "", 1, False)
+    assert f"{file}: decision " in done.err
+    assert not (tmp_path / "out").exists()

@@ -67,3 +67,9 @@ def test_one_round_is_no_loop(config, tmp_path):
     with pytest.raises(ConfigError, match="at least 2 rounds, got 1"):
         mine_in_rounds(config, 1, tmp_path / "loop")
     assert not (tmp_path / "loop").exists()
+
+
+def test_decisions_are_of_no_round(config, tmp_path):
+    with pytest.raises(ConfigError, match="a loop mines anew in each round"):
+        mine_in_rounds(config, 2, tmp_path / "out", suspects="decisions.json", progress=False)
+    assert not (tmp_path / "out").exists()

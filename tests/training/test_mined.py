@@ -1,5 +1,6 @@
 """From a mined folder to what is drawn in training."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,57 @@ def test_dropped_suspects_are_neither_object_nor_background(dataset, mined):
     first = treat_suspects(mined, dataset, "drop").records[0]
     assert first.is_crowd.tolist() == [True] + [False] * (len(first.labels) - 2) + [True]
     assert first.weights is None
+
+
+def decisions_on(mined, dataset, *decisions):
+    """A file that decides the suspects of the fixture, in their order; None leaves one open."""
+    ids = [record.image_id for record in dataset.records]
+    names = list(dataset.file_names)
+    pl.DataFrame({"image_id": ids, "file_name": names, "weight": 1.0}).write_parquet(mined / "images.parquet")
+    table = pl.read_parquet(mined / "suspects.parquet", columns=["image_id", "kind"])
+    rows = [
+        row | {"row": number, "file_name": names[ids.index(row["image_id"])], "decision": decision}
+        for number, (row, decision) in enumerate(zip(table.iter_rows(named=True), decisions, strict=True))
+        if decision
+    ]
+    file = mined / "decisions.json"
+    file.write_text(json.dumps({"format": 1, "mined": str(mined), "decisions": rows}))
+    return str(file)
+
+
+@pytest.mark.parametrize(("decision", "as_how"), [("accept", "drop"), ("reject", "keep"), (None, "down")])
+def test_what_all_was_decided_alike_is_as_that_was_asked_for(dataset, mined, decision, as_how):
+    decided = treat_suspects(mined, dataset, decisions_on(mined, dataset, *[decision] * 3))
+    asked = treat_suspects(mined, dataset, as_how)
+    for one, other in zip(decided.records, asked.records, strict=True):
+        for name in ("boxes", "labels", "is_crowd", "weights"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_each_suspect_is_treated_as_it_was_decided(dataset, mined):
+    first, second, *_ = treat_suspects(mined, dataset, decisions_on(mined, dataset, "reject", "accept", None)).records
+    num = len(dataset.records[0].labels)
+    assert first.is_crowd.tolist() == [False] * num + [True]
+    assert first.weights is None
+    assert second.is_crowd.sum() == 1
+    first, second, *_ = treat_suspects(mined, dataset, decisions_on(mined, dataset, None, "reject", "reject")).records
+    assert first.weights.tolist() == [0.25] + [1] * (num - 1)
+    assert not first.is_crowd.any()
+    assert second is dataset.records[1]
+
+
+def test_a_training_takes_decisions_and_refuses_those_of_another_folder(dataset, small, mined, tmp_path):
+    file = decisions_on(mined, dataset, "accept", "reject", None)
+    result = train(small(mined=str(mined), suspects=file, epochs=1), tmp_path / "run", progress=False)
+    assert result.config.suspects == file
+    (mined / "other").mkdir()
+    for table in ("suspects", "images"):
+        (mined / f"other/{table}.parquet").write_bytes((mined / f"{table}.parquet").read_bytes())
+    with pytest.raises(DataError, match="the decisions are of the mined folder"):
+        train(small(mined=str(mined / "other"), suspects=file), tmp_path / "refused", progress=False)
+    assert not (tmp_path / "refused").exists()
+    with pytest.raises(ConfigError, match="no mined folder"):
+        small(suspects=file)
 
 
 def test_labels_that_changed_since_are_refused(dataset, mined):

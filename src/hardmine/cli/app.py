@@ -17,7 +17,7 @@ from rich.console import Console
 
 from hardmine.cli.compare import compare
 from hardmine.cli.diagnose import diagnose
-from hardmine.cli.failures import explain_failure, printable
+from hardmine.cli.failures import explain_failure
 from hardmine.cli.mine import mine
 from hardmine.cli.options import (
     FORMS,
@@ -34,6 +34,7 @@ from hardmine.cli.options import (
 from hardmine.cli.showing import show_all
 from hardmine.cli.training_options import given_options, takes_training_options
 from hardmine.errors import ConfigError
+from hardmine.files.printable import printable
 
 if TYPE_CHECKING:
     from hardmine.evaluation import Metrics
@@ -95,7 +96,8 @@ def train(
     config = given_options(training | {"recipe": choice.name, "recipe_options": choice.options, "seed": seed})
     result = run_training(config, out, resume=resume)
     if PartialState().is_main_process:
-        show_all(metrics_table(result.metrics), f"Run: {out}")
+        files = ", ".join(file.name for file in (result.folder.weights, result.folder.metrics, result.predictions))
+        show_all(metrics_table(result.metrics), f"Run: {files} and more in {out}")
 
 
 @app.command()
@@ -116,14 +118,23 @@ def evaluate(
     from hardmine.cli.tables import metrics_table
     from hardmine.training import evaluate_run
 
+    kept: list[str] = []
     if predictions is None and run is not None:
         metrics = evaluate_run(run, data, split, images, allow_unlabelled=allow_unlabelled, proposals=proposals)
+        kept = [f"Predictions: {_kept_in(run, split)}"] if data is None else []
     elif predictions is None or data is None or run is not None:
         raise ConfigError("give a run, or --predictions and --data")
     else:
         opened = {"split": split, "images": images, "allow_unlabelled": allow_unlabelled}
         metrics = _evaluate_predictions(data, opened, predictions, box_format, category_offset)
-    show_all(metrics_table(metrics))
+    show_all(metrics_table(metrics), *kept)
+
+
+def _kept_in(run: Path, split: str | None) -> Path:
+    from hardmine.training import RunFolder
+
+    folder = RunFolder(run)
+    return folder.predictions(split or folder.read_config().measured_split)
 
 
 def _evaluate_predictions(
@@ -152,6 +163,24 @@ def predict(
     from hardmine.training import predict_run
 
     show_all(f"Predictions: {predict_run(run, data, split, out, images, proposals=proposals)}")
+
+
+@app.command()
+def plot(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders of runs, of a comparison or of a loop.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="New file .png, .svg, or .html with the numbers.")],
+) -> None:
+    """Draw the learning curves of runs, finished or not: AP, the loss and its parts, learning rate, time of a step."""
+    from hardmine.figures import save
+    from hardmine.figures.curves import curves, find_runs
+    from hardmine.figures.saving import check_savable
+
+    check_savable(out)
+    found = find_runs(runs)
+    save(curves(found), out)
+    show_all(f"Figure of {len(found)} runs: {out}" if len(found) > 1 else f"Figure: {out}")
 
 
 app.command()(mine)
@@ -247,20 +276,39 @@ def check(
 @app.command()
 def export(
     path: Annotated[str, typer.Argument(help="Path of a data set, or: scenes", show_default=False)],
-    to: Annotated[str, typer.Option(help="yolo, as ultralytics reads it, or coco, as RF-DETR does.")],
+    to: Annotated[str, typer.Option(help="yolo, as ultralytics reads it, coco, as RF-DETR does, or voc.")],
     out: Out,
     split: Annotated[str | None, typer.Option(help="Only this split.", show_default="all splits")] = None,
     images: Images = None,
     allow_unlabelled: Unlabelled = False,
     tile: Annotated[int | None, typer.Option(min=1, help="Cut images into tiles of this side in pixels.")] = None,
     overlap: Annotated[int, typer.Option(min=0, help="Pixels that neighbouring tiles share.")] = 0,
+    mined: Annotated[
+        Path | None, typer.Option(help="Folder of `hardmine mine`, whose suspects --decisions is about.")
+    ] = None,
+    decisions: Annotated[
+        Path | None, typer.Option(help="File of decisions: put right what was accepted of the suspects.")
+    ] = None,
 ) -> None:
-    """Write a data set in the form that another framework trains on; images are linked, tiles are written."""
+    """Write a data set in the form that another framework trains on; images are linked, tiles are written.
+
+    With --mined and --decisions: with the labels put right as people decided on the page of `hardmine report`.
+    """
     from hardmine.data import export as run_export
 
     opened = {"split": split, "images": images, "allow_unlabelled": allow_unlabelled}
-    written = run_export(path, to, out, **opened, tile=tile, overlap=overlap)
-    show_all(f"Written: {written}")
+    if (mined is None) != (decisions is None):
+        raise ConfigError("give --mined and --decisions together: the decisions are about suspects of a mined folder")
+    if mined is None or decisions is None:
+        written = run_export(path, to, out, **opened, tile=tile, overlap=overlap)
+        show_all(f"Written: {written}")
+        return
+    from hardmine.data.exporting import splits_to_export
+    from hardmine.mining.corrected import correct_splits, told
+
+    corrected = correct_splits(splits_to_export(path, **opened), mined, decisions)
+    written = run_export(corrected, to, out, tile=tile, overlap=overlap)
+    show_all(told(corrected.values()), f"Written: {written}")
 
 
 def _fail(line: str) -> int:

@@ -13,8 +13,7 @@ from hardmine.cli.training_options import given_options, takes_training_options
 from hardmine.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from hardmine.cli.layout import Table
     from hardmine.comparison import RecipeChoice
     from hardmine.training import TrainingConfig
 

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
-from hardmine.cli.tables import UNDEFINED, add_row, difference_cell, new_table, number
+from hardmine.cli.layout import Cell, Column, Table, table_of
+from hardmine.cli.tables import UNDEFINED, difference_cell, number
 
 if TYPE_CHECKING:
     from hardmine.comparison import Comparison, ComparisonRow
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["comparison_tables", "several_tables"]
 
 MOST_COLUMNS = 6
-"""Recipes of which a table of measures fits 80 columns; of more, `compare.json` has it."""
+"""Recipes of which a table of measures is printed; of more, `compare.json` has it."""
 
 
 def comparison_tables(comparison: "Comparison") -> Iterator[str | Table]:
@@ -41,14 +40,13 @@ def several_tables(several: "SeveralComparisons") -> Iterator[str | Table]:
     for name, comparison in several.on.items():
         yield f"On {name}:"
         yield from comparison_tables(comparison)
-    table = new_table(
-        f"over {len(several.on)}\ndata sets", "difference in AP:\nmean", "middle half", "wins a pair\nof runs"
-    )
+    rows = []
     for recipe, of in several.across.items():
         share = of.probability_of_improvement
         chance = f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}]"
-        add_row(table, recipe, _estimate(of.mean_difference), _estimate(of.middle_mean), chance)
-    yield table
+        rows.append((recipe, _estimate(of.mean_difference), _estimate(of.middle_mean), chance))
+    columns = "recipe", "difference in AP, mean", "mean of the middle half", "wins a pair of runs"
+    yield table_of(*columns, rows=rows, caption=f"Over {len(several.on)} data sets:")
     yield f"95 % intervals; {_how_to_read(several)} Each data set counts alike, and the answer holds for these."
 
 
@@ -68,39 +66,45 @@ def comparison_table(rows: "Sequence[ComparisonRow]") -> Table:
     Where recipes were trained for different numbers of epochs, these stand in the place of memory.
     """
     has_look_alikes, epochs_differ = any(row.look_alikes for row in rows), len({row.epochs for row in rows}) > 1
-    last = "epochs" if epochs_differ else "peak\nMB"
-    table = new_table("recipe", "AP", "AP50", "AP75", "difference in AP", "step\ntime", last)
-    if has_look_alikes:
-        table.add_column("look-alikes\nhit, AUC")
+    columns: list[str | Column] = ["recipe", Column("AP", "number"), Column("AP50", "number"), Column("AP75", "number")]
+    columns += [
+        "difference in AP",
+        Column("step time", "number"),
+        Column("epochs" if epochs_differ else "peak MB", "number"),
+    ]
+    columns += ["look-alikes hit, AUC"] if has_look_alikes else []
+    made = []
     for row in rows:
         difference = difference_cell(row.difference, row.verdict, is_one_of_many=len(rows) > 2)
         cells = [row.recipe, *(number(row[name].mean) for name in ("ap", "ap50", "ap75")), difference]
         cells += [f"{row.step_time_ratio:.2f}x", f"{row.epochs if epochs_differ else row.peak_memory_mb:.0f}"]
-        add_row(table, *cells, *([_look_alikes(row.look_alikes)] if has_look_alikes else []))
-    return table
+        made.append([*cells, *([_look_alikes(row.look_alikes)] if has_look_alikes else [])])
+    return table_of(*columns, rows=made)
 
 
 def measures_table(rows: "Sequence[ComparisonRow]") -> Table:
     """Where the differences to the first recipe lie: a measure a row, those that leave 0 out with a star."""
     first, *others = rows
-    table = new_table(f"difference\nto {first.recipe}", first.recipe, *(row.recipe for row in others))
+    made = []
     for name, measured in first.measures.items():
         differences = [row[name].difference for row in others]
         if any(differences):
-            add_row(table, name.replace("_", " "), number(measured.mean), *map(_starred, differences))
-    return table
+            made.append((name.replace("_", " "), number(measured.mean), *map(_starred, differences)))
+    recipes = [Column(row.recipe, "number") for row in rows]
+    return table_of(f"difference to {first.recipe}", *recipes, rows=made)
 
 
 def tuning_table(tuned: "Iterable[Tuned]") -> Table:
     """What was chosen for each recipe, and what that gained over its defaults on the part held out."""
-    table = new_table("tuned", "lr", "class.\nweight", "options", "AP", "gain", "trials")
+    rows: list[tuple[Cell, ...]] = []
     for of in tuned:
         trial = of.chosen.trial
-        options = "\n".join(f"{name}={_short(value)}" for name, value in trial.options.items()) or UNDEFINED
+        options = [f"{name}={_short(value)}" for name, value in trial.options.items()] or UNDEFINED
         gain = UNDEFINED if of.gain is None else f"{of.gain:+.3f}"
         found = number(of.chosen.ap), gain, str(len({one.trial.number for one in of.trials}))
-        add_row(table, of.recipe, f"{trial.lr:.2g}", f"{trial.classification_weight:.2g}", options, *found)
-    return table
+        rows.append((of.recipe, f"{trial.lr:.2g}", f"{trial.classification_weight:.2g}", options, *found))
+    numbers = [Column(name, "number") for name in ("AP", "gain", "trials")]
+    return table_of("tuned", Column("lr", "number"), Column("class. weight", "number"), "options", *numbers, rows=rows)
 
 
 def _short(value: Any) -> str:

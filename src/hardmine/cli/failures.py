@@ -12,10 +12,10 @@ import zlib
 from pathlib import Path
 
 from hardmine.errors import HardmineError, what_failed
+from hardmine.files.printable import printable
 
-__all__ = ["explain_failure", "printable"]
+__all__ = ["explain_failure"]
 
-LONGEST_LINE = 1200
 PACKAGE = Path(__file__).parents[1]
 _MEANINGS: dict[type[BaseException], str] = {
     UnicodeError: "a name or a text holds characters that cannot be written or read; rename it, or save it as UTF-8",
@@ -45,15 +45,6 @@ def explain_failure(error: BaseException) -> str | None:
     if isinstance(error, Exception) and "PolarsError" in _kinds_of(error):
         message = what_failed(error)
     return printable(f"{meaning}: {message} ({type(error).__name__} in {_place_of(error)})")
-
-
-def printable(text: str) -> str:
-    """Text as one line of bounded length, with what would steer a terminal shown as its escape; both ends are kept."""
-    line = "".join(
-        char if char.isprintable() else ascii(char)[1:-1] for char in re.sub(r"\s*[^\S ]\s*", " ", text).strip()
-    )
-    half = LONGEST_LINE // 2
-    return line if len(line) <= LONGEST_LINE else f"{line[:half]} ... {line[-half:]}"
 
 
 def _meaning_of(error: BaseException) -> str | None:

@@ -1,4 +1,4 @@
-"""What the commands print: tables that fit 80 columns, in a terminal or a file.
+"""What the commands print, as tables that `layout` makes fit.
 
 What stands on torch is imported in the tables that need it: those of mining do not.
 """
@@ -9,11 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
-from hardmine.cli.failures import printable
+from hardmine.cli.layout import Cell, Column, Table, table_of
 from hardmine.errors import EvidenceError
 from hardmine.mining.tables import hardest, largest
 from hardmine.tables.columns import SIDES
@@ -29,14 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UNDEFINED",
-    "add_row",
     "check_report",
     "difference_cell",
     "explanation",
     "hardest_table",
     "metrics_table",
     "mined_table",
-    "new_table",
     "number",
     "recipes_table",
     "rounds_table",
@@ -44,51 +39,60 @@ __all__ = [
 ]
 
 UNDEFINED = "-"
+CORNERS = "x1 y1 x2 y2"
 
 
 def metrics_table(metrics: "Metrics") -> Table:
     """COCO's metrics, then AP of each class."""
-    table = new_table("metric", "value")
     named = {"AP": metrics.ap, "AP50": metrics.ap50, "AP75": metrics.ap75}
     named |= {"AP small": metrics.ap_small, "AP medium": metrics.ap_medium, "AP large": metrics.ap_large}
     named |= {"AR 100": metrics.ar100} | {f"AP of {name}": ap for name, ap in metrics.per_class.items()}
-    for name, value in named.items():
-        add_row(table, name, number(value))
-    return table
+    return table_of("metric", Column("value", "number"), rows=[(name, number(value)) for name, value in named.items()])
 
 
 def mined_table(mined: Path) -> Table:
     """How many objects, predictions and suspects are of which kind, and why; how many images are hard."""
-    table = new_table("what", "kind", "why", "number")
+    rows: list[tuple[str, ...]] = []
     for name, why in (("objects", "reason"), ("predictions", "error"), ("suspects", None)):
         by = ["kind"] if why is None else ["kind", why]
         for kind, *reason, count in _read(mined, name).group_by(by).len().sort(by).collect().iter_rows():
-            add_row(table, name, kind, "".join(reason) or UNDEFINED, str(count))
+            rows.append((name, kind, "".join(reason) or UNDEFINED, str(count)))
     is_hard = (pl.col("hardness") > 0).alias("hard")
     for hard, count in _read(mined, "images").group_by(is_hard).len().sort("hard").collect().iter_rows():
-        add_row(table, "images", "with something hard" if hard else "with nothing hard", UNDEFINED, str(count))
-    return table
+        rows.append(("images", f"with {'something' if hard else 'nothing'} hard", UNDEFINED, str(count)))
+    return table_of("what", "kind", Column("why", "words"), Column("number", "number"), rows=rows)
 
 
 def hardest_table(mined: Path, kind: str, top: int | None) -> Table:
     """One hard object or mistaken prediction a row: where it is and why it is hard."""
-    table = new_table(f"{kind}:\nimage", "class", "box", "why", "hardness")
-    rows = hardest(_read(mined, "objects" if kind == "hard positive" else "predictions"), kind, top)
-    for row in _with_images(mined, rows):
-        why = row.get("reason") or row.get("error") or UNDEFINED
-        add_row(table, row["image"], row["category"], _box(row), why, number(row["hardness"]))
-    return table
+    listed = hardest(_read(mined, "objects" if kind == "hard positive" else "predictions"), kind, top)
+    rows = [
+        (
+            row["image"],
+            row["category"] or UNDEFINED,
+            _box(row) or UNDEFINED,
+            row.get("reason") or row.get("error") or UNDEFINED,
+            number(row["hardness"]),
+        )
+        for row in _with_images(mined, listed)
+    ]
+    columns = Column("image", "file"), "class", CORNERS, "why", Column("hardness", "number")
+    return table_of(*columns, rows=rows, caption=f"{kind}s:")
 
 
 def suspects_table(mined: Path, top: int | None) -> Table:
     """One label a row that is perhaps at fault, and what it should perhaps be."""
-    table = new_table("suspect:\nimage", "class", "box", "why", "rather", "proba-\nbility")
+    rows: list[tuple[Cell, ...]] = []
     for row in _with_images(mined, largest(_read(mined, "suspects"), "probability", top)):
-        label, rather = _box(row), _box(row, "suggested_")
-        better = " ".join(filter(None, (row["suggested_category"], rather))) or "nothing"
-        label_class = row["category"] or UNDEFINED
-        add_row(table, row["image"], label_class, label or UNDEFINED, row["kind"], better, number(row["probability"]))
-    return table
+        label = _class_and_box(row["category"], _box(row), UNDEFINED)
+        rather = _class_and_box(row["suggested_category"], _box(row, "suggested_"), "nothing")
+        rows.append((row["image"], row["kind"], label, rather, number(row["probability"])))
+    columns = Column("image", "file"), "why", f"label, {CORNERS}", "rather", Column("prob.", "number")
+    return table_of(*columns, rows=rows, caption="suspects:")
+
+
+def _class_and_box(category: str | None, box: str, nothing: str) -> list[str]:
+    return [part for part in (category, box) if part] or [nothing]
 
 
 def _read(mined: Path, name: str) -> pl.LazyFrame:
@@ -113,12 +117,16 @@ def rounds_table(rounds: "Iterable[Round]") -> Table:
     """One row per round: how good its detector is, and what was mined with it."""
     from hardmine.evaluation import NO_VERDICT
 
-    table = new_table("round", "AP", "AP50", "difference in AP", "hard\npositives", "hard\nnegatives", "suspects")
+    rows: list[tuple[Cell, ...]] = []
     for row in rounds:
-        metrics, mined = row.metrics, (row.hard_positives, row.hard_negatives, row.suspects)
-        quality = (number(metrics.ap), number(metrics.ap50), difference_cell(row.difference, NO_VERDICT))
-        add_row(table, str(row.number), *quality, *(UNDEFINED if count is None else str(count) for count in mined))
-    return table
+        mined = (
+            UNDEFINED if count is None else str(count)
+            for count in (row.hard_positives, row.hard_negatives, row.suspects)
+        )
+        quality = number(row.metrics.ap), number(row.metrics.ap50), difference_cell(row.difference, NO_VERDICT)
+        rows.append((str(row.number), *quality, *mined))
+    counted = (Column("hard positives", "number"), Column("hard negatives", "number"), Column("suspects", "number"))
+    return table_of("round", Column("AP", "number"), Column("AP50", "number"), "difference in AP", *counted, rows=rows)
 
 
 def recipes_table() -> Table:
@@ -127,14 +135,15 @@ def recipes_table() -> Table:
     from hardmine.recipes import RECIPES
     from hardmine.training.recipe_names import find_recipe, installed_recipes
 
-    table = new_table("recipe", "sets", "kind", "detectors", "paper", "published gain")
+    rows = []
     for name in (*RECIPES, *installed_recipes()):
         recipe = find_recipe(name)()
         takes = {detector: isinstance(heads, list) for detector, heads in heads_under(recipe).items()}
         paper = recipe.paper.short if recipe.paper else ""
         cells = (parts_set(recipe), recipe.kind, _listing(takes), paper, recipe.gain)
-        add_row(table, name, *(cell or UNDEFINED for cell in cells))
-    return table
+        rows.append((name, *(cell or UNDEFINED for cell in cells)))
+    words = Column("detectors", "words"), Column("paper", "words"), Column("published gain", "words")
+    return table_of("recipe", Column("sets", "words"), "kind", *words, rows=rows)
 
 
 def _listing(takes: Mapping[str, bool]) -> str:
@@ -150,7 +159,9 @@ def explanation(choice: "RecipeChoice") -> Iterator[str | Table]:
     from hardmine.training.recipe_names import make_recipe
 
     recipe = make_recipe(choice.name, choice.options)
-    yield f"{recipe.name}: {recipe.title}\n{recipe.summary}\n\n    {recipe.equation}\n"
+    yield f"{recipe.name}: {recipe.title}"
+    yield from (*recipe.summary.splitlines(), "")
+    yield from (*(f"    {line}" for line in recipe.equation.splitlines()), "")
     yield f"Paper: {recipe.paper or 'none'}"
     yield "Options: " + (", ".join(f"{name}={value}" for name, value in recipe.parameters.items()) or "none")
     yield from _listed("Worth tuning", (f"{name}: {', '.join(map(str, of))}" for name, of in recipe.tuned.items()))
@@ -163,6 +174,7 @@ def check_report(report: "CheckReport") -> Iterator[str | Table]:
     """What was found, split by split, then every problem on a line, then the verdict."""
     yield f"{report.data}: {report.format}"
     for split in report.splits:
+        yield ""
         yield _split_summary(split)
         yield _class_table(split)
     yield from (f"{problem.severity}: {problem}" for problem in report.problems)
@@ -175,7 +187,7 @@ def _filled_slots(recipe: "Recipe") -> Iterator[str | Table]:
     from hardmine.detectors.support import heads_under
     from hardmine.equation.recipe import SLOTS
 
-    table, refusals = new_table("detector", "head", "assign", *SLOTS), []
+    rows, refusals = [], []
     for detector, heads in heads_under(recipe).items():
         if isinstance(heads, EvidenceError):
             refusals.append(f"Not for {detector}: {heads}")
@@ -183,8 +195,8 @@ def _filled_slots(recipe: "Recipe") -> Iterator[str | Table]:
         for head in heads:
             slots = recipe.slots_on(head.traits)
             filled = [_names(recipe.assigner_on(head.traits)), *(_parts(slots.get(slot)) for slot in SLOTS)]
-            add_row(table, detector, head.traits.name, *filled)
-    yield table
+            rows.append((detector, head.traits.name, *filled))
+    yield table_of("detector", "head", *(Column(name, "words") for name in ("assign", *SLOTS)), rows=rows)
     yield from refusals
 
 
@@ -210,44 +222,31 @@ def _name(part: "nn.Module") -> str:
 def _split_summary(split: "SplitReport") -> str:
     sizes = split.box_sizes
     return (
-        f"\n{split.split}: {split.num_images} images ({split.num_background} without objects), "
+        f"{split.split}: {split.num_images} images ({split.num_background} without objects), "
         f"{split.num_boxes} objects ({sizes.small} small, {sizes.medium} medium, {sizes.large} large), "
         f"{split.num_crowd} crowd or difficult"
     )
 
 
 def _class_table(split: "SplitReport") -> Table:
-    table = new_table("class", "objects")
-    for name, count in split.boxes_per_class.items():
-        add_row(table, name, str(count))
-    return table
-
-
-def add_row(table: Table, *cells: str) -> None:
-    """A row; what would steer the terminal, or be taken for a style, is shown."""
-    table.add_row(*(Text("\n".join(map(printable, cell.split("\n")))) for cell in cells))
-
-
-def new_table(first: str, *others: str) -> Table:
-    """Columns that are folded where they are too wide, never cut: names and keys stay whole."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in (first, *others):
-        table.add_column(name, overflow="fold")
-    return table
+    return table_of(
+        "class", Column("objects", "number"), rows=[(n, str(count)) for n, count in split.boxes_per_class.items()]
+    )
 
 
 def number(value: float | None) -> str:
     return UNDEFINED if value is None else f"{value:.3f}"
 
 
-def difference_cell(difference: "Difference | None", verdict: str, *, is_one_of_many: bool = False) -> str:
+def difference_cell(difference: "Difference | None", verdict: str, *, is_one_of_many: bool = False) -> Cell:
     if difference is None:
         return UNDEFINED
     plain = f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
     of_all = f"all    [{difference.simultaneous_low:+.3f}, {difference.simultaneous_high:+.3f}]"
-    return "\n".join([plain, *([of_all] if is_one_of_many else []), verdict])
+    return [plain, *([of_all] if is_one_of_many else []), verdict]
 
 
 def _listed(title: str, items: Iterable[str]) -> Iterator[str]:
     lines = [f"  - {item}" for item in items]
-    yield "\n".join([f"{title}:", *lines]) if lines else f"{title}: nothing"
+    yield f"{title}:" if lines else f"{title}: nothing"
+    yield from lines

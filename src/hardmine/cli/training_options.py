@@ -37,7 +37,11 @@ TRAINING_OPTIONS = {
         str, "Learn from labels with errors: dropped=.2,shifted=.1,swapped=.1,spurious=.05, shares of objects.", "none"
     ),
     "mined": _option(str, "Folder of `hardmine mine`: draw images by how hard they are.", "all alike"),
-    "suspects": _option(str, "Suspect labels in --mined: keep, drop, or weigh them down, as a loop does.", "keep"),
+    "suspects": _option(
+        str,
+        "Suspect labels in --mined: keep, drop, or weigh them down, as a loop does; or a file of decisions, .json.",
+        "keep",
+    ),
     "proposals": _option(str, "For fastrcnn: selective_search, or a file of boxes.", "none"),
     "detector": _option(
         str,
@@ -66,6 +70,7 @@ TRAINING_OPTIONS = {
     "crop": _option(float, "Probability of cutting out a random part, 3/4 of each side or more.", "0.0"),
     "record": _option(bool, "Keep how each object is learnt, epoch by epoch.", "False"),
     "eval_every": _option(int, "Also measure after every so many epochs.", "after the last only"),
+    "track": _option(str, "Tell how the run goes: tensorboard, wandb or mlflow.", "nobody"),
 }
 
 

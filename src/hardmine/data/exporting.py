@@ -2,6 +2,7 @@
 
     OUT/data.yaml, images/SPLIT/NAME, labels/SPLIT/NAME.txt                      yolo
     OUT/train/_annotations.coco.json, OUT/train/NAME, OUT/valid/..., OUT/test/... coco
+    OUT/Annotations/NAME.xml, JPEGImages/NAME, ImageSets/Main/SPLIT.txt          voc, see `exporting_voc`
 
 Images are linked, not copied, under the names they have below the folder of their split, by which a folder of
 `hardmine mine` finds them again. Written anew, as PNG, is what has no file (the built-in scenes), what frameworks do
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hardmine.data.exporting_voc import PICTURES, write_annotation, write_names
 from hardmine.data.images import read_header
 from hardmine.data.opening import available_splits, open_dataset
 from hardmine.data.paths import stem_of
@@ -29,11 +31,11 @@ from hardmine.data.tiles import tiled
 from hardmine.errors import ConfigError, RunError, check_name, what_failed
 from hardmine.files.writing import is_taken, write_atomically, write_lists
 
-__all__ = ["FORMS", "export"]
+__all__ = ["FORMS", "export", "splits_to_export"]
 
 logger = logging.getLogger("hardmine")
 
-FORMS = ("yolo", "coco")
+FORMS = ("yolo", "coco", "voc")
 COCO_FILE = "_annotations.coco.json"
 COCO_FOLDERS = {"val": "valid"}
 """How RF-DETR calls a split, where it is not by its usual name."""
@@ -63,7 +65,7 @@ def export(
     there they are left out, and a warning says how many. Of splits, "trainval" is left out where its two parts are
     there; a lone split with a name of its own becomes "train".
 
-    Args: data: "scenes", the path of a data set, or data sets by the names of splits.  form: "yolo" or "coco".
+    Args: data: "scenes", the path of a data set, or data sets by the names of splits.  form: "yolo", "coco" or "voc".
         out: a new folder.  split: only this one.  images, allow_unlabelled: as `open_dataset`.
         tile, overlap: cut the images into tiles of so many pixels a side, see `tiled`.
     Raises: ConfigError: another form, or no such tiles.  DataError: the data cannot be used, or an image not decoded.
@@ -78,19 +80,22 @@ def export(
     if isinstance(data, Mapping):
         datasets = {_safe(name): dataset for name, dataset in data.items()}
     else:
-        datasets = _splits(data, split, images, allow_unlabelled=allow_unlabelled)
+        datasets = splits_to_export(data, split, images, allow_unlabelled=allow_unlabelled)
     if tile is not None:
         datasets = {name: tiled(dataset, tile, overlap) for name, dataset in datasets.items()}
     try:
-        return (_write_yolo if form == "yolo" else _write_coco)(out, datasets)
+        return _WRITERS[form](out, datasets)
     except OSError as error:
         raise RunError(f"cannot write {out}: {what_failed(error)}") from error
 
 
-def _splits(
-    data: str | Path, split: str | None, images: Path | None, *, allow_unlabelled: bool
+def splits_to_export(
+    data: str | Path, split: str | None = None, images: Path | None = None, *, allow_unlabelled: bool = False
 ) -> dict[str, DetectionDataset]:
-    """The splits by the names they are written under, all with the classes of the first."""
+    """The splits of a data set by the names they are written under, all with the classes of the first.
+
+    Raises: DataError: as `open_dataset`.
+    """
     names = available_splits(data) if split is None else (split,)
     if {"train", "val"} <= set(names):
         names = tuple(name for name in names if name != "trainval")
@@ -158,14 +163,27 @@ def _write_coco(out: Path, datasets: Mapping[str, DetectionDataset]) -> Path:
     return out
 
 
+def _write_voc(out: Path, datasets: Mapping[str, DetectionDataset]) -> Path:
+    _tell_missing(datasets)
+    taken = set[str]()  # images of all splits lie together
+    for split, dataset in datasets.items():
+        places = _place_images(dataset, out / PICTURES, taken=taken)
+        for record, place in zip(dataset.records, places, strict=True):
+            write_annotation(out, record, place, dataset)
+        write_names(out, split, places)
+    return out
+
+
 def _tell_missing(datasets: Mapping[str, DetectionDataset]) -> None:
     if "val" not in datasets:
         logger.warning("there is no split val, which frameworks measure on")
 
 
-def _place_images(dataset: DetectionDataset, folder: Path, refused: str = "") -> list[PurePosixPath]:
-    """Links or writes the images below a folder; returns what each is called there."""
-    placed, taken = [], set[str]()
+def _place_images(
+    dataset: DetectionDataset, folder: Path, refused: str = "", taken: set[str] | None = None
+) -> list[PurePosixPath]:
+    """Links or writes the images below a folder, beside those whose names are taken; returns what each is called."""
+    placed, taken = [], set[str]() if taken is None else taken
     for index, (record, name) in enumerate(zip(dataset.records, dataset.file_names, strict=True)):
         is_linked = record.file is not None and _opens_everywhere(record.file)
         shown = name if is_linked else f"{stem_of(name) or record.image_id}.png"
@@ -217,3 +235,6 @@ def _apart(path: PurePosixPath, taken: set[str]) -> PurePosixPath:
         apart = path.with_name(f"{stem}-{number}{suffix}")
     taken.add(key)
     return apart
+
+
+_WRITERS = {"yolo": _write_yolo, "coco": _write_coco, "voc": _write_voc}

@@ -16,6 +16,7 @@ class Series:
     kind: "line" joins (x, y); "points" does not; "bars" stand at x; "steps" are a histogram, whose x are the edges of
     its bins, one more than y.
     is_own: of the method that the figure is about, among others that it is compared with; drawn black and thick.
+    group: series of one group look alike, and have one entry in the legend, by the name of the group.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Series:
     y: Sequence[float]
     kind: Kind = "line"
     is_own: bool = False
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Panel:
     """One pair of axes. Labels name the unit, where there is one.
 
     ticks: words that stand at x = 0, 1, 2, ... instead of numbers.  row: panels of one row stand side by side.
+    counts: x counts something, from the first of these numbers to the last; None: x is any number.
     """
 
     title: str
@@ -39,6 +42,7 @@ class Panel:
     log_y: bool = False
     ticks: Sequence[str] = ()
     row: int = 0
+    counts: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def check_savable(path: Path) -> None:
     if not path.parent.is_dir():
         raise ConfigError(f"cannot draw {path}: there is no folder {path.parent}; make it first")
     if is_taken(path):
-        raise RunError(f"{path} exists already; choose another file with --plot")
+        raise RunError(f"{path} exists already; choose another file")
 
 
 def _page(figure: Figure) -> bytes:

@@ -27,6 +27,7 @@ from hardmine.mining.tables import mine
 from hardmine.predictions import Confirmed, read_results
 from hardmine.training import RunFolder, RunResult, TrainingConfig, train
 from hardmine.training.data import open_measured_data
+from hardmine.training.decisions import DECISIONS_SUFFIX
 from hardmine.training.out_of_fold import predict_for_mining
 from hardmine.training.record import read_dynamics
 
@@ -69,6 +70,10 @@ def mine_in_rounds(
     out = Path(out)
     if rounds < 2:
         raise ConfigError(f"a loop needs at least 2 rounds, got {rounds}: after one there is nothing to train on")
+    if suspects.endswith(DECISIONS_SUFFIX):
+        raise ConfigError(
+            f"a loop mines anew in each round, so decisions ({suspects}) are of none; give keep, down or drop"
+        )
     if not resume and is_taken(out):
         raise RunError(f"{out} exists already; choose another folder with --out, or continue with --resume")
     mined = [out / f"mined{number}" for number in range(1, rounds)]

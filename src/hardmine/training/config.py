@@ -16,6 +16,7 @@ from hardmine.data.label_errors import parse_shares
 from hardmine.data.scenes import SCENES
 from hardmine.detectors.frameworks import FRAMEWORKS, Framework, split_name
 from hardmine.errors import ConfigError, check_name
+from hardmine.training.decisions import DECISIONS_SUFFIX
 
 __all__ = ["TrainingConfig", "check_type"]
 
@@ -45,7 +46,11 @@ _LIMITS: dict[str, tuple[float, float]] = {
 }
 WITHOUT_RPN = ("fastrcnn",)
 """Detectors that find objects only among proposals that they are given."""
-_CHOICES = {"precision": ("no", "bf16", "fp16"), "suspects": ("keep", "down", "drop")}
+_CHOICES = {
+    "precision": ("no", "bf16", "fp16"),
+    "suspects": ("keep", "down", "drop"),
+    "track": (None, "tensorboard", "wandb", "mlflow"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +70,9 @@ class TrainingConfig:
             `with_label_errors`. None: no errors.
         mined: a folder of `hardmine mine` on the train split: images are drawn by the weights in it; None: all alike.
         suspects: what becomes of the labels that are suspects in `mined`: "keep" them, weigh them "down" by the
-            probability that they are at fault, or "drop" them; with the last two, a missing one is not background.
+            probability that they are at fault, or "drop" them; with the last two, a missing one is not background. Or
+            the file of what people decided of them (.json): "drop" what they accepted, "keep" what they rejected, weigh
+            the others "down".
         proposals: where the detector has no RPN, "selective_search", or a file of boxes: see `with_proposals`.
         detector, backbone, weights: as `hardmine.detectors.build` takes them; only torchvision's have a backbone to
             choose.
@@ -92,6 +99,7 @@ class TrainingConfig:
         crop: probability of cutting out a random part of at least 3/4 of each side.
         record: also keep how each object is learnt, epoch by epoch (`dynamics` in the run folder).
         eval_every: also evaluate after every so many epochs; None: after the last only.
+        track: who is told how the run goes: "tensorboard", "wandb" or "mlflow"; None: nobody. Changes no result.
 
     Raises:
         ConfigError: a value of the wrong type or out of its range.
@@ -131,6 +139,7 @@ class TrainingConfig:
     crop: float = 0.0
     record: bool = False
     eval_every: int | None = None
+    track: str | None = None
 
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self)).items():
@@ -252,8 +261,11 @@ def check_type(what: str, value: object, hint: Any) -> None:
 
 
 def _check_range(name: str, value: Any) -> None:
-    if name in _CHOICES and value not in _CHOICES[name]:
-        raise ConfigError(f"training option {name} must be one of {', '.join(_CHOICES[name])}, got {value!r}")
+    is_a_file = name == "suspects" and str(value).endswith(DECISIONS_SUFFIX)
+    if name in _CHOICES and value not in _CHOICES[name] and not is_a_file:
+        or_a_file = f", or a file {DECISIONS_SUFFIX} of decisions" if name == "suspects" else ""
+        known = ", ".join(filter(None, _CHOICES[name]))
+        raise ConfigError(f"training option {name} must be one of {known}{or_a_file}, got {value!r}")
     low, high = _LIMITS.get(name, (None, None))
     if value is not None and low is not None and high is not None and not low <= value <= high:
         raise ConfigError(f"training option {name} must be from {low:g} to {high:g}, got {value!r}")

@@ -6,6 +6,7 @@ metrics.jsonl             one line per finished epoch
 label_errors.parquet      with `label_errors`: each planted error, as it is and as it would be right
 predictions_<split>.json  COCO results of the final detector
 weights.safetensors       the final weights under torchvision's own names; the classes are in its header
+tracking.json             with `track`: how far the tracker was told; tensorboard/, wandb/: what it keeps
 dynamics/                 with `record`: how each object was learnt, see `record`
 checkpoint.safetensors    what `--resume` needs; always whole, always of the last finished epoch
 """
@@ -26,7 +27,7 @@ __all__ = ["IMAGES", "RunFolder", "refuse_other_config"]
 IMAGES = "images"
 """Under this name the environment of a run says which images it is of, by data set."""
 
-_FREE_TO_CHANGE = {"workers", "compile"}  # what changes no result, but for rounding
+_FREE_TO_CHANGE = {"workers", "compile", "track"}  # what changes no result, but for rounding
 _FREE_WITHOUT_FOLDS = {"group_by"}  # it deals out folds, and otherwise only says how a comparison is judged
 
 
@@ -59,6 +60,10 @@ class RunFolder:
     @property
     def dynamics(self) -> Path:
         return self.path / "dynamics"
+
+    @property
+    def tracking(self) -> Path:
+        return self.path / "tracking.json"
 
     @property
     def label_errors(self) -> Path:

@@ -20,6 +20,7 @@ from hardmine.training.predict import predict
 from hardmine.training.processes import start_accelerator
 from hardmine.training.progress import Reporter
 from hardmine.training.run import save_weights
+from hardmine.training.tracking import Tracking, check_tracker
 from hardmine.training.trainer import Trainer
 
 __all__ = ["RunResult", "train"]
@@ -66,6 +67,7 @@ def train(config: TrainingConfig, out: Path | str, *, resume: bool = False, prog
         ConfigError, DataError: a configuration or a data set that cannot be used; nothing was written.
         RunError: `out` holds something else or a checkpoint that does not fit; a full disk; a loss that is not finite.
     """
+    check_tracker(config.track)
     # a DETR has parameters for denoising, which is off in a batch without objects, and RF-DETR some for masks
     accelerator = start_accelerator(config.precision, uses_all=not config.framework.matches_sets)
     train_data, val_data = open_training_data(config)
@@ -93,19 +95,31 @@ def _open(folder: RunFolder, trainer: Trainer, data: Mapping[str, DetectionDatas
 
 def _run(folder: RunFolder, trainer: Trainer, val_data: DetectionDataset, progress: bool) -> RunResult:
     is_main = trainer.accelerator.is_main_process
+    with Tracking(folder, trainer.config, is_main=is_main) as tracking:
+        tracking.start(trainer.rows, trainer.epochs)
+        _run_epochs(folder, trainer, val_data, tracking, progress)
+        metrics = _metrics(trainer.rows)
+        if is_main:
+            folder.write_rows(trainer.rows)
+            save_weights(folder, trainer.final_detector, val_data)
+        tracking.finish(metrics)
+    trainer.accelerator.wait_for_everyone()
+    return RunResult(folder, trainer.config, metrics, tuple(trainer.rows))
+
+
+def _run_epochs(
+    folder: RunFolder, trainer: Trainer, val_data: DetectionDataset, tracking: Tracking, progress: bool
+) -> None:
+    is_main = trainer.accelerator.is_main_process
     with Reporter(trainer.epochs, len(trainer.rows) + 1, enabled=progress, is_main=is_main) as reporter:
         try:
             while len(trainer.rows) < trainer.epochs:
                 _run_epoch(folder, trainer, val_data, reporter)
+                tracking.log(trainer.rows[-1])
         except KeyboardInterrupt:
             message = f"stopped after epoch {len(trainer.rows)}; continue with the same command and --resume"
             reporter.say(message, logging.WARNING)
             raise
-    if is_main:
-        folder.write_rows(trainer.rows)
-        save_weights(folder, trainer.final_detector, val_data)
-    trainer.accelerator.wait_for_everyone()
-    return RunResult(folder, trainer.config, _metrics(trainer.rows), tuple(trainer.rows))
 
 
 def _run_epoch(folder: RunFolder, trainer: Trainer, val_data: DetectionDataset, reporter: Reporter) -> None:

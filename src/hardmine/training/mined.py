@@ -19,8 +19,9 @@ from hardmine.data import DerivedDataset, DetectionDataset, ImageRecord, with_cr
 from hardmine.errors import DataError
 from hardmine.files.reading import check_regular
 from hardmine.training.batches import are_weights
+from hardmine.training.decisions import DECISIONS_SUFFIX, read_decisions
 
-__all__ = ["image_weights", "treat_suspects"]
+__all__ = ["image_weights", "label_places", "suspects_by_image", "treat_suspects"]
 
 logger = logging.getLogger("hardmine")
 
@@ -32,7 +33,7 @@ SUSPECT = {
     "probability": pl.Float64,
     **{f"{prefix}{side}": pl.Float64 for prefix in ("", "suggested_") for side in SIDES},
 }
-WHICH_LABEL = {"object": pl.Int64, "category": pl.String}
+WHICH_LABEL = {"object": pl.Int64, "category": pl.String, "suggested_category": pl.String, "prediction": pl.Int64}
 SAME_PX = 0.01
 
 
@@ -56,25 +57,48 @@ def treat_suspects(folder: Path | str, dataset: DetectionDataset, how: str) -> D
     """The data set with the labels that `suspects.parquet` lists doubted; a missing one is no background any more.
 
     Args: how: "down": a label counts by the probability that it is right; "drop": it is neither an object nor
-        background, as a crowd; "keep": all labels stay as they are.
-    Raises: DataError: there is no such table, or labels in it that the data set does not have.
+        background, as a crowd; "keep": all labels stay as they are. Or the file of decisions, see `read_decisions`:
+        what was accepted is dropped, what was rejected stays, what nobody decided is weighed down.
+    Raises: DataError: there is no such table, labels in it that the data set does not have, or as `read_decisions`.
     """
     if how == "keep":
         return dataset
+    decided = read_decisions(how, folder) if how.endswith(DECISIONS_SUFFIX) else None
+    on_images = suspects_by_image(folder, dataset)
+    records = []
+    for record, suspects in zip(dataset.records, on_images, strict=True):
+        treated = pl.DataFrame() if suspects is None else _with_treatment(suspects, how, decided)
+        records.append(_doubted(record, dataset.classes, treated, Path(folder)) if len(treated) else record)
+    return DerivedDataset(dataset, dataset.split, range(len(records)), records)
+
+
+def suspects_by_image(folder: Path | str, dataset: DetectionDataset) -> list[pl.DataFrame | None]:
+    """The suspects on each image of a data set, duplicates left out, as readers leave them out; None: none.
+
+    A row says what `suspects.parquet` does, the `row` of it, and the `place` of the label among those of its image,
+    null where that is not known.
+
+    Raises: DataError: the tables cannot be read, or are of other images.
+    """
     folder = Path(folder)
     file = folder / "suspects.parquet"
-    table = _read(file, SUSPECT, WHICH_LABEL).filter(pl.col("kind") != "duplicate")  # which readers leave out
+    table = _read(file, SUSPECT, WHICH_LABEL).with_row_index("row").filter(pl.col("kind") != "duplicate")
     if not table["probability"].is_between(0, 1).all():
         raise DataError(f"{file}: probabilities must be from 0 to 1; mine again")
     suspects = _with_places(folder, table).partition_by("image_id", as_dict=True)
     images = folder / "images.parquet"
     has_ids = not images.exists() and not any(record.is_numbered for record in dataset.records)
     rows = [{"image_id": record.image_id} for record in dataset.records] if has_ids else _mined_images(images, dataset)
-    records = [
-        record if row is None else _doubted(record, dataset.classes, suspects.get((row["image_id"],)), how, file)
-        for record, row in zip(dataset.records, rows, strict=True)
-    ]
-    return DerivedDataset(dataset, dataset.split, range(len(records)), records)
+    return [None if row is None else suspects.get((row["image_id"],)) for row in rows]
+
+
+def _with_treatment(suspects: pl.DataFrame, how: str, decided: Mapping[int, bool] | None) -> pl.DataFrame:
+    """The suspects that are not to be kept as they are, with what becomes of each in `is_dropped`."""
+    if decided is None:
+        return suspects.with_columns(is_dropped=pl.lit(how == "drop"))
+    is_dropped = [decided.get(row, False) for row in suspects["row"]]
+    is_doubted = [decided.get(row, True) for row in suspects["row"]]
+    return suspects.with_columns(is_dropped=pl.Series(is_dropped, dtype=pl.Boolean)).filter(pl.Series(is_doubted))
 
 
 def _mined_images(
@@ -145,29 +169,28 @@ def _with_places(folder: Path, suspects: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(place=pl.col("object") - pl.col("first"))
 
 
-def _doubted(
-    record: ImageRecord, classes: Sequence[str], suspects: pl.DataFrame | None, how: str, file: Path
-) -> ImageRecord:
-    if suspects is None:
-        return record
+def _doubted(record: ImageRecord, classes: Sequence[str], suspects: pl.DataFrame, folder: Path) -> ImageRecord:
     is_missing = suspects["kind"].to_numpy() == "missing"
     labels = suspects.filter(~is_missing)
-    places = _places(record, classes, labels, file)
-    if how == "down":
+    places = np.array(label_places(record, classes, labels, folder), dtype=int)
+    is_dropped = labels["is_dropped"].to_numpy()
+    is_crowd = record.is_crowd.copy()
+    is_crowd[places[is_dropped]] = True
+    record = replace(record, is_crowd=is_crowd)
+    if not suspects["is_dropped"].all():
         weights = np.ones(len(record.labels), dtype=np.float32) if record.weights is None else record.weights.copy()
-        weights[places] *= 1 - labels["probability"].to_numpy()
+        weights[places[~is_dropped]] *= 1 - labels["probability"].to_numpy()[~is_dropped]
         record = replace(record, weights=weights)
-    else:
-        is_crowd = record.is_crowd.copy()
-        is_crowd[places] = True
-        record = replace(record, is_crowd=is_crowd)
     regions = suspects.filter(is_missing).select(f"suggested_{side}" for side in SIDES).to_numpy()
     regions = regions.clip(0, [record.width, record.height] * 2)
     return with_crowds(record, regions[(regions[:, 2:] > regions[:, :2]).all(axis=1)])
 
 
-def _places(record: ImageRecord, classes: Sequence[str], suspects: pl.DataFrame, file: Path) -> list[int]:
-    """Which object of the record each suspect is: at its place, or else the only one with its class and box."""
+def label_places(record: ImageRecord, classes: Sequence[str], suspects: pl.DataFrame, folder: Path | str) -> list[int]:
+    """Which object of the record each suspect label is: at its place, or else the only one with its class and box.
+
+    Raises: DataError: there is none, or several.
+    """
     found: list[int] = []
     for suspect in suspects.iter_rows(named=True):
         box, category = [suspect[side] for side in SIDES], suspect["category"]
@@ -177,8 +200,8 @@ def _places(record: ImageRecord, classes: Sequence[str], suspects: pl.DataFrame,
         if suspect["place"] not in candidates and len(candidates) != 1:
             of_class = "" if category is None else f" of class {category!r}"
             raise DataError(
-                f"{file}: image id {record.image_id} has {len(candidates) or 'no'} label{of_class} with the box {box}, "
-                "expected the one that was mined; mine again"
+                f"{Path(folder) / 'suspects.parquet'}: image id {record.image_id} has {len(candidates) or 'no'} "
+                f"label{of_class} with the box {box}, expected the one that was mined; mine again"
             )
         found.append(suspect["place"] if suspect["place"] in candidates else candidates[0])
     return found

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.data import DataLoader
 
+from hardmine.files.printable import printable
+
 __all__ = ["Reporter", "watch_work"]
 
 logger = logging.getLogger("hardmine")
@@ -19,9 +21,9 @@ Part = TypeVar("Part")
 def watch_work(parts: Iterable[Part], total: int, what: str) -> Iterator[Part]:
     """Passes on parts of a long work as they are done: a bar on a terminal, elsewhere a log line each tenth."""
     console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
-        task = bars.add_task(what, total=total)
+        task = bars.add_task(printable(what), total=total)
         for number, part in enumerate(parts, start=1):
             yield part
             bars.advance(task)
@@ -46,7 +48,7 @@ class Reporter:
         self.is_main = is_main
         self.has_bars = is_main and enabled and console.is_terminal
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[facts]}"),
@@ -97,6 +99,6 @@ class Reporter:
     def say(self, message: str, level: int = logging.INFO) -> None:
         """One line for the user: above the bars, or into the log."""
         if self.has_bars:
-            self._bars.console.print(message)
+            self._bars.console.print(printable(message), markup=False, highlight=False, soft_wrap=True)
         elif self.is_main:
             logger.log(level, message)
