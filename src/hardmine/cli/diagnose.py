@@ -79,6 +79,6 @@ def diagnose(
 
 def _recipes(text: str) -> "dict[str, Recipe]":
     from hardmine.cli.recipe_arguments import parse_recipes
-    from hardmine.training.run import make_recipe
+    from hardmine.training.recipe_names import make_recipe
 
     return {choice.label: make_recipe(choice.name, choice.options) for choice in parse_recipes(text)}

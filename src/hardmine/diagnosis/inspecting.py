@@ -34,7 +34,8 @@ from hardmine.training import TrainingConfig, load_run
 from hardmine.training.data import open_split, open_training_data
 from hardmine.training.processes import start_accelerator
 from hardmine.training.proposals import with_proposals
-from hardmine.training.run import make_detector, make_recipe
+from hardmine.training.recipe_names import make_recipe
+from hardmine.training.run import make_detector
 from hardmine.training.trainer import SummedLoss
 
 __all__ = ["NUM_IMAGES", "contrast_of", "inspect_detector", "inspect_run"]
