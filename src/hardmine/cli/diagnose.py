@@ -2,7 +2,6 @@
 
 from functools import partial
 from pathlib import Path
-from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["diagnose"]
 
 OF_A_DETECTOR = ("detector", "backbone", "weights", "image_size", "batch_size", "proposals", "allow_unlabelled")
-WIDTH = 79
 
 
 @partial(takes_training_options, only=OF_A_DETECTOR)
@@ -69,10 +67,10 @@ def diagnose(
         found = inspect_run(run, chosen, data=data, split=split, images=images, num_images=images_shown)
     write_inspection(found, out)
     show_all(
-        f"{found.detector}, head {found.final_head}, {found.num_images} images of {found.data} ({found.split})\n",
+        f"{found.detector}, head {found.final_head}, {found.num_images} images of {found.data} ({found.split})",
         shares_table(found),
-        *(fill(sentence.text, WIDTH, initial_indent="- ", subsequent_indent="  ") for sentence in found.sentences),
-        f"\nWritten: diagnosis.json, tables.csv, tables.parquet in {out}",
+        *(f"- {sentence.text}" for sentence in found.sentences),
+        f"Written: diagnosis.json, tables.csv, tables.parquet in {out}",
         f"A page of it: hardmine report {out} --out report.html",
     )
 

@@ -3,9 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
-from hardmine.cli.tables import add_row, new_table
+from hardmine.cli.layout import Column, Table, table_of
 
 if TYPE_CHECKING:
     from hardmine.diagnosis import Inspection
@@ -16,28 +14,27 @@ MOST_RECIPES = 3
 """As many have a column of 80; the others are in the files."""
 MOST_CLASSES = 5
 SHOWN = {
-    "kind": "kind",
+    "kind": "all:",
     "score": "score",
     "iou": "IoU",
-    "object_size": "size of object",
+    "object_size": "object:",
     "class": "class",
-    "level": "level",
+    "level": "",
 }
 
 
 def shares_table(found: "Inspection") -> Table:
     """Of the head that detects: of each bin its samples and its share of the gradient under each recipe."""
-    of_recipes = [heads[found.final_head].tables for heads in list(found.recipes.values())[:MOST_RECIPES]]
-    names = [f"gradient:\n{name}" for name in list(found.recipes)[:MOST_RECIPES]]
-    table = new_table("of samples", "", "number", "samples", *names)
-    for column in table.columns[2:]:
-        column.justify = "right"
-    for name, title in SHOWN.items():
-        if name in of_recipes[0]:
-            for place, cells in enumerate(_cells(name, [tables[name] for tables in of_recipes])):
-                add_row(table, "" if place else f"by {title}", *cells)
-            table.add_section()
-    return table
+    names = list(found.recipes)[:MOST_RECIPES]
+    of_recipes = [found.recipes[name][found.final_head].tables for name in names]
+    columns = [Column(title, "number") for title in ("number", "samples", *(f"gradient: {name}" for name in names))]
+    rows = [
+        (f"{title} {cells[0]}", *cells[1:])
+        for name, title in SHOWN.items()
+        if name in of_recipes[0]
+        for cells in _cells(name, [tables[name] for tables in of_recipes])
+    ]
+    return table_of("samples", *columns, rows=rows)
 
 
 def _cells(name: str, tables: Sequence[Sequence[Mapping[str, Any]]]) -> Iterator[tuple[str, ...]]:
