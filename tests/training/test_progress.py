@@ -81,3 +81,14 @@ def test_a_long_work_has_a_log_line_each_tenth_elsewhere(caplog):
     assert len(caplog.messages) == 10
     assert caplog.messages[0] == "searching: 3 of 25 images"
     assert caplog.messages[-1] == "searching: 25 of 25 images"
+
+
+def test_names_steer_no_terminal_and_are_no_markup(monkeypatch, capsys):
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    assert list(watch_work(range(2), 2, "[red]a\x1b[2Jb")) == [0, 1]
+    with Reporter(2, 1, enabled=True, is_main=True) as reporter:
+        reporter.say("x [bold]y\x1b[2Jz")
+    shown = capsys.readouterr().err
+    assert "[red]a\\x1b[2Jb" in shown
+    assert "x [bold]y\\x1b[2Jz" in shown
+    assert "\x1b[2J" not in shown
