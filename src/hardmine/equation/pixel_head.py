@@ -44,7 +44,9 @@ class PixelHead(nn.Module):
         place = {name: Place(recipe.name, traits, name, traits.evidence) for name in PIXEL_SLOTS}
         scale = slots["classify"].scale
         if isinstance(scale, TaskBalance):
-            raise EvidenceError(f"{place['classify']}: TaskBalance needs a box loss; give a number, or leave it out")
+            raise EvidenceError(
+                f"{place['classify']}: {type(scale).__name__} needs a box loss; give a number, or leave it out"
+            )
         self.scale = 1.0 if scale is None else scale
         self.select: Sampling = place["select"].sampling(slots["select"])
         self.classify: LossSlot[ClassificationLoss] = place["classify"].filled(slots["classify"], ClassificationLoss)
