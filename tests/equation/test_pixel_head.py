@@ -172,8 +172,15 @@ def test_select_and_classify_multiply_and_scale_counts(batch):
         select=Slot(PixelOHEM(0, 0.9)), classify=Slot(PixelOHEM(5, None), Focal(2, None, "softmax"), PerValid(), 3.0)
     )
     focal = Focal(2, None, "softmax")(logits.flatten(2).transpose(1, 2), labels.flatten(1))
-    hardest = focal[focal > -torch.tensor(0.9).log()].topk(10).values
-    torch.testing.assert_close(both(logits, labels), 3 * hardest.sum() / (labels != IGNORE).sum())
+    selected = focal[focal > -torch.tensor(0.9).log()]
+    torch.testing.assert_close(both(logits, labels), 3 * selected.topk(10).values.sum() / len(selected))
+
+
+def test_mmsegmentation_s_average_over_all_pixels_is_a_weight_of_the_classify_slot(batch):
+    logits, labels = batch
+    loss = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none")
+    ours = of_slots(classify=Slot(PixelOHEM.mmseg(0, 0.5)))(logits, labels)
+    torch.testing.assert_close(ours, loss[loss > -torch.tensor(0.5).log()].sum() / (labels != IGNORE).sum())
 
 
 @pytest.mark.parametrize(
