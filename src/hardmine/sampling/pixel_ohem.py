@@ -44,7 +44,8 @@ class PixelOHEM(Sampling):
     here as many are averaged over as are kept. From mmsegmentation's and HRNet's by ties: they compare p, which rounds
     to 1, here ℓ is compared, which does not.
 
-    Args: per: what ``min_kept`` is a number of.  min_fraction: k as a share of the pixels instead, rounded down.
+    Args: per: what ``min_kept`` is a number of.  min_fraction: k as a share of the pixels instead, rounded down, but
+        at least one pixel without a threshold.
         fraction_of: of those that are not ignored, or of all.  strict: see above.
     Raises: ConfigError: min_kept below 0, threshold or min_fraction out of (0, 1], a strict form without a threshold,
         an unknown choice, or neither a threshold nor anything to keep at least.
@@ -101,9 +102,10 @@ class PixelOHEM(Sampling):
         """k, a number or (1, 1)."""
         if self.min_fraction is None:
             return self.min_kept * (len(valid) if self.per == "image" else 1)
+        least = 1 if self.threshold is None else 0
         if self.fraction_of == "all":
-            return int(self.min_fraction * valid.numel())
-        return (valid.sum().double() * self.min_fraction).long().view(1, 1)
+            return max(least, int(self.min_fraction * valid.numel()))
+        return (valid.sum().double() * self.min_fraction).long().clamp_min(least).view(1, 1)
 
     def _at_least(self, loss: Tensor, valid: Tensor, quota: int | Tensor) -> Tensor:
         if self.threshold is None:
@@ -115,7 +117,8 @@ class PixelOHEM(Sampling):
 
     def _below_kth(self, loss: Tensor, valid: Tensor, quota: int | Tensor) -> Tensor:
         bar = -math.log(self.threshold or 1)
-        if looking_is_free(loss) and ((loss > bar) & valid).sum() > quota:  # so is the one after the k hardest
+        free = looking_is_free(loss)
+        if loss.numel() == 0 or (free and ((loss > bar) & valid).sum() > quota):  # so is the one after the k hardest
             return loss > bar
         beyond = top_among(loss, valid, quota + 1)  # the k hardest and the next, or all
         kth = loss.masked_fill(~beyond, torch.inf).amin(dim=-1, keepdim=True)
