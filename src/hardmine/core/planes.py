@@ -56,11 +56,10 @@ class _OfPlanes(torch.autograd.Function):
     ) -> tuple[Tensor, None]:
         planes, column = ctx.saved_tensors
         outer = outer.masked_fill(column == IGNORE, 0)
-        of_some = [row.nonzero().squeeze(1) for row in outer]
-        if sum(map(len, of_some)) > FEW * outer.numel():
+        if int(outer.count_nonzero()) > FEW * outer.numel():
             return _gradient(planes, column, outer), None
         gradient = torch.zeros_like(planes)
-        for row, places in enumerate(of_some):
+        for row, places in enumerate(of_row.nonzero().squeeze(1) for of_row in outer):
             picked = planes[row].index_select(1, places)[None], column[row, places][None], outer[row, places][None]
             gradient[row].index_copy_(1, places, _gradient(*picked)[0])
         return gradient, None
