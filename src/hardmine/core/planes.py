@@ -69,5 +69,6 @@ def _gradient(planes: Tensor, column: Tensor, outer: Tensor) -> Tensor:
     """(softmax - one-hot) times the outer gradient, 0 where that is 0, whatever the logits are there."""
     gradient = planes.softmax(dim=1).mul_(outer.unsqueeze(1))
     gradient.scatter_add_(1, column.clamp_min(0).unsqueeze(1), -outer.unsqueeze(1))
-    left_out = column == IGNORE
-    return gradient.masked_fill_(left_out.unsqueeze(1), 0) if left_out.any() else gradient
+    for row, of_row in zip(gradient, column == IGNORE, strict=True):
+        row.index_fill_(1, of_row.nonzero().squeeze(1), 0)
+    return gradient

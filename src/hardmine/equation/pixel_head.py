@@ -16,7 +16,7 @@ from hardmine.core.samples import Assignment, Samples
 from hardmine.equation.normalize import PerValid
 from hardmine.equation.place import Place
 from hardmine.equation.recipe import HeadTraits, Recipe, Slot
-from hardmine.equation.slot import LossSlot, call, evaluate, per_sample
+from hardmine.equation.slot import LossSlot, call, evaluate, per_sample, weighted_sum
 from hardmine.errors import ConfigError, EvidenceError, ShapeError
 from hardmine.losses import ClassificationLoss, CrossEntropy, TaskBalance
 from hardmine.sampling import All, Sampling
@@ -60,11 +60,19 @@ class PixelHead(nn.Module):
         """
         loss, samples = self.look(logits, labels)
         selected = self.choose(samples)
+        if self.is_plain and loss is not None:  # millions of pixels feel every pass over them
+            z = self.classify.normalize(samples.assignment.only(selected > 0), selected)
+            return weighted_sum(loss, selected, z) * self.scale
         kept = samples.keep(selected > 0)
         total = evaluate(self.classify.loss, kept) if loss is None else self.classify.sum(loss, kept, selected)
         if self.classify.also is not None:
             total = total + evaluate(self.classify.also, kept)
         return total * self.scale
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the weights of the select slot are all that counts."""
+        return type(self.classify.sampling) is All and self.classify.also is None
 
     def look(self, logits: Tensor, labels: Tensor) -> tuple[Tensor | None, Samples]:
         """Loss of each pixel before any weight (B, N), None of a listwise one, and all the evidence that is read."""
