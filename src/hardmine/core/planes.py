@@ -55,7 +55,6 @@ class _OfPlanes(torch.autograd.Function):
         ctx: Any, outer: Tensor
     ) -> tuple[Tensor, None]:
         planes, column = ctx.saved_tensors
-        outer = outer.masked_fill(column == IGNORE, 0)
         if int(outer.count_nonzero()) > FEW * outer.numel():
             return _gradient(planes, column, outer), None
         gradient = torch.zeros_like(planes)
