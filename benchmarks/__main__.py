@@ -23,7 +23,7 @@ RESULT = Path(__file__).parent / "results" / "peers.json"
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", default="", help="groups or operations with this in their name")
+    parser.add_argument("--only", default="", help="a group, or groups and operations with this in their name")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything runs")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -43,7 +43,8 @@ def main() -> None:
 
 
 def chosen(text: str, quick: bool) -> Iterator[Case]:
-    for name, cases in GROUPS.items():
+    groups = {text: GROUPS[text]} if text in GROUPS else GROUPS  # of a group no peer of another is asked for
+    for name, cases in groups.items():
         for case in cases(quick):
             if text.lower() in f"{name} {case.operation}".lower():
                 yield case

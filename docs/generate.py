@@ -18,6 +18,7 @@ COLUMNS = {
     "Cascade R-CNN": ("cascadercnn",),
     "YOLO": ("YOLO",),
     "DETRs": ("RT-DETR", "DETR"),
+    "pixels": ("pixels",),
 }
 """A column may hold two kinds of heads; where only one of them takes the recipe, the cell names it by `SCORES`."""
 SCORES = {"RT-DETR": "sigmoid", "DETR": "softmax"}

@@ -1,6 +1,6 @@
 """What is compared, by group."""
 
-from benchmarks.cases import assigners, losses, ranking, samplers
+from benchmarks.cases import assigners, losses, pixels, ranking, samplers
 
 __all__ = ["GROUPS"]
 
@@ -9,4 +9,5 @@ GROUPS = {
     "assigners": assigners.cases,
     "samplers": samplers.cases,
     "ranking": ranking.cases,
+    "pixels": pixels.cases,
 }

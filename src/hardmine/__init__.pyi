@@ -23,7 +23,7 @@ from .core.samples import (
     GroundTruth as GroundTruth,
     Samples as Samples,
 )
-from .detectors import Detector as Detector, attach as attach, build as build, wrap as wrap
+from .detectors import Detector as Detector, Segmenter as Segmenter, attach as attach, build as build, wrap as wrap
 from .equation import normalize as normalize
 from .equation.compiling import compile as compile
 from .errors import HardmineError as HardmineError

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hardmine.core.planes import cross_entropy_of_planes, lies_in_planes, sees_only_valid
 from hardmine.core.samples import BACKGROUND, IGNORE, Activation
 from hardmine.core.slopes import Sloped, held_fixed
 from hardmine.errors import ConfigError
@@ -78,13 +79,21 @@ def replace_ignored(logits: Tensor, labels: Tensor) -> Tensor:
     """The logits with 0 for those of ignored samples, whatever these are.
 
     What is made of them must already have no gradient there: it is let through as it is, which saves a pass over it.
+    Of pixels the cross entropy sees to that itself.
     """
+    if sees_only_valid(logits):
+        return logits
     return _masked(logits, labels) if torch.compiler.is_compiling() else _ReplaceIgnored.apply(logits, labels)
 
 
 def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """-ln of the probability of each sample's label, (B, N, C + 1), (B, N) -> (B, N); 0 where it is ignored."""
+    """-ln of the probability of each sample's label, (B, N, C + 1), (B, N) -> (B, N); 0 where it is ignored.
+
+    Pixels have no background apart from their classes: (B, N, C).
+    """
     column = labels.masked_fill(labels == BACKGROUND, logits.shape[-1] - 1)
+    if lies_in_planes(logits):
+        return cross_entropy_of_planes(logits, column)
     loss = F.cross_entropy(logits.flatten(0, 1), column.flatten(), ignore_index=IGNORE, reduction="none")
     return loss.view_as(labels)
 

@@ -3,7 +3,8 @@
 from hardmine.detectors.attach import attach
 from hardmine.detectors.build import build
 from hardmine.detectors.detector import Detector
+from hardmine.detectors.segmenter import Segmenter
 from hardmine.detectors.torchvision import DETECTORS
 from hardmine.detectors.wrap import wrap
 
-__all__ = ["DETECTORS", "Detector", "attach", "build", "wrap"]
+__all__ = ["DETECTORS", "Detector", "Segmenter", "attach", "build", "wrap"]

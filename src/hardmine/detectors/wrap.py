@@ -1,16 +1,24 @@
 """Putting a recipe on a detector."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from hardmine.detectors.detector import Detector
 from hardmine.detectors.frameworks import framework_of
+from hardmine.detectors.segmenter import Segmenter
 from hardmine.equation.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torchvision.models.segmentation import FCN, LRASPP, DeepLabV3
 
 __all__ = ["wrap"]
 
 
-def wrap(model: Any, recipe: Recipe, *, two_pass: bool = True, image_size: int | None = None) -> Detector:
-    """The detector under the recipe: an ``nn.Module`` around the model, which is neither copied nor changed.
+@overload
+def wrap(model: "LRASPP | DeepLabV3 | FCN", recipe: Recipe) -> Segmenter: ...  # pyright: ignore[reportOverlappingOverload]
+@overload
+def wrap(model: Any, recipe: Recipe, *, two_pass: bool = ..., image_size: int | None = ...) -> Detector: ...
+def wrap(model: Any, recipe: Recipe, *, two_pass: bool = True, image_size: int | None = None) -> Detector | Segmenter:
+    """The detector or segmenter under the recipe: a module around the model, which is neither copied nor changed.
 
         detector = hardmine.wrap(torchvision_model, hardmine.recipes.ohem(budget=64))
         losses = detector(images, targets)         # in training mode, under the framework's own names
@@ -23,6 +31,7 @@ def wrap(model: Any, recipe: Recipe, *, two_pass: bool = True, image_size: int |
     Args: model: torchvision's RetinaNet, FCOS, SSD (SSDLite), Faster R-CNN, Mask R-CNN or Keypoint R-CNN (of the last
         two a recipe changes what the boxes learn, masks and keypoints learn as ever), the Cascade R-CNN and the Fast
         R-CNN that `build` makes of its parts, an ultralytics DetectionModel, a detector of transformers, or rfdetr's.
+            Segmenters: torchvision's LR-ASPP, DeepLabV3 and FCN, transformers' SegFormer; see `Segmenter`.
         two_pass: for heads of RoIs, see `RoIStage`; other detectors take no notice.
         image_size: side in pixels of what others' models are shown; None: what the model is made for. torchvision's
             models resize by themselves.

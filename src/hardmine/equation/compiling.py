@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hardmine.core.samples import GroundTruth
 from hardmine.equation.framework_head import FrameworkHead
 from hardmine.equation.head import Head, HeadLosses, HeadOutput
+from hardmine.equation.pixel_head import PixelHead
 
 __all__ = ["compile", "has_compiler"]
 
@@ -45,10 +46,12 @@ def compile(part: Part, device: torch.device | str | None = None) -> Part:
         return part
     if not isinstance(part, nn.Module):
         return torch.compile(part, options=AS_EAGER)
-    heads = [head for head in part.modules() if isinstance(head, Head | FrameworkHead)]
+    heads = [head for head in part.modules() if isinstance(head, Head | FrameworkHead | PixelHead)]
     for head in heads:
         if isinstance(head, Head):
             _compile_head(head)
+        elif isinstance(head, PixelHead):
+            head.compile(options=AS_EAGER)
     if not heads:
         part.compile(options=AS_EAGER)
     return part  # pyright: ignore[reportReturnType] (narrowed to a module)

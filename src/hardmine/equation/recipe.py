@@ -3,11 +3,11 @@
     L = (1/Z) · Σ_i  w_i · ℓ(z_i, t_i)
 
 A detector has one or two *heads* (a dense detector one; a two-stage detector its RPN and its RoI head; a set-prediction
-detector one a decoder layer), and each head the same three *slots*:
+detector one a decoder layer; a segmenter one, or two), and each head the same three *slots*:
 
 select     which of its samples count at all, for both losses: a sampling
 classify   the classification loss: a sampling, a loss, a normaliser
-regress    the box loss, of positives: a sampling, a loss, a normaliser
+regress    the box loss, of positives: a sampling, a loss, a normaliser; pixels have none
 
 A recipe fills only the parts it changes; the framework's own choice stays in all others. Some frameworks compute the
 losses of a head themselves (`HeadTraits.is_framework`): there a recipe's weights multiply into the framework's own ℓ,
@@ -21,25 +21,33 @@ from typing import Any, Literal, get_args
 from hardmine.assign import Assigner, AssignerEvidence
 from hardmine.core.samples import Activation, Evidence
 from hardmine.equation.normalize import Normalizer, PerPositive
+from hardmine.errors import EvidenceError
 from hardmine.losses import ClassificationLoss, RegressionLoss, TaskBalance
 from hardmine.sampling import All, Sampling, Scheduled
 
-__all__ = ["BEYOND_RPN", "SLOTS", "HeadTraits", "Kind", "Paper", "Recipe", "Slot", "Slots", "over_all_samples"]
+__all__ = [
+    "BEYOND_RPN", "BOXES_AND_PIXELS", "PIXELS", "SLOTS", "HeadTraits", "Kind", "Paper", "Recipe", "Slot", "Slots",
+    "over_all_samples",
+]  # fmt: skip
 
 SLOTS = ("select", "classify", "regress")
-HeadName = Literal["dense", "rpn", "roi", "soft", "set"]
+HeadName = Literal["dense", "rpn", "roi", "soft", "set", "pixels"]
 FRAMEWORK_HEADS: frozenset[HeadName] = frozenset({"soft", "set"})
 EVERY_HEAD: frozenset[HeadName] = frozenset(get_args(HeadName))
-BEYOND_RPN: frozenset[HeadName] = EVERY_HEAD - {"rpn"}
+PIXELS: frozenset[HeadName] = frozenset({"pixels"})
+BEYOND_RPN: frozenset[HeadName] = EVERY_HEAD - {"rpn"} - PIXELS
 """Where papers' methods act: proposals stay as the framework makes them, so that what is compared is one head."""
+BOXES_AND_PIXELS: frozenset[HeadName] = BEYOND_RPN | PIXELS
+"""Those that speak of classes only, and so of a segmenter's pixels as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeadTraits:
     """What a recipe may know of a head before it fills its slots.
 
-    name: "dense" (one-stage), "rpn", "roi", "soft" (one-stage, with soft targets from its assigner: YOLO) or "set" (a
-    fixed number of queries, each object matched to one: DETR).  num_classes: C, without background; 1 of an RPN.
+    name: "dense" (one-stage), "rpn", "roi", "soft" (one-stage, with soft targets from its assigner: YOLO), "set" (a
+    fixed number of queries, each object matched to one: DETR) or "pixels" (a segmenter: no boxes, no background beside
+    the classes).  num_classes: C, without background; 1 of an RPN.
     evidence: names of the fields of `Samples` the head can provide.
     code_scale: what its box codes are multiplied by, see `BoxCoder`.
     budget: samples of an image that the framework itself trains this head on; None where it takes all.
@@ -150,12 +158,27 @@ class Recipe:
     objects_as_proposals: bool = True
 
     def slots_on(self, head: HeadTraits) -> Slots:
-        """What the method fills on this head; nothing where it is not for it."""
+        """What the method fills on this head; nothing where it is not for it.
+
+        Raises: EvidenceError: it is for heads of boxes, and this one is of pixels, or the other way round.
+        """
+        self._check_samples(head)
         return self.slots(head) if head.name in self.on else {}
 
     def assigner_on(self, head: HeadTraits) -> Assigner | None:
         """The assigner that the method wants on this head, if any."""
         return self.assign(head) if head.name in self.on else None
+
+    def _check_samples(self, head: HeadTraits) -> None:
+        """Of a head that it is not for, where it is for none of that kind: it would do nothing, without a word."""
+        of_pixels = head.name in PIXELS
+        if self.kind == "own" or any((name in PIXELS) == of_pixels for name in self.on):
+            return
+        ours, theirs = ("pixels", "boxes") if of_pixels else ("boxes", "pixels")
+        raise EvidenceError(
+            f"recipe {self.name!r} needs samples that are {theirs}, but those of {head.detector}'s {head.name} head "
+            f"are {ours}; choose a recipe for these"
+        )
 
 
 def over_all_samples(head: HeadTraits, classify: Slot, regress: Slot | None = None) -> Slots:
@@ -164,7 +187,7 @@ def over_all_samples(head: HeadTraits, classify: Slot, regress: Slot | None = No
     A RoI head keeps the proposals that its framework samples; where the framework computes the losses itself, its box
     loss stays.
     """
-    if head.is_framework:
+    if head.is_framework or head.name in PIXELS:
         return {"classify": classify}
     filled = {"classify": classify} if regress is None else {"classify": classify, "regress": regress}
     if head.name == "roi":

@@ -5,6 +5,7 @@ from hardmine.losses.classification import BalancedCE, ClassificationLoss, Cross
 from hardmine.losses.correlation import Correlation
 from hardmine.losses.distribution import DFL
 from hardmine.losses.dr import DRLoss
+from hardmine.losses.from_library import from_library
 from hardmine.losses.prior import initialize_prior
 from hardmine.losses.quality import IABCE, MAL, QFL, VFL
 from hardmine.losses.ranking import ALRP, APLoss, RankSort
@@ -40,5 +41,6 @@ __all__ = [
     "SelfBalance",
     "SmoothL1",
     "TaskBalance",
+    "from_library",
     "initialize_prior",
 ]

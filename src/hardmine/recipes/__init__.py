@@ -26,6 +26,7 @@ from hardmine.recipes.mal import mal
 from hardmine.recipes.ohem import ohem
 from hardmine.recipes.ohem_mmdet import ohem_mmdet
 from hardmine.recipes.pisa import pisa
+from hardmine.recipes.pixel_ohem import pixel_ohem
 from hardmine.recipes.qfl import qfl
 from hardmine.recipes.random import random
 from hardmine.recipes.rfcn_ohem import rfcn_ohem
@@ -65,6 +66,7 @@ __all__ = [
     "ohem",
     "ohem_mmdet",
     "pisa",
+    "pixel_ohem",
     "qfl",
     "random",
     "rfcn_ohem",
@@ -109,4 +111,5 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     "fcos": fcos,
     "tood": tood,
     "simota": simota,
+    "pixel_ohem": pixel_ohem,
 }

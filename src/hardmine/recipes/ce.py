@@ -1,7 +1,7 @@
 """Plain cross entropy over all samples: what every other method of a dense detector is measured against."""
 
 from hardmine.equation.normalize import PerPositive
-from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
+from hardmine.equation.recipe import BOXES_AND_PIXELS, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.losses import CrossEntropy
 from hardmine.sampling import All
 
@@ -21,7 +21,7 @@ def ce() -> Recipe:
 
     return Recipe(
         name="ce",
-        on=BEYOND_RPN,
+        on=BOXES_AND_PIXELS,
         slots=slots,
         kind="loss",
         title="Cross entropy",
@@ -36,6 +36,7 @@ def ce() -> Recipe:
         differences=(
             "On a two-stage detector only the RoI head's loss is set, and its framework's random sampling kept, "
             "so there it equals `random`.",
+            "On pixels it is what frameworks train them with, so there it equals `random`.",
             "On YOLO positives have the target 1 then, not a soft one; the box loss of YOLO and DETR stays as it is.",
         ),
         prior=0.01,

@@ -1,7 +1,7 @@
 """Focal loss: the better a sample is classified, the less it counts."""
 
 from hardmine.equation.normalize import PerPositive
-from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Recipe, Slot, Slots, over_all_samples
+from hardmine.equation.recipe import BOXES_AND_PIXELS, PIXELS, HeadTraits, Recipe, Slot, Slots, over_all_samples
 from hardmine.losses import Focal
 from hardmine.recipes.ce import RETINANET
 from hardmine.sampling import All
@@ -16,11 +16,12 @@ def focal(gamma: float = 2.0, alpha: float = 0.25) -> Recipe:
     """
 
     def slots(head: HeadTraits) -> Slots:
-        return over_all_samples(head, Slot(All(), Focal(gamma, alpha, head.activation), PerPositive()))
+        balance = None if head.name in PIXELS else alpha
+        return over_all_samples(head, Slot(All(), Focal(gamma, balance, head.activation), PerPositive()))
 
     return Recipe(
         name="focal",
-        on=BEYOND_RPN,
+        on=BOXES_AND_PIXELS,
         slots=slots,
         kind="soft",
         title="Focal loss",
@@ -38,6 +39,8 @@ def focal(gamma: float = 2.0, alpha: float = 0.25) -> Recipe:
             "image, which gives a background image far more weight per anchor.",
             "On a two-stage detector it replaces the RoI head's loss over the proposals its framework sampled, divided "
             "by the positives among them; little gain is reported there.",
+            "On pixels without α, of which the background is no more than a class there: the average of all that are "
+            "not ignored.",
             "On YOLO positives have the target 1 then, not a soft one; the box loss of YOLO and DETR stays as it is.",
         ),
         parameters={"gamma": gamma, "alpha": alpha},

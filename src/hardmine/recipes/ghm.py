@@ -1,7 +1,7 @@
 """Gradient harmonising: a sample counts inversely to how many have its gradient norm."""
 
 from hardmine.equation.normalize import PerPositive, PerValid
-from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
+from hardmine.equation.recipe import BOXES_AND_PIXELS, HeadTraits, Paper, Recipe, Slot, Slots, over_all_samples
 from hardmine.losses import ASL1, CrossEntropy
 from hardmine.sampling import GHMC, GHMR
 
@@ -33,7 +33,7 @@ def ghm(
 
     return Recipe(
         name="ghm",
-        on=BEYOND_RPN,
+        on=BOXES_AND_PIXELS,
         slots=slots,
         kind="soft",
         title="Gradient harmonising mechanism",
@@ -52,7 +52,7 @@ def ghm(
             "Divided by all M regions as in the paper; the authors' code divides by those that are not empty.",
             "Densities are of the whole batch as in the paper; the authors' head calls the loss level by level of the "
             "pyramid, each divided by its own number of samples, with one moving average that runs through them.",
-            "Softmax heads (SSD): one gradient norm a sample, 1 - p of its label.",
+            "Softmax heads (SSD) and pixels: one gradient norm a sample, 1 - p of its label; pixels have no box loss.",
             "On a two-stage detector only the RoI head's box loss changes, divided by four times the positives, as "
             "many samples as a framework draws.",
             "Where box codes are multiplied by a factor (RoI heads, SSD: 10), μ is as well.",

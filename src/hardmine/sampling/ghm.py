@@ -19,6 +19,7 @@ from torch import Tensor
 from hardmine.core.blocks import by_blocks
 from hardmine.core.boxes import at_least_float32
 from hardmine.core.counting import count_over_ranks
+from hardmine.core.planes import sees_only_valid
 from hardmine.core.samples import IGNORE, Activation, Evidence, Samples
 from hardmine.core.scores import gradient_norm, log_probability_of_label, of_each_class
 from hardmine.core.state import snapshot
@@ -82,7 +83,7 @@ class GHMC(_Harmonized):
     are many late in training, are taken for outliers and count less, unlike in focal loss or OHEM.
 
     Convention: N and R count every class of every sample that is not ignored; the loss goes with `PerValid`. For
-    softmax heads, which the paper does not have, g = 1 - p of the label, one a sample.
+    softmax heads, which the paper does not have, and for pixels, g = 1 - p of the label, one a sample.
     Gradient: none through w.
     State: R, one float a bin, an exponential moving average over batches, summed over ranks and bias-corrected, so that
     the first batch is weighed by itself. Outside training a batch is blended in alike but not remembered. A batch where
@@ -116,7 +117,7 @@ class GHMC(_Harmonized):
         logits, labels, ignored = samples["logits"], samples["labels"], samples.assignment.matched_gt == IGNORE
         raised = at_least_float32(logits)
         if self.activation == "softmax":
-            raised = raised.masked_fill(ignored.unsqueeze(-1), 0)
+            raised = raised if sees_only_valid(raised) else raised.masked_fill(ignored.unsqueeze(-1), 0)
             norm = -torch.expm1(log_probability_of_label(raised, labels, "softmax"))
         else:
             norm, ignored = by_blocks(partial(of_each_class, gradient_norm), raised, labels), ignored.unsqueeze(-1)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from hardmine.detectors.query_detector import IMAGENET, QueryDetector
 from hardmine.detectors.transformers.criteria import criterion_of
 from hardmine.detectors.transformers.loss import Seam, make_heads
+from hardmine.detectors.transformers.segmentation import TransformersSegmenter, is_segmenter
 from hardmine.equation.recipe import Recipe
 from hardmine.errors import ConfigError
 
@@ -17,8 +18,12 @@ SIZE_STEP = 32
 AS_IT_IS = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
-def adapt(model: Any, recipe: Recipe, *, image_size: int | None = None) -> "TransformersDetector":
+def adapt(
+    model: Any, recipe: Recipe, *, image_size: int | None = None
+) -> "TransformersDetector | TransformersSegmenter":
     """The model under the recipe. Raises ConfigError: a model whose losses are not adapted."""
+    if is_segmenter(model):
+        return TransformersSegmenter(model, recipe)
     return TransformersDetector(model, recipe, image_size)
 
 

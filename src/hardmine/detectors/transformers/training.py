@@ -6,6 +6,7 @@ from typing import Any
 from hardmine.detectors.attached import Attached
 from hardmine.detectors.mined_images import DrawnImages, weights_of_files
 from hardmine.detectors.transformers.loss import Seam, make_heads
+from hardmine.detectors.transformers.segmentation import is_segmenter
 from hardmine.equation.recipe import Recipe
 from hardmine.errors import ConfigError
 
@@ -21,6 +22,11 @@ def attach(model: Any, recipe: Recipe, *, mined: Path | str | None = None) -> "A
 
     Raises: ConfigError: another kind of model.  EvidenceError: a recipe that the heads do not take.
     """
+    if is_segmenter(model):
+        raise ConfigError(
+            f"{type(model).__name__} computes its loss inside its forward, where nothing can be attached: use "
+            "hardmine.wrap(model, recipe)"
+        )
     return AttachedToModel(model, recipe, mined)
 
 
