@@ -186,8 +186,8 @@ def _verdict(report: "CheckReport | SegmentationCheck") -> Iterator[str]:
 def _mask_summary(split: "SegmentationSplit") -> str:
     sizes = [f"{width}x{height} ({count})" for (width, height), count in split.image_sizes.items()]
     shown = ", ".join(sizes[:4]) + (f" and {len(sizes) - 4} other sizes" if len(sizes) > 4 else "")
-    return f"\n{split.split}: {split.num_images} images{' of ' * bool(shown)}{shown}, "
-        f"{split.ignored_share:.2%} of pixels ignored"
+    of = f" of {shown}" if shown else ""
+    return f"\n{split.split}: {split.num_images} images{of}, {split.ignored_share:.2%} of pixels ignored"
 
 
 def _pixel_table(split: "SegmentationSplit") -> Table:
