@@ -12,6 +12,11 @@ from .segmentation.checking import (
     SegmentationSplit as SegmentationSplit,
     check_segmentation as check_segmentation,
 )
+from .segmentation.label_errors import (
+    PlantedMaskError as PlantedMaskError,
+    WithMaskErrors as WithMaskErrors,
+    with_mask_errors as with_mask_errors,
+)
 from .segmentation.opening import open_segmentation as open_segmentation
 from .segmentation.records import (
     IGNORED as IGNORED,
