@@ -105,7 +105,9 @@ def with_mask_errors(dataset: SegmentationDataset, shares: Mapping[MaskErrorKind
     """
     _check_shares(shares)
     if shares.get("swapped") and len(dataset.classes) < 2:
-        raise ConfigError(f"mask errors: swapped needs two classes; {dataset.name} has only {dataset.classes[0]!r}")
+        raise ConfigError(
+            f"mask errors: swapped needs two classes; {dataset.name} has only {', '.join(dataset.classes)}"
+        )
     if is_first():
         told = ", ".join(f"{share:g} {kind}" for kind, share in shares.items()) or "none"
         say_once(f"{dataset.name}, split {dataset.split!r}: planted in the regions of masks: {told}", logging.INFO)
@@ -124,7 +126,7 @@ def plant_mask_errors(
     ends = np.cumsum([shares.get(kind, 0) for kind in MASK_ERROR_KINDS])
     for region, true_label in _regions(labels):
         place = int(np.searchsorted(ends, rng.random(), side="right"))
-        if place == len(MASK_ERROR_KINDS):
+        if place >= len(MASK_ERROR_KINDS):
             continue
         kind, before = MASK_ERROR_KINDS[place], spoilt.copy()
         now = _spoil(kind, spoilt, region, true_label, num_classes, rng)
@@ -148,7 +150,8 @@ def _check_shares(shares: Mapping[MaskErrorKind, float]) -> None:
 def _called(record: SegmentationRecord) -> tuple[int | str, ...]:
     if record.own_id is None and record.file is not None:
         return record.file.parts[-2:]
-    return (record.image_id if record.own_id is None else record.own_id,)
+    own = record.image_id if record.own_id is None else record.own_id
+    return (own,)
 
 
 def _regions(labels: np.ndarray) -> list[tuple[np.ndarray, int]]:
@@ -178,7 +181,7 @@ def _spoil(
         return now
     if kind == "grown":
         margin = max(2, round(rng.uniform(0.1, 0.25) * float(np.sqrt(region.sum()))))
-        spoilt[np.asarray(binary_dilation(region, np.ones((3, 3), dtype=bool), margin))] = label
+        spoilt[np.asarray(binary_dilation(region, np.ones((3, 3)), margin), dtype=bool)] = label
         return label
     around = _surrounding(spoilt, region, label)
     spoilt[region] = around

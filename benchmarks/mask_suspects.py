@@ -1,0 +1,217 @@
+"""How well planted errors of masks are found, beside cleanlab: python -m benchmarks.mask_suspects DATA FOLDER
+
+DATA is `scenes`, or a segmentation data set (--instances where its masks number objects). Errors are planted in a tenth
+of the regions for each kind; a small U-Net is trained on the wrong masks without each of three folds, and predicts that
+fold. FOLDER keeps the probabilities, so that a second call only measures. Needs cleanlab and pandas.
+"""
+
+import argparse
+import json
+from itertools import chain, pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from cleanlab.segmentation import filter as peer_filter, rank as peer_rank
+from sklearn.metrics import average_precision_score, roc_auc_score
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hardmine.data import IGNORED, Fold, hold_out_masks, open_segmentation, with_mask_errors
+from hardmine.data.segmentation.label_errors import MASK_ERROR_KINDS, WithMaskErrors
+from hardmine.data.segmentation.records import SegmentationPart
+from hardmine.mining.masks import pixel_suspicion, suspect_masks
+
+FOLDS, SIDE, BATCH = 3, 128, 4
+
+
+class UNet(nn.Module):
+    """Three halvings, each undone with a skip connection: (B, C, H, W) logits, of sides that are multiples of 8."""
+
+    def __init__(self, num_classes: int, width: int = 8):
+        super().__init__()
+        sizes = [3, width, 2 * width, 4 * width, 4 * width]
+        self.down = nn.ModuleList(block(of, to) for of, to in pairwise(sizes))
+        self.up = nn.ModuleList(block(to + of, of) for of, to in pairwise(sizes[1:]))
+        self.head = nn.Conv2d(width, num_classes, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        levels = [self.down[0](images)]
+        for down in self.down[1:]:
+            levels.append(down(F.max_pool2d(levels[-1], 2)))
+        found = levels.pop()
+        for up in reversed(self.up):
+            found = up(torch.cat([F.interpolate(found, scale_factor=2.0), levels.pop()], 1))
+        return self.head(found)
+
+
+def block(of: int, to: int) -> nn.Sequential:
+    layers = ([nn.Conv2d(a, to, 3, padding=1, bias=False), nn.BatchNorm2d(to), nn.ReLU()] for a in (of, to))
+    return nn.Sequential(*chain.from_iterable(layers))
+
+
+def crop(dataset: SegmentationPart, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """A random square of a random image, flipped at random."""
+    image, mask = dataset[int(rng.integers(len(dataset)))]
+    short = [max(0, SIDE - side) for side in mask.shape]
+    image, mask = (
+        F.pad(image, (0, short[1], 0, short[0])),
+        F.pad(mask, (0, short[1], 0, short[0]), value=IGNORED),
+    )
+    top, left = (int(rng.integers(side - SIDE + 1)) for side in mask.shape)
+    image, mask = image[:, top : top + SIDE, left : left + SIDE], mask[top : top + SIDE, left : left + SIDE]
+    return (image.flip(-1), mask.flip(-1)) if rng.random() < 0.5 else (image, mask)
+
+
+def train(dataset: SegmentationPart, num_classes: int, steps: int, seed: int) -> UNet:
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    model = UNet(num_classes)
+    optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, steps)
+    for _ in range(steps):
+        images, masks = zip(*(crop(dataset, rng) for _ in range(BATCH)), strict=True)
+        logits = model(torch.stack(images) / 255)
+        F.cross_entropy(logits, torch.stack(masks), ignore_index=IGNORED).backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        schedule.step()
+    return model.eval()
+
+
+@torch.no_grad()
+def probabilities(model: UNet, image: Tensor) -> np.ndarray:
+    height, width = image.shape[1:]
+    padded = F.pad(image[None] / 255, (0, -width % 8, 0, -height % 8), mode="replicate")
+    return model(padded)[0, :, :height, :width].softmax(0).numpy().astype(np.float16)
+
+
+def predict_out_of_fold(dataset: WithMaskErrors, steps: int, folder: Path) -> list[np.ndarray]:
+    """Of each image of the data set, by a model that did not learn it."""
+    file = folder / "probabilities.npz"
+    if not file.is_file():
+        found: dict[int, np.ndarray] = {}
+        for number in range(1, FOLDS + 1):
+            learnt, held = hold_out_masks(dataset, Fold(number, FOLDS))
+            model = train(learnt, len(dataset.classes), steps, number)
+            found |= {place: probabilities(model, held[of][0]) for of, place in enumerate(held.places)}
+            print(f"fold {number} predicted", flush=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(file, **{str(place): of for place, of in found.items()})
+    with np.load(file) as saved:
+        return [_normalised(saved[str(place)]) for place in range(len(dataset))]
+
+
+def _normalised(halves: np.ndarray) -> np.ndarray:
+    wide = halves.astype(np.float32)
+    return wide / wide.sum(axis=0)
+
+
+def ranked(truth: np.ndarray, score: np.ndarray) -> dict[str, float]:
+    return {"auroc": float(roc_auc_score(truth, score)), "ap": float(average_precision_score(truth, score))}
+
+
+def of_pixels(dataset: WithMaskErrors, found: list[np.ndarray], wrong: list[np.ndarray]) -> dict[str, dict[str, float]]:
+    """Self-confidence ours and theirs, and what their search calls an issue, image by image as sizes differ."""
+    ours, theirs, issues = [], [], []
+    for place, of_image in enumerate(found):
+        labels = dataset.mask(place).astype(np.int64)
+        ours.append(pixel_suspicion(labels, of_image).reshape(-1))
+        _, scores = peer_rank.get_label_quality_scores(labels[None], of_image[None], verbose=False)
+        theirs.append(1 - scores.reshape(-1))
+    for labels, of_images in by_size(dataset, found):
+        issues += [of.reshape(-1) for of in peer_filter.find_label_issues(labels, of_images, n_jobs=1, verbose=False)]
+    truth, said = np.concatenate([of.reshape(-1) for of in wrong]), np.concatenate(issues)
+    order = np.concatenate([of.reshape(-1) for of in sorted_by_size(dataset, wrong)])
+    hits = float((order & said).sum())
+    return {
+        "ours": ranked(truth, np.concatenate(ours)),
+        "cleanlab scores": ranked(truth, np.concatenate(theirs)),
+        "cleanlab issues": {"precision": hits / max(1, said.sum()), "recall": hits / order.sum()},
+    }
+
+
+def sorted_by_size(dataset: WithMaskErrors, of: list[np.ndarray]) -> list[np.ndarray]:
+    return [of[place] for places in groups(dataset) for place in places]
+
+
+def groups(dataset: WithMaskErrors) -> list[list[int]]:
+    sizes: dict[tuple[int, int], list[int]] = {}
+    for place, record in enumerate(dataset.records):
+        sizes.setdefault((record.width, record.height), []).append(place)
+    return list(sizes.values())
+
+
+def by_size(dataset: WithMaskErrors, found: list[np.ndarray]):
+    for places in groups(dataset):
+        yield np.stack([dataset.mask(p) for p in places]).astype(np.int64), np.stack([found[p] for p in places])
+
+
+def of_regions(
+    dataset: WithMaskErrors, found: list[np.ndarray], wrong: list[np.ndarray]
+) -> dict[str, dict[str, float]]:
+    """A region is a hit if at least half of the pixels of its box that are suspect for the same reason are wrong."""
+    place_of = {record.image_id: place for place, record in enumerate(dataset.records)}
+    regions = suspect_masks(dataset, found).regions
+    hit = []
+    for image_id, predicted, x1, y1, x2, y2 in regions.select(
+        "image_id", "predicted", "x1", "y1", "x2", "y2"
+    ).iter_rows():
+        place = place_of[image_id]
+        part = (slice(y1, y2), slice(x1, x2))
+        labels = dataset.mask(place)[part]
+        suspect = (found[place][:, *part].argmax(0) == dataset.classes.index(predicted)) & (
+            labels != dataset.classes.index(predicted)
+        )
+        hit.append(wrong[place][part][suspect].mean() >= 0.5)
+    is_hit = np.array(hit)
+    keys = {name: regions[name].to_numpy() for name in ("margin", "pixels", "depth", "score")}
+    keys["margin x pixels"] = keys["margin"] * keys["pixels"]
+    top = {f"precision of the first {top}": float(is_hit[:top].mean()) for top in (20, 100)}
+    return {name: ranked(is_hit, key) for name, key in keys.items()} | {
+        "share": {"hits": float(is_hit.mean())},
+        "top": top,
+    }
+
+
+def of_images(dataset: WithMaskErrors, found: list[np.ndarray], wrong: list[np.ndarray]) -> dict[str, dict[str, float]]:
+    truth = np.array([of.any() for of in wrong])
+    images = suspect_masks(dataset, found).images
+    peer = np.zeros(len(truth))
+    for places, (labels, of) in zip(groups(dataset), by_size(dataset, found), strict=True):
+        peer[places] = 1 - peer_rank.get_label_quality_scores(labels, of, verbose=False)[0]
+    return {
+        "ours": ranked(truth, images["score"].to_numpy()),
+        "suspect pixels": ranked(truth, images["suspect_pixels"].to_numpy()),
+        "mean self-confidence": ranked(truth, -images["self_confidence"].to_numpy()),
+        "cleanlab": ranked(truth, peer),
+        "share": {"with errors": float(truth.mean())},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--split", default="val")
+    parser.add_argument("--instances", action="store_true")
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--share", type=float, default=0.05)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    clean = open_segmentation(given.data, given.split, instances=given.instances)
+    dataset = with_mask_errors(clean, dict.fromkeys(MASK_ERROR_KINDS, given.share))
+    found = predict_out_of_fold(dataset, given.steps, given.folder)
+    wrong = [dataset.mask(place) != dataset.true_mask(place) for place in range(len(dataset))]
+    results = {
+        "pixels": of_pixels(dataset, found, wrong),
+        "regions": of_regions(dataset, found, wrong),
+        "images": of_images(dataset, found, wrong),
+    }
+    text = json.dumps(results, indent=1)
+    (given.folder / "results.json").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
