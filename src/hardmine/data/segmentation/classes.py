@@ -179,10 +179,7 @@ def read_class_list(file: Path) -> Wanted:
     Raises: DataError: it cannot be read, or its lines are of several forms.
     """
     if file.suffix.lower() in (".yaml", ".yml"):
-        names = read_yolo_yaml(file).names
-        if names is None:
-            raise DataError(f"{file} has no names; add them, as names: [road, sky]")
-        return names
+        return read_yolo_yaml(file).names or {}
     lines = [line.strip() for line in read_text(file).splitlines()]
     lines = [line for line in lines if line and not _HEADER.match(line)]
     for form, pattern in _FORMS.items():
