@@ -7,6 +7,7 @@ fold. FOLDER keeps the probabilities, so that a second call only measures. Needs
 
 import argparse
 import json
+from dataclasses import replace
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -19,10 +20,19 @@ from torch.nn import functional as F
 
 from hardmine.data import IGNORED, Fold, hold_out_masks, open_segmentation, with_mask_errors
 from hardmine.data.segmentation.label_errors import MASK_ERROR_KINDS, WithMaskErrors
-from hardmine.data.segmentation.records import SegmentationPart
+from hardmine.data.segmentation.masks import HeldMask
+from hardmine.data.segmentation.records import SegmentationDataset, SegmentationPart
 from hardmine.mining.masks import pixel_suspicion, suspect_masks
 
 FOLDS, SIDE, BATCH = 3, 128, 4
+
+
+class Held(SegmentationDataset):
+    """Wrong masks, held in memory: each is asked for many times."""
+
+    def __init__(self, spoilt: WithMaskErrors):
+        records = [replace(record, mask=HeldMask(spoilt.mask(place))) for place, record in enumerate(spoilt.records)]
+        super().__init__(spoilt.name, spoilt.split, spoilt.classes, records)
 
 
 class UNet(nn.Module):
@@ -111,7 +121,7 @@ def ranked(truth: np.ndarray, score: np.ndarray) -> dict[str, float]:
     return {"auroc": float(roc_auc_score(truth, score)), "ap": float(average_precision_score(truth, score))}
 
 
-def of_pixels(dataset: WithMaskErrors, found: list[np.ndarray], wrong: list[np.ndarray]) -> dict[str, dict[str, float]]:
+def of_pixels(dataset: Held, found: list[np.ndarray], wrong: list[np.ndarray]) -> dict[str, dict[str, float]]:
     """Self-confidence ours and theirs, and what their search calls an issue, image by image as sizes differ."""
     ours, theirs, issues = [], [], []
     for place, of_image in enumerate(found):
@@ -131,25 +141,23 @@ def of_pixels(dataset: WithMaskErrors, found: list[np.ndarray], wrong: list[np.n
     }
 
 
-def sorted_by_size(dataset: WithMaskErrors, of: list[np.ndarray]) -> list[np.ndarray]:
+def sorted_by_size(dataset: Held, of: list[np.ndarray]) -> list[np.ndarray]:
     return [of[place] for places in groups(dataset) for place in places]
 
 
-def groups(dataset: WithMaskErrors) -> list[list[int]]:
+def groups(dataset: Held) -> list[list[int]]:
     sizes: dict[tuple[int, int], list[int]] = {}
     for place, record in enumerate(dataset.records):
         sizes.setdefault((record.width, record.height), []).append(place)
     return list(sizes.values())
 
 
-def by_size(dataset: WithMaskErrors, found: list[np.ndarray]):
+def by_size(dataset: Held, found: list[np.ndarray]):
     for places in groups(dataset):
         yield np.stack([dataset.mask(p) for p in places]).astype(np.int64), np.stack([found[p] for p in places])
 
 
-def of_regions(
-    dataset: WithMaskErrors, found: list[np.ndarray], wrong: list[np.ndarray]
-) -> dict[str, dict[str, float]]:
+def of_regions(dataset: Held, found: list[np.ndarray], wrong: list[np.ndarray]) -> dict[str, dict[str, float]]:
     """A region is a hit if at least half of the pixels of its box that are suspect for the same reason are wrong."""
     place_of = {record.image_id: place for place, record in enumerate(dataset.records)}
     regions = suspect_masks(dataset, found).regions
@@ -174,7 +182,7 @@ def of_regions(
     }
 
 
-def of_images(dataset: WithMaskErrors, found: list[np.ndarray], wrong: list[np.ndarray]) -> dict[str, dict[str, float]]:
+def of_images(dataset: Held, found: list[np.ndarray], wrong: list[np.ndarray]) -> dict[str, dict[str, float]]:
     truth = np.array([of.any() for of in wrong])
     images = suspect_masks(dataset, found).images
     peer = np.zeros(len(truth))
@@ -203,10 +211,11 @@ def main() -> None:
     dataset = with_mask_errors(clean, dict.fromkeys(MASK_ERROR_KINDS, given.share))
     found = predict_out_of_fold(dataset, given.steps, given.folder)
     wrong = [dataset.mask(place) != dataset.true_mask(place) for place in range(len(dataset))]
+    held = Held(dataset)
     results = {
-        "pixels": of_pixels(dataset, found, wrong),
-        "regions": of_regions(dataset, found, wrong),
-        "images": of_images(dataset, found, wrong),
+        "images": of_images(held, found, wrong),
+        "regions": of_regions(held, found, wrong),
+        "pixels": of_pixels(held, found, wrong),
     }
     text = json.dumps(results, indent=1)
     (given.folder / "results.json").write_text(text)

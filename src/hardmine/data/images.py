@@ -22,6 +22,9 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 _EXACT_FORMATS = ("BMP", "PNG", "PPM", "TIFF")
 
+_SPREAD = {"L;2": 85, "L;4": 17}
+"""By how much Pillow multiplies grey of two or four bits, to fill eight."""
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -120,7 +123,14 @@ def _as_values(image: Image.Image) -> Image.Image:
         return image.convert("RGB")  # straight, so that the colours under alpha stay
     if image.mode not in ("L", "P", "RGB", "I") and not image.mode.startswith("I;16"):
         raise DataError(f"its pixels are {image.mode!r}, expected grey of 8 or 16 bits, a palette, or RGB")
-    return image
+    factor = _SPREAD.get(_stored_form(image), 1)
+    return image if factor == 1 else image.point(lambda value: value // factor)
+
+
+def _stored_form(image: Image.Image) -> str:
+    """What Pillow calls the form of the pixels in the file, such as "L;4", as long as these are not decoded."""
+    arguments = image.tile[0].args if image.tile else ""
+    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 
 def _as_colours(image: Image.Image) -> Image.Image:
