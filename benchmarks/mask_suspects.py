@@ -39,7 +39,7 @@ def features(pixels: np.ndarray) -> np.ndarray:
     """(H, W, F): brightness, edges and texture at several scales, of a picture brought to mean 0 and deviation 1."""
     grey = pixels.mean(axis=2)
     scaled = (grey - grey.mean()) / max(1.0, float(grey.std()))
-    return multiscale_basic_features(scaled.astype(np.float32), sigma_min=1, sigma_max=8, num_workers=1)
+    return multiscale_basic_features(scaled.astype(np.float32), sigma_min=1, sigma_max=8)
 
 
 def train(dataset: SegmentationPart, seed: int) -> HistGradientBoostingClassifier:

@@ -137,3 +137,12 @@ def test_an_image_that_does_not_fit_is_named_and_so_is_a_number_of_images():
         suspect_masks(scenes, right[:2])
     with pytest.raises(DataError, match="probabilities of more images; expected one for each of 3"):
         suspect_masks(scenes, [*right, right[0]])
+
+
+def test_pixels_are_scored_as_by_cleanlab():
+    rank = pytest.importorskip("cleanlab.segmentation.rank", reason="cleanlab is not installed")
+    rng = np.random.default_rng(0)
+    labels, probabilities = rng.integers(0, 3, (2, 8, 9)), softmax(rng.normal(size=(2, 3, 8, 9)), axis=1)
+    _, theirs = rank.get_label_quality_scores(labels, probabilities, verbose=False)
+    ours = [pixel_suspicion(*pair) for pair in zip(labels, probabilities, strict=True)]
+    assert np.stack(ours) == pytest.approx(1 - theirs)
