@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 
 from hardmine.errors import DataError
 from hardmine.files.reading import check_regular
@@ -124,12 +124,13 @@ def _as_values(image: Image.Image) -> Image.Image:
     if image.mode not in ("L", "P", "RGB", "I") and not image.mode.startswith("I;16"):
         raise DataError(f"its pixels are {image.mode!r}, expected grey of 8 or 16 bits, a palette, or RGB")
     factor = _SPREAD.get(_stored_form(image), 1)
-    return image if factor == 1 else image.point(lambda value: value // factor)
+    return image if factor == 1 else image.point([value // factor for value in range(256)])
 
 
 def _stored_form(image: Image.Image) -> str:
     """What Pillow calls the form of the pixels in the file, such as "L;4", as long as these are not decoded."""
-    arguments = image.tile[0].args if image.tile else ""
+    tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
+    arguments = tiles[0].args if tiles else ""
     return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 

@@ -30,11 +30,17 @@ def test_the_folder_of_the_masks_names_the_data_set_too(write_folders, tmp_path)
     assert len(open_segmentation(tmp_path / "masks")) == 1
 
 
+def test_a_data_set_may_itself_be_called_as_a_folder_of_masks(write_folders, tmp_path):
+    write_folders(tmp_path / "labels", "a")
+    assert opened(tmp_path / "labels")[1] == ["images/a.png"]
+
+
 @pytest.mark.parametrize("ending", ["_mask", "_L", "_seg"])
 def test_a_mask_may_have_a_word_behind_its_name(write_folders, write_pair, tmp_path, ending):
     write_folders(tmp_path)
     write_pair(tmp_path / "images" / "a.jpg", tmp_path / "masks" / f"a{ending}.png")
     assert opened(tmp_path)[1] == ["images/a.jpg"]
+    assert len(open_segmentation(tmp_path / "masks")) == 1
 
 
 @pytest.mark.parametrize(

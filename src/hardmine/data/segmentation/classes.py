@@ -102,11 +102,12 @@ class Classes:
         values = _in_one_number(values) if self.are_colours else self._plain_values(values, where)
         if self.are_instances:
             return (values > 0).astype(np.uint8)
-        own, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-        labels = np.array([self.labels.get(value, -1) for value in own.tolist()])
-        if (labels < 0).any():
-            raise DataError(self._unknown(own[labels < 0], counts[labels < 0], where))
-        return labels.astype(np.uint8)[place.reshape(values.shape)]
+        known = np.array(sorted(self.labels), dtype=np.int64)
+        place = np.searchsorted(known, values).clip(max=len(known) - 1)
+        is_unknown = known[place] != values
+        if is_unknown.any():
+            raise DataError(self._unknown(*np.unique(values[is_unknown], return_counts=True), where))
+        return np.array([self.labels[value] for value in known.tolist()], dtype=np.uint8)[place]
 
     def _plain_values(self, values: np.ndarray, where: object) -> np.ndarray:
         if values.ndim == 2:

@@ -21,7 +21,7 @@ from pathlib import Path
 from hardmine.data.coco import find_coco
 from hardmine.data.entries import Reading
 from hardmine.data.images import read_header
-from hardmine.data.paths import files_below, images_below, stem_of
+from hardmine.data.paths import files_below, images_below, images_in, stem_of
 from hardmine.data.problems import ProblemLog
 from hardmine.data.segmentation.classes import Classes, Wanted, find_class_list
 from hardmine.data.segmentation.records import SegmentationRecord
@@ -83,9 +83,10 @@ def _ending(stem: str) -> str:
 
 def find_mask_folders(path: Path, asked: Asked) -> "MaskFolders | None":
     """The data set of a folder, or of the folder of its masks; None if there is none."""
-    if path.name.lower() in _MASK_FOLDERS:
-        path = path.parent
     own = _folders(path, asked)
+    if own is None and path.name.lower() in _MASK_FOLDERS:
+        path = path.parent
+        own = _folders(path, asked)
     if own is not None:
         return MaskFolders(path, {"": own}, asked)
     inner = {folder.name: of for folder in _inner(path) if (of := _folders(folder, asked)) is not None}
@@ -105,8 +106,8 @@ def _folders(path: Path, asked: Asked) -> _Folders | None:
     named = {folder.name.lower(): folder for folder in reversed(_inner(path))}
     masks = next((named[name] for name in _MASK_FOLDERS if name in named and _holds(named[name], _MASK_SUFFIXES)), None)
     if masks is None:
-        beside = any(_ending(file.stem) for file in path.iterdir() if file.suffix.lower() in _MASK_SUFFIXES)
-        return _Folders(path, path) if beside and asked.images is None else None
+        are_masks = {bool(_ending(file.stem)) for file in images_in(path)}
+        return _Folders(path, path) if are_masks == {True, False} and asked.images is None else None
     images = next((named[name] for name in _IMAGE_FOLDERS if name in named), path)
     return _Folders(asked.images or images, masks)
 
