@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 SMALL = ("--epochs", "1", "--batch-size", "4", "--image-size", "64")
 
@@ -63,6 +64,10 @@ def test_train_evaluate_and_predict_form_a_chain(hardmine, few_scenes, tmp_path)
         (["plot", "{missing}", "--out", "{new}.png"], "{missing} holds no run with a finished epoch"),
         (["plot", "{full}", "--out", "{new}.pdf"], "ends in .png, .svg, .html"),
         (["plot"], "Missing argument"),
+
+        (["check", "scenes", "--task", "segmentatoin"], "unknown task 'segmentatoin'; did you mean segmentation"),
+        (["check", "scenes", "--instances"], "add --task segmentation"),
+        (["check", "{empty}", "--task", "segmentation"], "{empty} holds no masks in a known layout"),
     ],
 )
 def test_wrong_input_is_one_clear_line_and_code_2_and_nothing_is_written(hardmine, tmp_path, arguments, message):
@@ -110,6 +115,23 @@ def test_check_names_every_bad_record_and_fails_when_nothing_is_usable(hardmine,
     done = hardmine("check", str(tmp_path))
     assert done.code == 2
     assert "gone.png" in done.out
+    assert "not usable" in done.out
+
+
+def test_check_of_masks_counts_pixels_by_class(hardmine):
+    done = hardmine("check", "scenes", "--task", "segmentation", "--split", "val")
+    assert done.code == 0
+    assert "val: 120 images of 128x128 (120), 0.00% of pixels ignored" in done.out
+    assert all(expected in done.out for expected in ("background", "three", "pixels", "0 errors, 0 warnings; usable"))
+
+
+def test_check_of_masks_names_every_bad_record(hardmine, tmp_path):
+    for folder, size in (("images", (8, 8)), ("masks", (4, 4))):
+        (tmp_path / folder).mkdir()
+        Image.new("L", size).save(tmp_path / folder / "a.png")
+    done = hardmine("check", str(tmp_path), "--task", "segmentation", "--classes", "road,sky")
+    assert done.code == 2
+    assert "is 4x4, the image 8x8" in " ".join(done.out.split())
     assert "not usable" in done.out
 
 

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from hardmine.data import available_splits, check, open_dataset
+from hardmine.data.coco import find_coco
+from hardmine.data.entries import Reading
 from hardmine.errors import DataError
 
 
@@ -240,3 +242,12 @@ def test_half_a_character_in_a_name_is_written_out(tmp_path, write_coco, write_i
     dataset = open_dataset(file)
     assert (dataset.classes, dataset.records[0].image_id, len(dataset.records[0].boxes)) == (("cat\\udfff",), 1, 1)
     assert dataset.image_names.find([("a\\ud800", None)]) == [0]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_shapes_are_kept_where_they_are_asked_for(write_coco, tmp_path, keep):
+    shape = [[1, 2, 3, 4, 5, 6]]
+    objects = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 4, 4], "segmentation": shape}]
+    source = find_coco(write_coco(tmp_path / "train.json", annotations=objects))
+    (entry,) = source.read("train", Reading(keep_shapes=keep)).images
+    assert entry.objects[0].shape == (shape if keep else None)

@@ -1,10 +1,12 @@
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
-from hardmine.data.images import load_rgb, read_header
+from hardmine.data.images import load_colours, load_rgb, load_values, read_header
 from hardmine.errors import DataError
 
 GREY = np.arange(48, dtype=np.uint8).reshape(6, 8)
@@ -128,3 +130,71 @@ def test_what_stands_in_pillows_place_and_wants_a_package_is_no_traceback(tmp_pa
     file.write_text("no image")
     with pytest.raises(DataError, match=r"cannot be opened as an image \(cannot identify image file"):
         read_header(file)
+
+
+def png_of_few_bits(file, bits, byte):
+    """A grey PNG of one row of two bytes, which Pillow does not write."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 16 // bits, 1, bits, 0, 0, 0, 0)
+    rows = zlib.compress(bytes([0, byte, byte]))
+    file.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
+    return file
+
+
+@pytest.mark.parametrize(("bits", "byte", "values"), [(2, 0b00011011, [0, 1, 2, 3]), (4, 0x1F, [1, 15])])
+def test_values_of_few_bits_are_not_spread_over_eight(tmp_path, bits, byte, values):
+    assert load_values(png_of_few_bits(tmp_path / "a.png", bits, byte)).tolist() == [values * 2]
+
+
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_values_are_as_written(tmp_path, mode):
+    image = Image.fromarray(GREY)
+    if mode == "P":
+        image.putpalette([255 - value // 3 for value in range(768)])
+    assert np.array_equal(load_values(save(tmp_path, image)), GREY)
+
+
+def test_values_of_sixteen_bits_are_whole(tmp_path):
+    wide = GREY.astype(np.uint16) * 1000
+    assert np.array_equal(load_values(save(tmp_path, Image.fromarray(wide))), wide)
+
+
+def test_black_and_white_is_0_and_1(tmp_path):
+    assert np.array_equal(load_values(save(tmp_path, Image.fromarray(GREY > 20))), GREY > 20)
+
+
+def test_values_in_colour_have_three_channels_without_alpha(tmp_path):
+    rgba = np.random.default_rng(0).integers(0, 255, (6, 8, 4), dtype=np.uint8)
+    assert np.array_equal(load_values(save(tmp_path, Image.fromarray(rgba))), rgba[..., :3])
+    assert np.array_equal(load_colours(save(tmp_path, Image.fromarray(rgba))), rgba[..., :3])
+
+
+def test_colours_of_a_palette_are_those_that_it_shows(tmp_path):
+    image = Image.fromarray(GREY % 2)
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    assert np.array_equal(
+        load_colours(save(tmp_path, image)), np.where((GREY % 2)[..., None], (40, 50, 60), (10, 20, 30))
+    )
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.gif", "a.webp"])
+def test_formats_that_may_change_values_are_refused(tmp_path, name):
+    file = save(tmp_path, Image.fromarray(GREY), name)
+    with pytest.raises(DataError, match="may change the values of pixels, expected a mask in BMP, PNG"):
+        load_values(file)
+
+
+@pytest.mark.parametrize("mode", ["LA", "CMYK", "F"])
+def test_pixels_that_are_no_values_are_refused(tmp_path, mode):
+    file = save(tmp_path, Image.fromarray(GREY).convert(mode), "a.tif")
+    with pytest.raises(DataError, match="expected grey of 8 or 16 bits, a palette, or RGB"):
+        load_values(file)
+
+
+def test_values_are_turned_as_pictures_are(tmp_path):
+    file = save(tmp_path, Image.fromarray(GREY))
+    for orientation in range(1, 9):
+        assert np.array_equal(load_values(file, orientation), load_rgb(file, orientation)[..., 0])

@@ -123,3 +123,12 @@ def test_opened_by_name():
         open_dataset("scenes")
     with pytest.raises(DataError, match="the scenes' classes are three, nine, one, six"):
         open_dataset("scenes", "val", classes=("cat",))
+
+
+def test_masks_say_which_pixels_are_ink_of_which_digit():
+    scenes = open_scenes("train", 20)
+    for record, mask, look_alike in zip(scenes.records, scenes.masks, scenes.look_alike_masks, strict=True):
+        assert set(np.unique(mask)) == {0, *(record.labels + 1).tolist()}
+        assert not mask[look_alike].any()
+        for box, label in zip(record.boxes.astype(int), record.labels, strict=True):
+            assert set(np.unique(mask[box[1] : box[3], box[0] : box[2]])) == {0, label + 1}

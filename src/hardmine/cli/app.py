@@ -33,7 +33,7 @@ from hardmine.cli.options import (
 )
 from hardmine.cli.showing import show_all
 from hardmine.cli.training_options import given_options, takes_training_options
-from hardmine.errors import ConfigError
+from hardmine.errors import ConfigError, check_name
 from hardmine.files.printable import printable
 
 if TYPE_CHECKING:
@@ -262,13 +262,28 @@ def check(
     image_size: Annotated[
         int, typer.Option(min=32, help="Shorter side that a detector will bring images to: what vanishes there?")
     ] = 800,
+    task: Annotated[str, typer.Option(help="detection, or segmentation: a class for every pixel.")] = "detection",
+    classes: Annotated[
+        str | None,
+        typer.Option(help="For masks: names in the order of the values, or a file of them.", show_default="the data's"),
+    ] = None,
+    instances: Annotated[
+        bool, typer.Option("--instances", help="For masks: they number objects, which are all of one class.")
+    ] = False,
 ) -> None:
     """Check whether a data set is usable: what was found, and what is wrong, record by record."""
-    from hardmine.cli.tables import check_report
-    from hardmine.data import check as run_check
+    from hardmine.cli.tables import check_report, segmentation_report
+    from hardmine.data import check as run_check, check_segmentation
 
-    report = run_check(path, split, images=images, allow_unlabelled=allow_unlabelled, image_size=image_size)
-    show_all(*check_report(report))
+    check_name("task", task, ("detection", "segmentation"))
+    if task == "segmentation":
+        report = check_segmentation(path, split, classes=classes, images=images, instances=instances)
+        show_all(*segmentation_report(report))
+    elif classes is not None or instances:
+        raise ConfigError("--classes and --instances are of masks; add --task segmentation, or leave them out")
+    else:
+        report = run_check(path, split, images=images, allow_unlabelled=allow_unlabelled, image_size=image_size)
+        show_all(*check_report(report))
     if not report.is_usable:
         raise typer.Exit(USAGE_ERROR)
 

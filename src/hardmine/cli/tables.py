@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hardmine.comparison import RecipeChoice
-    from hardmine.data import CheckReport, SplitReport
+    from hardmine.data import CheckReport, SegmentationCheck, SegmentationSplit, SplitReport
     from hardmine.evaluation import Difference, Metrics
     from hardmine.mining import Round
     from hardmine.recipes import Recipe, Slot
@@ -35,6 +35,7 @@ __all__ = [
     "number",
     "recipes_table",
     "rounds_table",
+    "segmentation_report",
     "suspects_table",
 ]
 
@@ -177,9 +178,36 @@ def check_report(report: "CheckReport") -> Iterator[str | Table]:
         yield ""
         yield _split_summary(split)
         yield _class_table(split)
+    yield from _verdict(report)
+
+
+def segmentation_report(report: "SegmentationCheck") -> Iterator[str | Table]:
+    """As `check_report`, of masks."""
+    yield f"{report.data}: {report.format}"
+    for split in report.splits:
+        yield _mask_summary(split)
+        yield _pixel_table(split)
+    yield from _verdict(report)
+
+
+def _verdict(report: "CheckReport | SegmentationCheck") -> Iterator[str]:
     yield from (f"{problem.severity}: {problem}" for problem in report.problems)
     usable = f"not usable: {'; '.join(report.faults)}" if report.faults else "usable"
     yield f"{report.num_errors} errors, {report.num_warnings} warnings; {usable}"
+
+
+def _mask_summary(split: "SegmentationSplit") -> str:
+    sizes = [f"{width}x{height} ({count})" for (width, height), count in split.image_sizes.items()]
+    shown = ", ".join(sizes[:4]) + (f" and {len(sizes) - 4} other sizes" if len(sizes) > 4 else "")
+    of = f" of {shown}" if shown else ""
+    return f"\n{split.split}: {split.num_images} images{of}, {split.ignored_share:.2%} of pixels ignored"
+
+
+def _pixel_table(split: "SegmentationSplit") -> Table:
+    table = new_table("class", "pixels", "share", "images")
+    for name, count in split.pixels_per_class.items():
+        add_row(table, name, str(count), f"{count / max(1, split.num_pixels):.2%}", str(split.images_per_class[name]))
+    return table
 
 
 def _filled_slots(recipe: "Recipe") -> Iterator[str | Table]:

@@ -75,7 +75,7 @@ class CocoSource:
         document = documents[report.file]
         images = CocoImages(document["images"], reading, report)
         by_key = {str(as_key(category_id)): category_id for category_id in categories}
-        _add_objects(document["annotations"], images, by_key, report)
+        _add_objects(document["annotations"], images, by_key, report, keep_shapes=reading.keep_shapes)
         return SplitEntries(categories, images.entries, report.problems)
 
     def _categories(self, documents: dict[Path, dict[str, Any]], report: ProblemLog) -> dict[Id, str]:
@@ -149,7 +149,9 @@ def _own_categories(document: dict[str, Any], report: ProblemLog) -> Iterator[tu
             yield own_id(fields["id"]), name
 
 
-def _add_objects(annotations: list[Any], images: CocoImages, categories: dict[str, Id], report: ProblemLog) -> None:
+def _add_objects(
+    annotations: list[Any], images: CocoImages, categories: dict[str, Id], report: ProblemLog, *, keep_shapes: bool
+) -> None:
     seen: Counter[str] = Counter()
     for place, annotation in enumerate(annotations, start=1):
         fields = annotation if isinstance(annotation, dict) else {}
@@ -159,14 +161,20 @@ def _add_objects(annotations: list[Any], images: CocoImages, categories: dict[st
             report.warning(record, "the id is used more than once; kept, give each annotation its own")
         entry = None if image_key is None else images.by_key.get(image_key)
         if entry is not None:
-            _add_object(fields, entry, categories, record, report)
+            _add_object(fields, entry, categories, record, report, keep_shapes=keep_shapes)
         elif image_key not in images.left_out:
             got = short(fields.get("image_id"))
             report.error(record, f"left out: image id {got} is not among the images; add it or remove this")
 
 
 def _add_object(
-    fields: dict[str, Any], entry: ImageEntry, categories: dict[str, Id], record: str, report: ProblemLog
+    fields: dict[str, Any],
+    entry: ImageEntry,
+    categories: dict[str, Id],
+    record: str,
+    report: ProblemLog,
+    *,
+    keep_shapes: bool,
 ) -> None:
     box = _box(fields)
     if box is None:
@@ -183,7 +191,8 @@ def _add_object(
     if crowd not in (0, 1, None):
         report.warning(record, f"iscrowd is {short(crowd)}, expected 0 or 1; taken as an ordinary object")
     own = None if key is None else categories.get(key, key)
-    entry.objects.append(ObjectEntry(record, box, own, crowd == 1, as_number(fields.get("area"))))
+    shape = fields.get("segmentation") if keep_shapes else None
+    entry.objects.append(ObjectEntry(record, box, own, crowd == 1, as_number(fields.get("area")), shape))
 
 
 def _box(fields: dict[str, Any]) -> tuple[float, float, float, float] | None:

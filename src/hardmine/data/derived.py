@@ -12,7 +12,7 @@ import numpy as np
 from hardmine.data.records import DetectionDataset, ImageRecord
 from hardmine.errors import ConfigError, DataError
 
-__all__ = ["DerivedDataset", "Fold", "hold_out"]
+__all__ = ["DerivedDataset", "Fold", "hold_out", "is_held_out"]
 
 
 class DerivedDataset(DetectionDataset):
@@ -56,13 +56,18 @@ def hold_out(
         folds are as equally large as the groups allow.
     Raises: DataError: fewer images, or groups, than folds.
     """
-    num, dealt = (len(dataset), "images") if groups is None else (len(np.unique(groups)), "groups of images")
+    is_held = is_held_out(len(dataset), fold, groups, f"{dataset.name}, split {dataset.split!r}")
+    return _some(dataset, ~is_held, dataset.split), _some(dataset, is_held, "held_out")
+
+
+def is_held_out(num_images: int, fold: Fold, groups: np.ndarray | None, where: str) -> np.ndarray:
+    """(I,) whether each image lies in the fold, as `hold_out` deals them out. Raises: DataError: as there."""
+    num, dealt = (num_images, "images") if groups is None else (len(np.unique(groups)), "groups of images")
     if num < fold.of:
-        raise DataError(f"{dataset.name}, split {dataset.split!r}: {num} {dealt} cannot make {fold.of} folds")
+        raise DataError(f"{where}: {num} {dealt} cannot make {fold.of} folds")
     shuffled = np.random.default_rng(0).permutation(num)
     part = shuffled % fold.of if groups is None else _deal_groups(groups, shuffled, fold.of)
-    is_held = part == fold.number - 1
-    return _some(dataset, ~is_held, dataset.split), _some(dataset, is_held, "held_out")
+    return part == fold.number - 1
 
 
 def _deal_groups(groups: np.ndarray, shuffled: np.ndarray, num_parts: int) -> np.ndarray:

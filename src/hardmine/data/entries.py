@@ -36,6 +36,8 @@ __all__ = [
     "as_number",
     "build_dataset",
     "build_records",
+    "frame_of",
+    "numbers_of",
 ]
 
 _ROUNDING_PX = 0.05
@@ -52,12 +54,14 @@ class Reading:
     need_pictures: False: an image whose size the annotations state need not be there; where it is, it tells the frame.
     allow_unlabelled: a split without any label file is meant to be all background.
     image_field: a field of the images' entries to keep, where the format has any.
+    keep_shapes: keep the polygons and masks of objects, where the format has any.
     """
 
     images: Path | None = None
     need_pictures: bool = True
     allow_unlabelled: bool = False
     image_field: str | None = None
+    keep_shapes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class ObjectEntry:
     category_id: Id | None
     is_crowd: bool = False
     area: float | None = None
+    shape: Any = None  # its polygons or mask as written, where these were asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +140,7 @@ def build_dataset(
     categories = entries.categories if classes is None else _select(entries.categories, classes, source.path)
     records, problems = build_records(entries, categories, reading)
     name = source.path.stem if source.path.is_file() else source.path.resolve().name
-    numbers = _numbers(categories)
+    numbers = numbers_of(categories)
     return DetectionDataset(name, split, tuple(categories.values()), numbers, records, problems, tuple(categories))
 
 
@@ -148,7 +153,7 @@ def build_records(
     classes = _Classes(entries.categories, {own: label for label, own in enumerate(categories)})
     problems = list(entries.problems)
     records = []
-    for entry, number in zip(entries.images, _numbers([entry.image_id for entry in entries.images]), strict=True):
+    for entry, number in zip(entries.images, numbers_of([entry.image_id for entry in entries.images]), strict=True):
         report = ProblemLog(entry.source, problems)
         try:
             header = _header(entry, reading)
@@ -163,7 +168,7 @@ def build_records(
     return records, problems
 
 
-def _numbers(ids: Iterable[Id]) -> list[int]:
+def numbers_of(ids: Iterable[Id]) -> list[int]:
     """The ids, if they are whole numbers that tables can hold; otherwise numbers from 1."""
     ids = list(ids)
     fit = all(isinstance(own, int) and abs(own) <= _LARGEST_ID for own in ids)
@@ -222,7 +227,7 @@ class _Classes:
 
 def _record(entry: ImageEntry, number: int, header: ImageHeader, classes: _Classes, report: ProblemLog) -> ImageRecord:
     known, unreadable = classes.sort(entry, report)
-    size, orientation = _frame(entry, header, report)
+    size, orientation = frame_of(entry, header, report)
     scale = (*size, *size) if entry.is_normalized else (1, 1, 1, 1)
     written = _boxes(known) * scale
     boxes, is_kept, is_changed = _check_boxes(written, size, known, report)
@@ -293,7 +298,7 @@ def _places(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.where(_has_area(places)[:, None], places, np.nan)
 
 
-def _frame(entry: ImageEntry, header: ImageHeader, report: ProblemLog) -> tuple[tuple[int, int], int]:
+def frame_of(entry: ImageEntry, header: ImageHeader, report: ProblemLog) -> tuple[tuple[int, int], int]:
     """Size of the image as it is to be loaded, and the EXIF orientation to apply."""
     stored, shown = (header.width, header.height), header.shown_size
     if header.orientation != 1 and stored != shown and _drawn_as_stored(entry, stored, shown):

@@ -5,19 +5,25 @@ keeps its high byte, as Pillow itself does for 16-bit colour, so that two images
 EXIF orientation is a number from 1 (as stored) to 8 that says how to turn the stored picture before showing it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 
 from hardmine.errors import DataError
 from hardmine.files.reading import check_regular
 
-__all__ = ["ImageHeader", "load_rgb", "read_header"]
+__all__ = ["ImageHeader", "load_colours", "load_rgb", "load_values", "read_header"]
 
 # A closed list: Pillow also opens formats that start other programs (EPS runs Ghostscript).
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+
+_EXACT_FORMATS = ("BMP", "PNG", "PPM", "TIFF")
+
+_SPREAD = {"L;2": 85, "L;4": 17}
+"""By how much Pillow multiplies grey of two or four bits, to fill eight."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -76,16 +82,61 @@ def load_rgb(file: Path, orientation: int = 1) -> np.ndarray:
 
     Raises: DataError: the file is missing, truncated or not an image.
     """
+    return np.array(_decoded(file, _to_rgb, orientation))
+
+
+def load_values(file: Path, orientation: int = 1) -> np.ndarray:
+    """The pixels of a mask as written: (H, W), of a palette the indices; (H, W, 3) of one in colours.
+
+    Raises: DataError: it cannot be decoded; its format does not keep values exactly; or its pixels are no values.
+    """
+    return np.asarray(_decoded(file, _as_values, orientation))
+
+
+def load_colours(file: Path, orientation: int = 1) -> np.ndarray:
+    """The colours of a mask, (H, W, 3) uint8, of a palette those that it shows. Raises: DataError: as `load_values`."""
+    return np.asarray(_decoded(file, _as_colours, orientation))
+
+
+def _decoded(file: Path, convert: Callable[[Image.Image], Image.Image], orientation: int) -> Image.Image:
     try:
         check_regular(file)
         with file.open("rb") as stream, Image.open(stream, formats=_FORMATS) as image:
-            rgb = _to_rgb(image)
+            converted = convert(image)
+            converted.load()
     except (*_UNREADABLE, DataError) as error:
         message = (
             f"{file} cannot be decoded ({_reason(error)}); replace or remove it, `hardmine check` lists all such images"
         )
         raise DataError(message) from error
-    return np.array(rgb.transpose(_TURNS[orientation]) if orientation in _TURNS else rgb)
+    return converted.transpose(_TURNS[orientation]) if orientation in _TURNS else converted
+
+
+def _as_values(image: Image.Image) -> Image.Image:
+    if image.format not in _EXACT_FORMATS:
+        raise DataError(
+            f"{image.format} may change the values of pixels, expected a mask in {', '.join(_EXACT_FORMATS)}"
+        )
+    if image.mode == "1":
+        return image.convert("L").point(lambda value: value and 1)
+    if image.mode == "RGBA":
+        return image.convert("RGB")  # straight, so that the colours under alpha stay
+    if image.mode not in ("L", "P", "RGB", "I") and not image.mode.startswith("I;16"):
+        raise DataError(f"its pixels are {image.mode!r}, expected grey of 8 or 16 bits, a palette, or RGB")
+    factor = _SPREAD.get(_stored_form(image), 1)
+    return image if factor == 1 else image.point([value // factor for value in range(256)])
+
+
+def _stored_form(image: Image.Image) -> str:
+    """What Pillow calls the form of the pixels in the file, such as "L;4", as long as these are not decoded."""
+    tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
+    arguments = tiles[0].args if tiles else ""
+    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
+
+
+def _as_colours(image: Image.Image) -> Image.Image:
+    values = _as_values(image)
+    return _to_rgb(values)
 
 
 def _reason(error: Exception) -> object:

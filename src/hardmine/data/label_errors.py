@@ -29,6 +29,7 @@ __all__ = [
     "ErrorShares",
     "PlantedError",
     "WithLabelErrors",
+    "generator_of",
     "is_apart",
     "parse_shares",
     "plant_errors",
@@ -138,8 +139,12 @@ def planted_in(dataset: DetectionDataset) -> WithLabelErrors | None:
 def _generator(record: ImageRecord) -> np.random.Generator:
     """Randomness of an image, whatever its place among the others and wherever the data set lies."""
     path = () if record.file is None else record.file.parts[-2:]
-    called = record.ids or path or (record.image_id,)
-    digest = sha256(json.dumps([called, record.width, record.height]).encode()).digest()
+    return generator_of(record.ids or path or (record.image_id,), record.width, record.height)
+
+
+def generator_of(called: Sequence[int | str], width: int, height: int) -> np.random.Generator:
+    """Randomness of an image that is called so and has this size, for errors to be planted in its labels."""
+    digest = sha256(json.dumps([called, width, height]).encode()).digest()
     return np.random.default_rng([SEED, *np.frombuffer(digest, dtype=np.uint32).tolist()])
 
 

@@ -32,6 +32,7 @@ SCENE_CLASSES = ("three", "nine", "one", "six")
 CLASS_DIGITS = (3, 9, 1, 6)
 LOOK_ALIKE_DIGITS = (8, 4, 7, 5)
 
+_LOOK_ALIKE_INK = 128
 _CLASS_SHARES = (0.45, 0.28, 0.17, 0.10)
 _EMPTY_SHARE = 0.1  # images without any labelled object
 _LOOK_ALIKES_PER_IMAGE = 1.0
@@ -47,12 +48,15 @@ class _Scene:
     pixels: np.ndarray  # (size, size, 3) uint8
     record: ImageRecord
     look_alikes: np.ndarray  # (m, 4) float32
+    ink: np.ndarray  # (size, size) uint8: 0, or 1 + the label of the digit, or _LOOK_ALIKE_INK of one that has none
 
 
 class Scenes(DetectionDataset):
     """Scenes held in memory, and what a real data set cannot tell of itself.
 
     look_alikes: per image, (m, 4) float32 boxes of unlabelled digits that look like a class.
+    masks: per image, (size, size) uint8, what each pixel is: 0 nothing labelled, or 1 + the label of the digit.
+    look_alike_masks: per image, (size, size) bool, which pixels are of unlabelled digits.
     true_records: the records before errors were planted.   planted: every planted error.
     """
 
@@ -69,10 +73,18 @@ class Scenes(DetectionDataset):
         self.true_records: tuple[ImageRecord, ...] = truth
         self.planted: tuple[PlantedError, ...] = tuple(error for _, errors in outcomes for error in errors)
         self.look_alikes: tuple[np.ndarray, ...] = tuple(scene.look_alikes for scene in scenes)
-        self._pixels = [scene.pixels for scene in scenes]
+        self._pixels, self._ink = [scene.pixels for scene in scenes], [scene.ink for scene in scenes]
 
     def pixels(self, index: int) -> np.ndarray:
         return self._pixels[index].copy()  # other Scenes share them
+
+    @property
+    def masks(self) -> tuple[np.ndarray, ...]:
+        return tuple(np.where(ink == _LOOK_ALIKE_INK, 0, ink).astype(np.uint8) for ink in self._ink)
+
+    @property
+    def look_alike_masks(self) -> tuple[np.ndarray, ...]:
+        return tuple(ink == _LOOK_ALIKE_INK for ink in self._ink)
 
 
 def open_scenes(
@@ -105,14 +117,15 @@ def _draw_scenes(seed: int, split: str, num_images: int, size: int) -> tuple[_Sc
 
 def _draw_scene(seed: int, split: str, index: int, size: int) -> _Scene:
     rng = _generator(seed, split, index, 0)
-    canvas = _background(rng, split, size).astype(np.float32)
+    canvas, ink = _background(rng, split, size).astype(np.float32), np.zeros((size, size), dtype=np.uint8)
     labels = _draw_labels(rng)
     num_look_alikes = min(int(rng.poisson(_LOOK_ALIKES_PER_IMAGE)), _MOST_OBJECTS)
     digits = [CLASS_DIGITS[label] for label in labels] + rng.choice(LOOK_ALIKE_DIGITS, num_look_alikes).tolist()
     placed = np.zeros((0, 4), dtype=np.float32)
     kept = []  # the places in `digits` that found room
     for place, digit in enumerate(digits):
-        box = _place_digit(canvas, placed, digit, rng, split)
+        value = labels[place] + 1 if place < len(labels) else _LOOK_ALIKE_INK
+        box = _place_digit((canvas, ink), value, placed, digit, rng, split)
         if box is not None:
             placed = np.concatenate([placed, [box]])
             kept.append(place)
@@ -126,7 +139,7 @@ def _draw_scene(seed: int, split: str, index: int, size: int) -> _Scene:
         labels=np.array([labels[place] for place in kept if place < len(labels)], dtype=np.int64),
         is_crowd=np.zeros(int(is_object.sum()), dtype=bool),
     )
-    return _Scene(np.clip(canvas, 0, 255).astype(np.uint8), record, placed[~is_object])
+    return _Scene(np.clip(canvas, 0, 255).astype(np.uint8), record, placed[~is_object], ink)
 
 
 def _draw_labels(rng: np.random.Generator) -> list[int]:
@@ -149,9 +162,18 @@ def _background(rng: np.random.Generator, split: str, size: int) -> np.ndarray:
 
 
 def _place_digit(
-    canvas: np.ndarray, placed: np.ndarray, digit: int, rng: np.random.Generator, split: str
+    onto: tuple[np.ndarray, np.ndarray],
+    value: int,
+    placed: np.ndarray,
+    digit: int,
+    rng: np.random.Generator,
+    split: str,
 ) -> np.ndarray | None:
-    """Draws a digit where it touches no other, and returns its box; None, and nothing drawn, if there is no room."""
+    """Draws a digit where it touches no other, and returns its box; None, and nothing drawn, if there is no room.
+
+    onto: the picture, and the map of what each pixel is, which gets the value where ink covers a pixel by half.
+    """
+    canvas, drawn = onto
     size = canvas.shape[0]
     low, high = np.log(_HEIGHTS)
     ink = _stamp(rng, digit, split, size * np.exp(rng.uniform(low, high)))  # (h, w) in [0, 1]
@@ -162,6 +184,7 @@ def _place_digit(
         if is_apart(box, placed):
             patch = canvas[top : top + height, left : left + width]
             patch += ink[..., None] * (_colour(rng, patch) - patch)
+            drawn[top : top + height, left : left + width][ink >= ink.max() / 2] = value
             return box
     return None
 

@@ -10,6 +10,7 @@ from hardmine.core.samples import IGNORE
 from hardmine.detectors.traits import pixel_traits
 from hardmine.equation.pixel_head import PixelHead
 from hardmine.equation.recipe import Recipe
+from hardmine.equation.training_time import set_progress
 from hardmine.errors import ConfigError, ShapeError
 
 __all__ = ["IGNORED", "Segmenter", "resized_logits"]
@@ -63,6 +64,13 @@ class Segmenter(nn.Module, ABC):
     def final_head(self) -> PixelHead:
         """The head whose scores are those that are predicted by."""
         return self.head
+
+    def set_progress(self, progress: float) -> None:
+        """Tells the heads how far training is, in [0, 1], before each step; recipes with a schedule ask for it.
+
+        Raises: ConfigError: a number out of [0, 1].
+        """
+        set_progress(self, progress)
 
     def start_epoch(self, epoch: int, num_epochs: int) -> None:
         """Told before each epoch, 1 .. num_epochs: nothing changes with it."""

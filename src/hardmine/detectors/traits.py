@@ -10,7 +10,7 @@ __all__ = ["pixel_traits", "set_traits", "soft_traits"]
 
 SEEN: frozenset[Evidence] = frozenset(get_args(Evidence)) - {"boxes", "code_error"}
 """What can be said of their samples: points and queries are no boxes before regression."""
-OF_PIXELS: frozenset[Evidence] = frozenset({"labels", "logits", "classification_loss", "noise"})
+OF_PIXELS: frozenset[Evidence] = frozenset({"labels", "logits", "classification_loss", "noise", "progress"})
 """What can be said of pixels, which have no boxes."""
 
 

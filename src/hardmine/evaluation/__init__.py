@@ -6,10 +6,12 @@ from hardmine.evaluation.intervals import NO_VERDICT, Difference, differences, p
 from hardmine.evaluation.look_alikes import LookAlikeErrors, look_alike_errors, mean_look_alike_errors
 from hardmine.evaluation.matching import ClassMatches, Matches, match_predictions
 from hardmine.evaluation.measures import LOWER_IS_BETTER, MEASURES, Judged, ap_of_class, judge
+from hardmine.evaluation.segmentation import MASK_MEASURES, JudgedMasks, MaskJudge, judge_masks, mask_differences
 from hardmine.evaluation.several_data_sets import AcrossDataSets, Estimate, across_data_sets
 
 __all__ = [
     "LOWER_IS_BETTER",
+    "MASK_MEASURES",
     "MEASURES",
     "NO_VERDICT",
     "AcrossDataSets",
@@ -17,7 +19,9 @@ __all__ = [
     "Difference",
     "Estimate",
     "Judged",
+    "JudgedMasks",
     "LookAlikeErrors",
+    "MaskJudge",
     "Matches",
     "Metrics",
     "across_data_sets",
@@ -26,7 +30,9 @@ __all__ = [
     "evaluate_found",
     "evaluate_predictions",
     "judge",
+    "judge_masks",
     "look_alike_errors",
+    "mask_differences",
     "match_predictions",
     "mean_look_alike_errors",
     "paired_differences",

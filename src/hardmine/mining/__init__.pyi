@@ -2,6 +2,12 @@ from .false_positive_bootstrap import FalsePositiveBootstrap as FalsePositiveBoo
 from .folder import write_mined as write_mined
 from .label_files import LabelFiles as LabelFiles, label_files as label_files
 from .labels import Labels as Labels, labels_of as labels_of
+from .masks import (
+    SuspectMasks as SuspectMasks,
+    pixel_suspicion as pixel_suspicion,
+    suspect_masks as suspect_masks,
+    suspect_regions as suspect_regions,
+)
 from .matching import Matching as Matching, match as match
 from .naming import (
     ERRORS as ERRORS,
