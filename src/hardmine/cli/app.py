@@ -30,6 +30,7 @@ from hardmine.cli.options import (
     Split,
     Unlabelled,
 )
+from hardmine.cli.report import report
 from hardmine.cli.showing import show_all
 from hardmine.cli.training_options import given_options, takes_training_options
 from hardmine.errors import ConfigError
@@ -259,6 +260,9 @@ def export(
     opened = {"split": split, "images": images, "allow_unlabelled": allow_unlabelled}
     written = run_export(path, to, out, **opened, tile=tile, overlap=overlap)
     show_all(f"Written: {written}")
+
+
+app.command()(report)
 
 
 def _fail(line: str) -> int:
