@@ -13,25 +13,11 @@ __all__ = ["Rows", "learning_panels", "rows_of", "runs_of"]
 
 Rows = Sequence[Mapping[str, Any]]
 NO_LOSS = frozenset(
-    [
-        "epoch",
-        "step",
-        "lr",
-        "loss",
-        "seconds",
-        "seconds_per_step",
-        "images_per_second",
-        "peak_memory_mb",
-        "peak_memory_of",
-        "ap",
-        "ap50",
-        "ap75",
-        "ap_small",
-        "ap_medium",
-        "ap_large",
-        "ar100",
-        "per_class",
-    ]
+    (
+        *("epoch", "step", "lr", "loss", "seconds", "seconds_per_step", "images_per_second"),
+        *("peak_memory_mb", "peak_memory_of"),
+        *("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar100", "per_class"),
+    )
 )
 """What a line of an epoch holds beside the parts of the loss."""
 
@@ -63,7 +49,7 @@ def _panel(part: str, runs: Mapping[str, Sequence[Rows]]) -> Panel:
 
 def _line(name: str, part: str, rows: Rows) -> Series | None:
     points = [(row["epoch"], row[part]) for row in rows if _is_number(row.get(part)) and _is_number(row.get("epoch"))]
-    return Series(name, *map(list, zip(*points, strict=True))) if points else None
+    return Series(name, [x for x, _ in points], [y for _, y in points]) if points else None
 
 
 def _is_number(value: object) -> bool:

@@ -122,7 +122,7 @@ def _panel(label: str, title: str, bins: Sequence[Mapping[str, Any]], names: Seq
         values = [(place, _number(by_name[name].get(share))) for place, name in enumerate(names) if name in by_name]
         known = [(float(place), value) for place, value in values if value is not None]
         if known:
-            series.append(Series(share, *map(list, zip(*known, strict=True)), kind="bars"))
+            series.append(Series(share, [x for x, _ in known], [y for _, y in known], "bars"))
     return Panel(label, title, "share of all", series, ticks=[str(name) for name in names])
 
 

@@ -73,10 +73,13 @@ def legend_of(panels: Iterable[Panel]) -> list[tuple[str, int]]:
     return [(name, number % NUM_STYLES) for number, name in enumerate(names)]
 
 
-def chart(panel: Panel, styles: Sequence[tuple[str, int]] | None = None) -> Markup:
-    """One panel as SVG. Series of one name (seeds of a recipe) are drawn alike."""
+def chart(panel: Panel, styles: Sequence[tuple[str, int]] | None = None, top: float | None = None) -> Markup:
+    """One panel as SVG. Series of one name (seeds of a recipe) are drawn alike.
+
+    Args: styles: as `legend_of` gives them.  top: of the y-axis; None: as high as need be.
+    """
     style = dict(styles or legend_of([panel]))
-    axes = _Axes.of(panel)
+    axes = _Axes.of(panel, top)
     series = [_drawn(axes, panel, of, style.get(of.name, 0)) for of in panel.series]
     label = escape(f"{shown(panel.title)}: {shown(panel.y_label)} over {shown(panel.x_label)}")
     return Markup(
@@ -92,17 +95,18 @@ class _Axes:
     x_ends: tuple[float, float]
 
     @classmethod
-    def of(cls, panel: Panel) -> "_Axes":
+    def of(cls, panel: Panel, top: float | None) -> "_Axes":
         x = [value for series in panel.series for value in series.x]
         y = [value for series in panel.series for value in series.y if math.isfinite(value)]
         low = 0.0 if min(y, default=0.0) >= 0 else min(y)
-        y_ticks = nice_ticks(low, max(y, default=1.0))
+        y_ticks = nice_ticks(low, max(y, default=1.0) if top is None else top)
         if panel.ticks:
             return cls(range(len(panel.ticks)), y_ticks, (-0.5, len(panel.ticks) - 0.5))
-        x_ticks = nice_ticks(min(x, default=0.0), max(x, default=1.0))
         ends = (min(x, default=0.0), max(x, default=1.0))
         ends = ends if ends[1] > ends[0] else (ends[0] - 1, ends[1] + 1)
-        return cls([tick for tick in x_ticks if ends[0] <= tick <= ends[1]], y_ticks, ends)
+        are_whole = all(float(value).is_integer() for value in x)
+        inside = [tick for tick in nice_ticks(*ends) if ends[0] <= tick <= ends[1]]
+        return cls([tick for tick in inside if not are_whole or tick.is_integer()], y_ticks, ends)
 
     def x(self, value: float) -> float:
         low, high = self.x_ends

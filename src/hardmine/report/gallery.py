@@ -85,8 +85,8 @@ def gallery_of(mined: Path, facts: Mapping[str, Any], examples: Examples) -> Gal
     for number, (at, crop) in enumerate(zip(on_image, crops, strict=True)):
         by_image[at].append((number, crop))
     wanted = [
-        Wanted(number, *named, sizes[number], by_image[number])
-        for number, named in enumerate(images.select("image_id", "file_name").iter_rows())
+        Wanted(number, image_id, file_name, sizes[number], by_image[number])
+        for number, (image_id, file_name) in enumerate(images.select("image_id", "file_name").iter_rows())
     ]
     data_set = GENERATED if facts.get("data") == GENERATED and not isinstance(facts.get("images"), str) else "DATA"
     return Gallery(mined, examples, wanted, data, data_set, str(facts.get("predictions") or ""))

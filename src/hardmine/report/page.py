@@ -51,12 +51,15 @@ FACTS = ("hardmine", "torch", "torchvision", "python", "platform", "device", "pr
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """Panels with their legend.  last: (name, last line of `metrics.jsonl`) of each run.  note: why there is none."""
+    """Panels with their legend.  last: (name, last line of `metrics.jsonl`) of each run.  note: why there is none.
+    top: of the y-axes, where all have the same.
+    """
 
     title: str
     panels: Sequence[Panel]
     last: Sequence[tuple[str, Mapping[str, Any]]] = ()
     note: str = ""
+    top: float | None = None
 
     @property
     def legend(self) -> list[tuple[str, int]]:
@@ -185,7 +188,7 @@ def _curves(runs: Mapping[str, Sequence[Path]]) -> list[Curves]:
     note_of_runs = "" if learnt else "No learning curves: the folders of the runs are not there."
     return [
         Curves("Learning curves", learnt, last, note_of_runs),
-        Curves("Precision and recall", panels, note=note),
+        Curves("Precision and recall", panels, note=note, top=1.0),
     ]
 
 
@@ -203,7 +206,7 @@ def _about(one: Given) -> dict[str, Any]:
         "what": {"comparisons": "comparison on several data sets", "rounds": "loop", "mined": "mined folder"}.get(
             one.kind, one.kind
         ),
-        "folder": str(one.folder),
+        "folder": str(one.folder / "diagnosis.json" if one.kind == "diagnosis" else one.folder),
         "made": datetime.fromtimestamp(made, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "data": (config or {}).get("data"),
         "detector": (config or {}).get("detector"),

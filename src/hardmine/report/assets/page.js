@@ -69,7 +69,7 @@
       });
       this.fillSelects();
       this.listen();
-      root.querySelector(".toolbar").hidden = false;
+      for (const name of [".toolbar", ".status"]) root.querySelector(name).hidden = false;
       if (matchMedia("(max-width: 40rem)").matches) root.querySelector(".filters").open = false;
       this.grid.hidden = false;
       this.choose();
@@ -122,7 +122,7 @@
       const image = this.examples.image[i];
       return shown(this.data.images.name[image] || `image ${this.data.images.id[image]}`);
     }
-    valueOf(i) { return `${this.isSuspect(i) ? "p" : "hardness"} ${number(this.examples.value[i])}`; }
+    valueOf(i) { return `${this.isSuspect(i) ? "p =" : "hardness"} ${number(this.examples.value[i])}`; }
     restOf(i) {
       const { score, iou, loss, why } = this.examples;
       return [why[i], score[i] === null ? "" : `score ${number(score[i])}`, iou[i] === null ? "" : `IoU ${number(iou[i])}`,
@@ -214,7 +214,6 @@
       cell.style.transform = `translate(${(place % this.columns) * (this.wide + GAP)}px, ${Math.floor(place / this.columns) * (this.high + GAP)}px)`;
       cell.setAttribute("aria-setsize", this.chosen.length);
       cell.setAttribute("aria-posinset", place + 1);
-      cell.querySelector(".open").style.height = `${this.wide}px`;
       this.cells.set(place, cell);
       this.showCurrent(cell);
       const after = [...this.cells.keys()].filter((of) => of > place).sort((a, b) => a - b)[0];
@@ -283,7 +282,7 @@
       if (!this.chosen.length) return;
       this.current = Math.min(this.chosen.length - 1, Math.max(0, place));
       const top = Math.floor(this.current / this.columns) * (this.high + GAP) + this.grid.getBoundingClientRect().top;
-      const bar = this.root.querySelector(".toolbar").offsetHeight;
+      const bar = this.root.querySelector(".status").offsetHeight;
       if (top < bar || top + this.high > innerHeight) scrollBy({ top: top < bar ? top - bar - GAP : top + this.high - innerHeight + GAP, behavior: "instant" });
       this.show();
       for (const cell of this.cells.values()) this.showCurrent(cell);
@@ -317,7 +316,7 @@
         if (cell && cell.place !== this.current) { this.current = cell.place; for (const of of this.cells.values()) this.showCurrent(of); }
       });
       this.root.addEventListener("keydown", (event) => {
-        if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest(".toolbar, .how")) return;
+        if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest(".toolbar, .status, .how")) return;
         const steps = { j: 1, ArrowRight: 1, k: -1, ArrowLeft: -1, ArrowDown: this.columns, ArrowUp: -this.columns };
         const decisions = { a: "accept", r: "reject", u: null };
         if (event.key in steps) this.goTo(this.current + steps[event.key]);
@@ -340,7 +339,9 @@
       this.grid.classList.toggle("printed", isPrinting);
       if (!isPrinting) { this.layOut(); return; }
       for (const place of [...this.cells.keys()]) this.drop(place);
-      for (let place = 0; place < Math.min(PRINTED, this.chosen.length); place++) this.add(place);
+      const num = Math.min(PRINTED, this.chosen.length);
+      for (let place = 0; place < num; place++) this.add(place);
+      this.root.querySelector(".printed-note").textContent = `Printed: the first ${num} of these.`;
     }
   }
 
@@ -388,7 +389,7 @@
         title.textContent = text;
         group.append(title);
         drawBox(group, box, `${className} other`);
-        group.setAttribute("pointer-events", "bounding-box");
+        for (const rect of group.querySelectorAll("rect")) rect.setAttribute("pointer-events", "all");
         svg.append(group);
       };
       for (const [name, ...box] of images.labels[image]) add(box, "label", `label: ${shown(images.classes[name])}`);
