@@ -13,7 +13,7 @@ DASHES = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (3, 2)
 OWN_COLOUR, OWN_WIDTH, WIDTH = "#000000", 2.6, 1.6
 PANEL_INCHES = (4.8, 3.9)
 DPI = 130
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.grid": True,

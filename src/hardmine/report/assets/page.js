@@ -328,9 +328,7 @@
         } else return;
         event.preventDefault();
       });
-      let asked = false;
-      const later = (what) => () => { if (!asked) { asked = true; requestAnimationFrame(() => { asked = false; what(); }); } };
-      addEventListener("scroll", later(() => this.show()), { passive: true });
+      addEventListener("scroll", () => this.show(), { passive: true });  // of which there is one a frame, before it is drawn
       new ResizeObserver(() => { if (this.grid.clientWidth !== this.lastWidth) { this.lastWidth = this.grid.clientWidth; this.layOut(); } }).observe(this.grid);
       addEventListener("beforeprint", () => this.print(true));
       addEventListener("afterprint", () => this.print(false));
