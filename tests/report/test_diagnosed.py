@@ -35,6 +35,12 @@ def test_a_recipe_without_a_head_or_a_table_is_left_out(tmp_path):
     assert [label for label, _ in heads[1].tables[0].rows] == ["focal"]
 
 
+def test_what_holds_it_back_is_one_list(tmp_path):
+    facts = diagnosis() | {"held_back": {"precision": 0.5, "shares": {"missed": 0.25}}}
+    assert read_diagnosis(tmp_path, facts).held_back == {"precision": 0.5, "shares, missed": 0.25}
+    assert read_diagnosis(tmp_path, facts | {"held_back": None}).held_back == {}
+
+
 def test_what_is_lacking_is_named(tmp_path):
     facts = diagnosis()
     del facts["recipes"]["focal"]["heads"]["classification"]["tables"]

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from hardmine.errors import ConfigError, DataError, RunError
 from hardmine.report import write_report
 from hardmine.report.page import embedded
-from tests.report.conftest import HIDDEN, HOSTILE, diagnosis
+from tests.report.conftest import HIDDEN, HOSTILE, diagnosis, make_run
 
 
 class Page(HTMLParser):
@@ -101,6 +101,18 @@ def test_sections_are_there_where_there_is_something_for_them(compared, run, min
     assert [attributes["id"] for tag, attributes in alone.elements if tag == "section"] == ["runs"]
     assert not (tmp_path / "run_files").exists()
     assert "No precision-recall curves" in "".join(alone.text)
+
+
+def test_of_many_recipes_the_best_have_curves(compared, page):
+    recipes = ("random", *(f"r{number}" for number in range(12)))
+    folder = compared(recipes=recipes)
+    for recipe in recipes:
+        if not (folder / recipe).exists():
+            make_run(folder / recipe / "seed0")
+    shown = page(folder)
+    assert "Drawn are random and the 7 recipes with the highest AP." in "".join(shown.text)
+    lines = [of["class"] for tag, of in shown.elements if tag == "polyline"]
+    assert set(lines) == {f"line s{style}" for style in range(8)}
 
 
 def test_one_seed_has_no_verdict(compared, page):

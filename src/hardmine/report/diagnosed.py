@@ -13,7 +13,7 @@ beside them. Only "bin" must be there: what is not there, or null, is not drawn.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ class DiagnosedHead:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosed:
-    """facts: detector, run, data, split, num_images.  sentences: (text, numbers)."""
+    """facts: detector, run, data, split, num_images.  sentences: (text, numbers).  held_back: name -> value."""
 
     facts: Mapping[str, Any]
     sentences: Sequence[tuple[str, Mapping[str, Any]]]
@@ -78,10 +78,19 @@ def read_diagnosis(folder: Path, facts: Mapping[str, Any]) -> Diagnosed:
             facts={name: facts[name] for name in ("detector", "run", "data", "split", "num_images")},
             sentences=[(of["text"], of.get("numbers") or {}) for of in facts["sentences"]],
             heads=[_head(head, {name: of[head] for name, of in recipes.items() if head in of}) for head in heads],
-            held_back=facts.get("held_back") or {},
+            held_back=dict(_flat(facts.get("held_back") or {})),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DataError(f"{folder / 'diagnosis.json'} lacks or mistakes {error}; diagnose again") from error
+
+
+def _flat(of: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """(name, value), names of what is within another behind its name."""
+    for name, value in of.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name}, ")
+        else:
+            yield f"{before}{name}", value
 
 
 def _head(name: str, recipes: Mapping[str, Mapping[str, Any]]) -> DiagnosedHead:

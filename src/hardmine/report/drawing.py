@@ -15,7 +15,7 @@ from markupsafe import Markup
 from hardmine.figures.figure import Panel, Series
 from hardmine.report.names import shown
 
-__all__ = ["Forest", "ForestRow", "chart", "legend_of", "nice_ticks"]
+__all__ = ["NUM_STYLES", "Forest", "ForestRow", "chart", "legend_of", "nice_ticks"]
 
 WIDTH, HEIGHT = 360, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 38

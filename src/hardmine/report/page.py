@@ -12,7 +12,7 @@ import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
@@ -32,7 +32,7 @@ from hardmine.files.writing import is_taken, write_new
 from hardmine.report.compared import Across, Compared, read_across, read_compared, read_rounds
 from hardmine.report.curves import Rows, learning_panels, rows_of, runs_of
 from hardmine.report.diagnosed import Diagnosed, read_diagnosis
-from hardmine.report.drawing import chart, legend_of
+from hardmine.report.drawing import NUM_STYLES, chart, legend_of
 from hardmine.report.examples import LEAST_SCORE, MOST_PREDICTIONS, read_examples
 from hardmine.report.gallery import Gallery, gallery_of, source_of
 from hardmine.report.inputs import Given, read_facts, recognise
@@ -176,7 +176,15 @@ def _name_of(run: Path, taken: Mapping[str, Any]) -> str:
 
 
 def _with_curves(compared: Compared) -> tuple[Compared, list[Curves]]:
-    return compared, _curves(runs_of(compared.folder, compared.tables[0].rows))
+    """Of many recipes, the curves of the first, and of those with the highest AP."""
+    first, *others = compared.tables[0].rows
+    best = sorted(others, key=lambda row: -(row["measures"]["ap"]["mean"] or 0.0))[: NUM_STYLES - 1]
+    drawn = [first, *(row for row in others if row in best)]
+    curves = _curves(runs_of(compared.folder, drawn))
+    if len(best) < len(others):
+        said = f"Drawn are {shown(first['recipe'])} and the {len(best)} recipes with the highest AP."
+        curves = [replace(one, note=f"{one.note} {said}".strip()) for one in curves]
+    return compared, curves
 
 
 def _curves(runs: Mapping[str, Sequence[Path]]) -> list[Curves]:
