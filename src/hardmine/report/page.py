@@ -19,7 +19,7 @@ from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -44,6 +44,8 @@ __all__ = ["MOST", "embedded", "write_report"]
 
 MOST = 2000
 """Examples of a kind that a page shows unless told otherwise."""
+LARGE = 1000
+"""From here on numbers are whole and have commas."""
 ASSETS = "assets"
 SUFFIXES = (".html", ".htm")
 FACTS = ("hardmine", "torch", "torchvision", "python", "platform", "device", "processes", "cpu_count")
@@ -244,7 +246,6 @@ def _templates() -> Environment:
         "chart": chart,
         "embedded": embedded,
         "fixed": _fixed,
-        "is_number": _is_number,
     }
     environment.globals |= {"shell": shlex.quote, "legend": legend_of}
     environment.tests["number"] = _is_number
@@ -255,10 +256,12 @@ def _fixed(value: object, form: str) -> str:
     """A number as it is read; what others wrote where one should be, as it is."""
     if not _is_number(value):
         return shown(value)
-    return format(int(value) if form.endswith("d") else value, form)  # type: ignore[call-overload]
+    if form.endswith("g") and abs(value) >= LARGE:
+        form = ",.0f"
+    return format(int(value) if form.endswith("d") else value, form)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
