@@ -37,6 +37,13 @@ def test_one_seed_has_no_verdict(tmp_path):
     assert {row.verdict for row in table.forest.rows} == {"one seed: no verdict"}
 
 
+def test_advice_is_read_where_there_is_some(tmp_path):
+    facts = as_read(comparison(), tmp_path)
+    assert read_compared(tmp_path, facts).advice == []
+    (tmp_path / "advice.json").write_text(json.dumps({"advice": [{"recipe": "ohem", "reason": "hard", "rule": "r"}]}))
+    assert read_compared(tmp_path, facts).advice == [("ohem", "hard")]
+
+
 def test_a_lone_recipe_has_no_forest(tmp_path):
     (table,) = read_compared(tmp_path, as_read(comparison(recipes=("random",)), tmp_path)).tables
     assert table.forest is None

@@ -30,8 +30,8 @@ from hardmine.cli.options import (
     Split,
     Unlabelled,
 )
-from hardmine.cli.report import report
-from hardmine.cli.showing import page_of, show_all
+from hardmine.cli.report import page_of, report
+from hardmine.cli.showing import show_all
 from hardmine.cli.training_options import given_options, takes_training_options
 from hardmine.errors import ConfigError
 

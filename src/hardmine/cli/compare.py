@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hardmine.cli.options import Out, Resume
-from hardmine.cli.showing import page_of, show_all
+from hardmine.cli.report import page_of
+from hardmine.cli.showing import show_all
 from hardmine.cli.training_options import given_options, takes_training_options
 from hardmine.errors import ConfigError
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hardmine.cli.options import FORMS, BoxFormat, CategoryOffset, Images, Out, Unlabelled
-from hardmine.cli.showing import page_of, show_all
+from hardmine.cli.report import page_of
+from hardmine.cli.showing import show_all
 from hardmine.errors import ConfigError
 from hardmine.launch import is_first
 

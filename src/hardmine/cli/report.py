@@ -9,7 +9,7 @@ import typer
 
 from hardmine.cli.showing import show_all
 
-__all__ = ["report"]
+__all__ = ["page_of", "report"]
 
 
 def report(
@@ -32,3 +32,8 @@ def report(
 
     write_report(paths, out, most=most, images=images, command=shlex.join(["hardmine", *sys.argv[1:]]))
     show_all(f"Report: {out}")
+
+
+def page_of(folder: Path) -> str:
+    """The line that says how to look at what was written."""
+    return f"A page of it: hardmine report {shlex.quote(str(folder))} --out report.html"

@@ -7,6 +7,7 @@ from typing import Any
 
 from hardmine.errors import DataError
 from hardmine.report.drawing import Forest, ForestRow
+from hardmine.report.inputs import read_facts
 from hardmine.report.names import measure_name, shown
 
 __all__ = ["Across", "CompareTable", "Compared", "MeasureGroup", "read_across", "read_compared", "read_rounds"]
@@ -57,6 +58,7 @@ class Compared:
 
     tables: on what was measured; at equal time and on the test split where there are such.
     tuned: recipe -> (name of an option, value chosen), and the gain in AP on the part that was held out.
+    advice: (recipe, why it was tried), where a diagnosis chose the recipes.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Compared:
     config: Mapping[str, Any]
     environment: Mapping[str, Any]
     tuned: Sequence[tuple[str, Mapping[str, Any], float | None]] = ()
+    advice: Sequence[tuple[str, str]] = ()
 
     @property
     def recipes(self) -> list[str]:
@@ -112,7 +115,13 @@ def _compared(folder: Path, facts: Mapping[str, Any], name: str) -> Compared:
         config=facts["config"],
         environment=facts["environment"],
         tuned=[_tuned(label, of) for label, of in facts["tuned"].items()],
+        advice=_advice(folder),
     )
+
+
+def _advice(folder: Path) -> list[tuple[str, str]]:
+    file = folder / "advice.json"
+    return [(of["recipe"], of["reason"]) for of in read_facts(file)["advice"]] if file.exists() else []
 
 
 def _measured_on(config: Mapping[str, Any]) -> str:

@@ -150,7 +150,7 @@ def _numbered(table: pl.LazyFrame, key: str, rows: pl.DataFrame, names: Mapping[
 
 def _labels_on(objects: pl.LazyFrame, ids: pl.LazyFrame) -> pl.DataFrame:
     on_them = objects.join(ids, on="image_id", how="semi", maintain_order="left")
-    return on_them.select("image_id", pl.col("category").fill_null(""), *SIDES).collect()
+    return on_them.select("image_id", pl.col("category").fill_null(""), *SIDES).collect(engine="streaming")
 
 
 def _predictions_on(predictions: pl.LazyFrame, ids: pl.LazyFrame) -> pl.DataFrame:
