@@ -184,7 +184,7 @@ IS_FULL = """() => {
   const seen = cells.map((cell) => cell.getBoundingClientRect()).filter((at) => at.bottom > 0 && at.top < innerHeight);
   const top = Math.min(...seen.map((at) => at.top)), bottom = Math.max(...seen.map((at) => at.bottom));
   const done = [...document.querySelectorAll(".cell img")].every((image) => image.complete && image.naturalWidth > 0);
-  const isCovered = top <= Math.max(1, grid.top) && bottom >= Math.min(innerHeight - 20, grid.bottom - 1);
+  const isCovered = top <= Math.max(20, grid.top) && bottom >= Math.min(innerHeight - 20, grid.bottom - 1);
   return seen.length > 0 && isCovered && done;
 }"""
 
