@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
@@ -100,16 +102,22 @@ def test_an_image_is_turned_as_its_boxes_are(images, tmp_path):
     assert cut_pictures([wanted(0, "turned.jpg")], FolderOfImages(images), tmp_path) == {}
 
 
-def test_an_interruption_leaves_at_once(images, tmp_path):
+def test_an_interruption_does_not_wait_for_what_has_not_begun(images, tmp_path, monkeypatch):
     begun = []
 
-    class Interrupted(FolderOfImages):
+    class Slow(FolderOfImages):
         def pixels(self, wanted):
             begun.append(wanted)
-            raise KeyboardInterrupt
+            time.sleep(0.01)
+            return super().pixels(wanted)
 
+    def interrupted(futures):
+        yield next(iter(futures))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hardmine.report.pictures.as_completed", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        cut_pictures([wanted(n, "a.png") for n in range(2000)], Interrupted(images), tmp_path)
+        cut_pictures([wanted(n, "a.png") for n in range(2000)], Slow(images), tmp_path)
     assert len(begun) < 2000
 
 
