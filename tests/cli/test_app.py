@@ -64,7 +64,6 @@ def test_train_evaluate_and_predict_form_a_chain(hardmine, few_scenes, tmp_path)
         (["plot", "{missing}", "--out", "{new}.png"], "{missing} holds no run with a finished epoch"),
         (["plot", "{full}", "--out", "{new}.pdf"], "ends in .png, .svg, .html"),
         (["plot"], "Missing argument"),
-
         (["check", "scenes", "--task", "segmentatoin"], "unknown task 'segmentatoin'; did you mean segmentation"),
         (["check", "scenes", "--instances"], "add --task segmentation"),
         (["check", "{empty}", "--task", "segmentation"], "{empty} holds no masks in a known layout"),

@@ -145,7 +145,8 @@ def test_recipes_that_are_advised_come_with_reasons_and_one_answer(hardmine, mon
     monkeypatch.setattr("hardmine.comparison.auto.compare_advised", lambda *_, **__: (advice, three_recipes()))
     lines = hardmine("compare", "--recipes", "auto").out.splitlines()
     assert lines[0] == "ohem: 26 % of the errors are predictions on background"
-    assert lines[-2].startswith("Recommended: use ohem: +20.0 AP [")
+    assert lines[-3].startswith("Recommended: use ohem: +20.0 AP [")
+    assert lines[-1] == "A page of it: hardmine report runs/compare --out report.html"
     refused = hardmine("compare", "--recipes", "auto", "--data", "a", "--data", "b")
     assert "one data set at a time" in one_line(refused.err)
 

@@ -171,3 +171,13 @@ def test_names_for_cvat_that_cannot_be_made_are_refused_before_anything_is_writt
 def test_a_folder_whose_name_is_no_text_is_refused(tmp_path):
     with pytest.raises(RunError, match="is no text in UTF-8"):
         refuse_existing(tmp_path / "m\udcff")
+
+
+def test_a_program_is_told_where_the_images_are(on_disk, two_images, results, tmp_path):
+    tables = on_disk("a.png", "b.png", "c.png")
+    write_mined(tmp_path / "mined", tables, "results.json")
+    facts = json.loads((tmp_path / "mined/mined.json").read_text())
+    assert (facts["format"], facts["images"], facts["predictions"]) == (1, str(tables.folder), "results.json")
+    write_mined(tmp_path / "generated", mine(two_images, results), "results.json")
+    facts = json.loads((tmp_path / "generated/mined.json").read_text())
+    assert (facts["data"], facts["split"], facts["images"]) == ("pets", "val", None)

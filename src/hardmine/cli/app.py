@@ -31,6 +31,7 @@ from hardmine.cli.options import (
     Split,
     Unlabelled,
 )
+from hardmine.cli.report import page_of, report
 from hardmine.cli.showing import show_all
 from hardmine.cli.training_options import given_options, takes_training_options
 from hardmine.errors import ConfigError, check_name
@@ -212,7 +213,8 @@ def loop(
     config = given_options(training | {"recipe": choice.name, "recipe_options": choice.options, "seed": seed})
     table = mine_in_rounds(config, rounds, out, folds=folds if folds > 1 else None, suspects=suspects, resume=resume)
     if PartialState().is_main_process:
-        show_all(rounds_table(table), ROUNDS_NOTE, f"Results: rounds.json, runs and mined folders in {out}")
+        said = f"Results: rounds.json, runs and mined folders in {out}"
+        show_all(rounds_table(table), ROUNDS_NOTE, said, page_of(out))
 
 
 @app.command()
@@ -324,6 +326,9 @@ def export(
     corrected = correct_splits(splits_to_export(path, **opened), mined, decisions)
     written = run_export(corrected, to, out, tile=tile, overlap=overlap)
     show_all(told(corrected.values()), f"Written: {written}")
+
+
+app.command()(report)
 
 
 def _fail(line: str) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hardmine.cli.options import Out, Resume
+from hardmine.cli.report import page_of
 from hardmine.cli.showing import show_all
 from hardmine.cli.training_options import given_options, takes_training_options
 from hardmine.errors import ConfigError
@@ -82,7 +83,7 @@ def compare(
     how |= {"seeds": range(seeds), "out": out, "jobs": jobs or suitable_processes(configs[0], num_recipes * seeds)}
     said = _compare_advised(configs, how) if recipes == AUTO else _compare(configs, choices, how)
     if PartialState().is_main_process:
-        show_all(*said, f"Results: compare.json, compare.csv and runs in {out}")
+        show_all(*said, f"Results: compare.json, compare.csv and runs in {out}", page_of(out))
 
 
 def _choices(recipes: str, config: "TrainingConfig") -> list["RecipeChoice"]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hardmine.cli.options import Images, Out
+from hardmine.cli.report import page_of
 from hardmine.cli.showing import show_all
 from hardmine.cli.training_options import given_options, takes_training_options
 from hardmine.errors import ConfigError
@@ -71,7 +72,7 @@ def diagnose(
         shares_table(found),
         *(f"- {sentence.text}" for sentence in found.sentences),
         f"Written: diagnosis.json, tables.csv, tables.parquet in {out}",
-        f"A page of it: hardmine report {out} --out report.html",
+        page_of(out),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hardmine.cli.options import FORMS, BoxFormat, CategoryOffset, Images, Out, Unlabelled
+from hardmine.cli.report import page_of
 from hardmine.cli.showing import show_all
 from hardmine.errors import ConfigError
 from hardmine.launch import is_first
@@ -77,7 +78,8 @@ def mine(
     if is_first():
         kinds = ("hard positive", "hard negative") if show else ()
         listed = [*(hardest_table(out, kind, top) for kind in kinds), *([suspects_table(out, top)] if show else [])]
-        show_all(mined_table(out), *listed, f"Mined: {out}; its README.md says what each file is")
+        said = f"Mined: {out}; its README.md says what each file is"
+        show_all(mined_table(out), *listed, said, page_of(out))
 
 
 @contextmanager

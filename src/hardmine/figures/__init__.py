@@ -3,12 +3,10 @@
 `figure` holds numbers, `painting` and `saving` put them on paper. `scores`, `ranking`, `prime` and `libra` evaluate a
 recipe's parts on samples made by hand; `training.evidence` looks through a finished run at real ones, for `ghm` and
 `gradients`. `drawing` says which recipe has which figure. `curves` shows how runs went.
+
+What is public stands in `__init__.pyi`; each name is imported when it is first used: a figure itself needs no torch.
 """
 
-from hardmine.figures.curves import curves
-from hardmine.figures.drawing import draw, plot
-from hardmine.figures.figure import Figure, Panel, Series
-from hardmine.figures.saving import save
-from hardmine.training.evidence import TrainedRun, open_run
+import lazy_loader
 
-__all__ = ["Figure", "Panel", "Series", "TrainedRun", "curves", "draw", "open_run", "plot", "save"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -17,7 +17,7 @@ PANEL_INCHES = (4.8, 3.9)
 ENTRY_INCHES, USUAL_ENTRIES = 0.19, 3
 """Height of a line of a legend, and for how many of them a panel has room."""
 DPI = 130
-SETTINGS: Any = {
+SETTINGS: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.grid": True,

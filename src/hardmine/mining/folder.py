@@ -6,6 +6,7 @@ hard_positives.json, hard_negatives.json, suspects.json COCO, hardest or most su
 suspects_cvat.xml, suspects_label_studio.json           the same as work for those tools
 label_studio_config.xml                                 the labelling interface that the latter needs
 image_weights.csv                                       image_id, file_name, weight
+mined.json                                              what was mined, and where its images are, for programs
 README.md                                               what each is, and what was mined
 """
 
@@ -20,7 +21,8 @@ import msgspec
 import polars as pl
 
 from hardmine.errors import RunError, what_failed
-from hardmine.files.writing import is_taken, write_list, write_lists
+from hardmine.files.versions import version_of
+from hardmine.files.writing import is_taken, write_json, write_list, write_lists
 from hardmine.mining.label_tools import (
     CVAT_NAMES,
     HAS_FILE,
@@ -57,6 +59,7 @@ README = """# What was mined
 | `suspects_label_studio.json` | the same as pre-annotated tasks for Label Studio |
 | `label_studio_config.xml` | the labelling interface for these tasks |
 | `image_weights.csv` | how often each image should be drawn, with mean 1 |
+| `mined.json` | what was mined, and where its images are, for programs: `hardmine report` |
 
 File names are relative to the folder of the images ({folder}),
 which FiftyOne takes as `data_path` and `hardmine.data.open_dataset` as `images`. FiftyOne keeps what is suspect when
@@ -132,7 +135,8 @@ def write_mined(
         for name in TABLES:
             getattr(tables, name).write_parquet(folder / f"{name}.parquet")
         in_memory = {name: getattr(tables, name).lazy() for name in TABLES}
-        write_made_of_tables(folder, in_memory, tables.categories, tables.folder, source, top, cvat_names)
+        named = tables.categories, tables.folder, source
+        write_made_of_tables(folder, in_memory, *named, top, cvat_names, tables.origin)
 
 
 @contextmanager
@@ -171,6 +175,7 @@ def write_made_of_tables(
     source: str,
     top: int | None,
     cvat_names: str = CVAT_NAMES,
+    origin: tuple[str, str] = ("", ""),
 ) -> None:
     """Writes all that is made from the tables; of these no more is read at a time than is listed."""
     weights = tables["images"].select("image_id", "file_name", "weight")
@@ -191,6 +196,20 @@ def write_made_of_tables(
     where = visible(str(images_in or "not known"))
     text = README.format(source=visible(source), folder=where, label_tools=label_tools, **sizes, **counts)
     (folder / "README.md").write_text(text, encoding="utf-8")
+    write_json(folder / "mined.json", _facts(images_in, source, origin))
+
+
+def _facts(images_in: Path | None, source: str, origin: tuple[str, str]) -> dict[str, Any]:
+    """What a program must know to find the images of a mined folder."""
+    data, split = origin
+    return {
+        "format": 1,
+        "hardmine": version_of("hardmine"),
+        "data": data,
+        "split": split,
+        "images": None if images_in is None else str(images_in.absolute()),
+        "predictions": source,
+    }
 
 
 def _write_for_label_tools(

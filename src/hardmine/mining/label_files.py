@@ -37,6 +37,7 @@ class LabelFiles:
     source: Path
     facts: Sequence[Sequence[str | int]]
     dataset: DetectionDataset | None = None
+    origin: tuple[str, str] = ("", "")
 
     @classmethod
     def of(cls, labels: Labels, dataset: DetectionDataset | None = None) -> "LabelFiles":
@@ -47,7 +48,7 @@ class LabelFiles:
         facts = [[content.hexdigest()]]
         source = Path("the data set")
         tables = labels.images.lazy(), labels.objects.lazy()
-        return cls(*tables, labels.categories, labels.folder, source, facts, dataset)
+        return cls(*tables, labels.categories, labels.folder, source, facts, dataset, labels.origin)
 
 
 def label_files(folder: Path, images: Path | None = None) -> LabelFiles:

@@ -23,12 +23,14 @@ class Labels:
         is_duplicate: the same class and box as one before. A place where something could not be read is a crowd without
         a class.
     categories: the name of each category id.  folder: the innermost that holds all images; None: they are generated.
+    origin: name of the data set, and of its split; empty where they are not known.
     """
 
     images: pl.DataFrame
     objects: pl.DataFrame
     categories: Mapping[int, str]
     folder: Path | None = None
+    origin: tuple[str, str] = ("", "")
 
     def sizes_of(self, table: pl.DataFrame) -> Numbers:
         """Width and height of the image of each object or prediction, (n, 2)."""
@@ -64,7 +66,8 @@ def labels_of(dataset: DetectionDataset) -> Labels:
         "is_duplicate": is_duplicate,
     }
     categories = dict(zip(dataset.category_ids, dataset.classes, strict=True))
-    return Labels(pl.DataFrame(images), pl.DataFrame(objects), categories, dataset.folder)
+    origin = (dataset.name, dataset.split)
+    return Labels(pl.DataFrame(images), pl.DataFrame(objects), categories, dataset.folder, origin)
 
 
 def _columns(record: ImageRecord) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -115,7 +115,8 @@ def mine_shards(
             _mine_parts(labels, results, source, unfinished, num_parts)
             joined = _join(unfinished, rows, num_parts)
             tables = {name: pl.scan_parquet(joined / f"{name}.parquet") for name in TABLES}
-            write_made_of_tables(joined, tables, labels.categories, labels.folder, source.name, top, cvat_names)
+            named = labels.categories, labels.folder, source.name
+            write_made_of_tables(joined, tables, *named, top, cvat_names, labels.origin)
             _publish(unfinished, joined, out)
         _remove(unfinished)
         if files.is_converted:

@@ -47,7 +47,7 @@ class MinedTables:
         overlaps none), and iou with that; hardness;
         missing: probability that it is an object that has no label.
     suspects: see `suspect_table`.
-    categories, folder: as in `Labels`.
+    categories, folder, origin: as in `Labels`.
     """
 
     images: pl.DataFrame
@@ -56,6 +56,7 @@ class MinedTables:
     suspects: pl.DataFrame
     categories: Mapping[int, str]
     folder: Path | None
+    origin: tuple[str, str] = ("", "")
 
     def hardest(self, kind: str, num: int | None = None) -> pl.DataFrame:
         """The hard positives among the objects, or the hard negatives among the predictions, hardest first."""
@@ -120,7 +121,8 @@ def mine_tables(labels: Labels, results: pl.DataFrame, calibration: Calibration 
     prediction_table = prediction_table.with_columns(missing=suspicion.missing)
     images = _image_table(labels, object_table, prediction_table)
     suspects = suspect_table(suspicion, object_table, clipped)
-    return MinedTables(images, object_table, prediction_table, suspects, labels.categories, labels.folder)
+    named = labels.categories, labels.folder, labels.origin
+    return MinedTables(images, object_table, prediction_table, suspects, *named)
 
 
 def _clip(results: pl.DataFrame, sizes: np.ndarray) -> pl.DataFrame:

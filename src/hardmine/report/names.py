@@ -1,0 +1,33 @@
+"""How names of outside, and our own short ones, are shown to a reader."""
+
+__all__ = ["measure_name", "shown"]
+
+MEASURES = {
+    "ap": "AP",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "ap_small": "AP, small objects (below 32² pixels)",
+    "ap_medium": "AP, medium objects",
+    "ap_large": "AP, large objects (above 96² pixels)",
+    "ar100": "recall with 100 boxes",
+    "error_class": "wrong class",
+    "error_location": "badly located",
+    "error_both": "wrong class and badly located",
+    "error_duplicate": "duplicate",
+    "error_background": "background taken for an object",
+    "error_missed": "missed",
+    "error_false_positive": "all false positives",
+    "error_false_negative": "all false negatives",
+    "ece": "calibration error of scores (ECE)",
+    "lrp": "localisation recall precision error (LRP)",
+}
+
+
+def shown(text: object) -> str:
+    r"""Text with what a page would not show, or show out of its order, as Python escapes it: `a\x01b`, `\u202e`."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text))
+
+
+def measure_name(measure: str) -> str:
+    """What a measure is called in a table."""
+    return MEASURES.get(measure, shown(measure).replace("_", " "))
