@@ -200,14 +200,16 @@ def _mask_summary(split: "SegmentationSplit") -> str:
     sizes = [f"{width}x{height} ({count})" for (width, height), count in split.image_sizes.items()]
     shown = ", ".join(sizes[:4]) + (f" and {len(sizes) - 4} other sizes" if len(sizes) > 4 else "")
     of = f" of {shown}" if shown else ""
-    return f"\n{split.split}: {split.num_images} images{of}, {split.ignored_share:.2%} of pixels ignored"
+    return f"{split.split}: {split.num_images} images{of}, {split.ignored_share:.2%} of pixels ignored"
 
 
 def _pixel_table(split: "SegmentationSplit") -> Table:
-    table = new_table("class", "pixels", "share", "images")
-    for name, count in split.pixels_per_class.items():
-        add_row(table, name, str(count), f"{count / max(1, split.num_pixels):.2%}", str(split.images_per_class[name]))
-    return table
+    images, total = split.images_per_class, max(1, split.num_pixels)
+    rows = [
+        (name, str(count), f"{count / total:.2%}", str(images[name])) for name, count in split.pixels_per_class.items()
+    ]
+    numbers = (Column(title, "number") for title in ("pixels", "share", "images"))
+    return table_of("class", *numbers, rows=rows)
 
 
 def _filled_slots(recipe: "Recipe") -> Iterator[str | Table]:
