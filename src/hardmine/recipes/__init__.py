@@ -20,6 +20,8 @@ from hardmine.recipes.gfl import gfl
 from hardmine.recipes.ghm import ghm
 from hardmine.recipes.hnm import hnm
 from hardmine.recipes.ia_bce import ia_bce
+from hardmine.recipes.instance_balanced import instance_balanced
+from hardmine.recipes.iou_balanced import iou_balanced
 from hardmine.recipes.isr import isr
 from hardmine.recipes.libra import libra
 from hardmine.recipes.mal import mal
@@ -59,6 +61,8 @@ __all__ = [
     "ghm",
     "hnm",
     "ia_bce",
+    "instance_balanced",
+    "iou_balanced",
     "isr",
     "libra",
     "mal",
@@ -93,6 +97,8 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     "rfcn_ohem": rfcn_ohem,
     "s_ohem": s_ohem,
     "libra": libra,
+    "iou_balanced": iou_balanced,
+    "instance_balanced": instance_balanced,
     "ghm": ghm,
     "isr": isr,
     "carl": carl,

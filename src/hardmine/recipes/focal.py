@@ -1,6 +1,6 @@
 """Focal loss: the better a sample is classified, the less it counts."""
 
-from hardmine.equation.normalize import PerPositive
+from hardmine.equation.normalize import PerPositive, PerValid
 from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Recipe, Slot, Slots, over_all_samples
 from hardmine.losses import Focal
 from hardmine.recipes.ce import RETINANET
@@ -9,14 +9,18 @@ from hardmine.sampling import All
 __all__ = ["focal"]
 
 
-def focal(gamma: float = 2.0, alpha: float = 0.25) -> Recipe:
+def focal(gamma: float = 2.0, alpha: float = 0.25, prior: float = 0.01, over_all: bool = False) -> Recipe:
     """All samples with the focal loss, divided by the number of positives.
 
     Args: gamma: focusing, at least 0; 0 is balanced cross entropy.  alpha: weight of positives, in [0, 1].
+        prior: probability with which a dense head's new classification layer starts, in (0, 1).
+        over_all: divide by all samples instead, which the paper advises against: nearly all of them weigh nothing.
     """
 
+    divisor = PerValid if over_all else PerPositive
+
     def slots(head: HeadTraits) -> Slots:
-        return over_all_samples(head, Slot(All(), Focal(gamma, alpha, head.activation), PerPositive()))
+        return over_all_samples(head, Slot(All(), Focal(gamma, alpha, head.activation), divisor()))
 
     return Recipe(
         name="focal",
@@ -40,7 +44,7 @@ def focal(gamma: float = 2.0, alpha: float = 0.25) -> Recipe:
             "by the positives among them; little gain is reported there.",
             "On YOLO positives have the target 1 then, not a soft one; the box loss of YOLO and DETR stays as it is.",
         ),
-        parameters={"gamma": gamma, "alpha": alpha},
+        parameters={"gamma": gamma, "alpha": alpha, "prior": prior, "over_all": over_all},
         tuned={"gamma": (0.5, 1.0, 2.0, 5.0), "alpha": (0.25, 0.5, 0.75)},
-        prior=0.01,
+        prior=prior,
     )
