@@ -11,7 +11,7 @@ SOURCE = ROOT / "src" / "hardmine"
 MODULES = sorted(SOURCE.rglob("*.py"))
 ORDER = (
     "errors", "launch", "files", "tables", "core", "assign", "sampling", "losses", "equation", "recipes", "detectors",
-    "data", "predictions", "evaluation", "training", "mining", "diagnosis", "comparison", "figures", "cli",
+    "data", "predictions", "evaluation", "training", "mining", "diagnosis", "comparison", "figures", "claims", "cli",
 )  # fmt: skip
 RECIPES = [path for path in (SOURCE / "recipes").glob("*.py") if path.name != "__init__.py"]
 TABLES = {  # modules whose tests are a table's, each line of it one of them
