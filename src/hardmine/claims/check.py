@@ -12,16 +12,17 @@ Both are written anew after each claim, so what is stopped has said what it know
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hardmine.claims.claim import Claim
+from hardmine.claims.claim import NO_DATA, Cell, Claim
 from hardmine.claims.contrasts import Finding, Verdict, judge_contrasts, overall
 from hardmine.claims.runs import Runs, Training
 from hardmine.claims.scales import Scale
-from hardmine.claims.written import NOT_RUN, as_markdown, merged, read_entries
+from hardmine.claims.written import NOT_MEASURED, NOT_RUN, as_markdown, merged, read_entries
 from hardmine.comparison.compare import refuse_taken
+from hardmine.errors import DataError, RunError
 from hardmine.files.writing import write_atomically, write_json
 from hardmine.training import TrainingConfig
 from hardmine.training.run import make_detector
@@ -38,6 +39,7 @@ class Checked:
     """What was found of a claim.
 
     findings: its contrasts; empty where it was not run yet.  numbers: by seed.  scale, data: where it ran.
+    problem: why it cannot be measured, such as a training that diverged.
     seconds: of measuring, without the trainings.
     """
 
@@ -46,13 +48,14 @@ class Checked:
     data: str
     seeds: tuple[int, ...]
     findings: tuple[Finding, ...] = ()
-    numbers: dict[str, list[float]] | None = None
+    numbers: dict[str, list[float]] = field(default_factory=dict)
+    problem: str = ""
     seconds: float = 0.0
 
     @property
     def verdict(self) -> Verdict | str:
-        """Of all contrasts together; "not run yet" without any."""
-        return overall(self.findings) if self.findings else NOT_RUN
+        """Of all contrasts together; without any, "not run yet" or "not measured"."""
+        return overall(self.findings) if self.findings else NOT_MEASURED if self.problem else NOT_RUN
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON-able dictionary."""
@@ -64,7 +67,8 @@ class Checked:
             "seeds": list(self.seeds),
             "verdict": self.verdict,
             "findings": [finding.to_dict() for finding in self.findings],
-            "numbers": self.numbers or {},
+            "numbers": self.numbers,
+            "problem": self.problem,
             "seconds": self.seconds,
         }
 
@@ -117,15 +121,15 @@ def dry_run(claims: Sequence[Claim], scale: Scale, out: Path | str) -> list[str]
 
     Raises: ConfigError, EvidenceError: a configuration that cannot be trained.
     """
-    commands: dict[Training, str] = {}
+    commands: dict[Cell, list[str]] = {}
     for claim in claims:
         runs = Runs(Path(out), scale if scale.data else replace(scale, data=claim.data))
-        for training in runs.trainings(claim.cells):
-            if training not in commands:
-                config = runs.scale.config(training.cell, training.seed)
-                _refuse_untrainable(config)
-                commands[training] = command_of(config, runs.path(training))
-    return list(commands.values())
+        for cell in claim.cells:
+            if cell not in commands:
+                configs = {training: runs.scale.config(cell, training.seed) for training in runs.trainings([cell])}
+                _refuse_untrainable(next(iter(configs.values())))
+                commands[cell] = [command_of(config, runs.path(training)) for training, config in configs.items()]
+    return [command for of_cell in commands.values() for command in of_cell]
 
 
 def command_of(config: TrainingConfig, out: Path) -> str:
@@ -147,12 +151,17 @@ def _refuse_untrainable(config: TrainingConfig) -> None:
 
 def _check(claim: Claim, runs: Runs) -> Checked:
     scale = runs.scale
-    plain = Checked(claim, scale.name, scale.data or claim.data, runs.seeds)
+    data = NO_DATA if claim.data == NO_DATA else scale.data or claim.data
+    plain = Checked(claim, scale.name, data, runs.seeds)
     if runs.missing(claim.cells):
         return plain
     start = time.perf_counter()
-    measurement = claim.measure(runs)
-    findings = judge_contrasts(measurement.contrasts, len(runs.dataset))
+    try:
+        measurement = claim.measure(runs)
+        findings = judge_contrasts(measurement.contrasts, len(runs.dataset) if claim.cells else None)
+    except (DataError, RunError) as error:  # one claim that fails must not keep the others from being measured
+        logger.warning("%s cannot be measured: %s", claim.slug, error)
+        return replace(plain, problem=str(error))
     numbers = {name: [float(value) for value in by_seed] for name, by_seed in measurement.numbers.items()}
     return replace(plain, findings=tuple(findings), numbers=numbers, seconds=time.perf_counter() - start)
 

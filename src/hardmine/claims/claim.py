@@ -15,9 +15,11 @@ from hardmine.training import TrainingConfig
 if TYPE_CHECKING:
     from hardmine.claims.runs import Runs
 
-__all__ = ["Cell", "Claim", "Contrast", "Measurement", "Side", "cell"]
+__all__ = ["NO_DATA", "Cell", "Claim", "Contrast", "Measurement", "Side", "cell"]
 
 Side = Literal["above", "below"]
+NO_DATA = "no data"
+"""In the place of a data set, of a claim that needs none."""
 
 
 @dataclass(frozen=True, slots=True)

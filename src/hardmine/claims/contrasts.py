@@ -40,15 +40,15 @@ class Finding:
         return asdict(self)
 
 
-def judge_contrasts(contrasts: Sequence[Contrast], num_units: int) -> list[Finding]:
-    """What each contrast of a claim says; num_units: images that were drawn from.
+def judge_contrasts(contrasts: Sequence[Contrast], num_units: int | None = None) -> list[Finding]:
+    """What each contrast of a claim says; num_units: images that were drawn from, None where none has draws.
 
     Raises: as `differences`: seeds that differ in number, a value that is not finite.
     """
     num_rows = max([np.shape(of.values)[0] for of in contrasts if np.ndim(of.values) == 2], default=NUM_ROWS)
     values = [np.broadcast_to(of.values, (num_rows, np.shape(of.values)[-1])) for of in contrasts]
     named = {str(place): of for place, of in enumerate(values)}
-    found = differences({ZERO: np.zeros_like(values[0]), **named}, num_units)
+    found = differences({ZERO: np.zeros_like(values[0]), **named}, num_units or NUM_ROWS)
     return [
         _finding(contrast, found[place], of[0]) for contrast, (place, of) in zip(contrasts, named.items(), strict=True)
     ]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hardmine.claims.claim import Claim, Contrast, Measurement, cell
+from hardmine.claims.claim import NO_DATA, Claim, Contrast, Measurement, cell
 from hardmine.claims.runs import Runs, Training
 from hardmine.core.samples import BACKGROUND, Assignment, Samples
 from hardmine.detectors import Detector, build, wrap
@@ -189,7 +189,7 @@ CLAIMS = (
         source="Shrivastava et al., Training Region-based Object Detectors with Online Hard Example Mining, CVPR 2016",
         published="VGG16: .57 s a step without mining, 1.00 s with it, 6.4 and 8.7 GB; over twice as fast as naive",
         measure=measure_plans,
-        data="no data",
+        data=NO_DATA,
         notes="One head that is run twice, in the place of two networks with the same weights. Whole training steps.",
     ),
     Claim(
@@ -199,7 +199,7 @@ CLAIMS = (
         source="Li et al., Gradient Harmonized Single-stage Detector, AAAI 2019",
         published="seconds a step: cross entropy .566, exact 13.675 (35.9 AP), unit regions .824 (35.8 AP)",
         measure=measure_density,
-        data="no data",
+        data=NO_DATA,
         notes="Ours sorts, so the exact density takes N log N and not N².",
     ),
     Claim(

@@ -11,11 +11,11 @@ from hardmine.claims.table import CLAIMS
 from hardmine.errors import DataError, RunError
 from hardmine.files.reading import parse_json, read_text
 
-__all__ = ["COLUMNS", "NOT_RUN", "as_markdown", "merged", "read_entries"]
+__all__ = ["COLUMNS", "NOT_MEASURED", "NOT_RUN", "as_markdown", "merged", "read_entries"]
 
 Entry = Mapping[str, Any]
 COLUMNS = ("claim", "what the field says", "published", "measured here", "verdict", "where")
-NOT_RUN = "not run yet"
+NOT_RUN, NOT_MEASURED = "not run yet", "not measured"
 HEAD = """# The claims of the field, measured
 
 Written by `hardmine claims`, which trains what each claim needs and judges it; see `hardmine claims --help`. Below the
@@ -65,7 +65,7 @@ def _said(claim: Any) -> dict[str, Any]:
 
 def _row(slug: str, ids: Sequence[str], entry: Entry) -> list[str]:
     findings = entry.get("findings", ())
-    measured = "<br>".join(map(_finding, findings)) or f"`{command(slug)}`"
+    measured = "<br>".join(map(_finding, findings)) or entry.get("problem") or f"`{command(slug)}`"
     where = _where(entry) if findings else ""
     verdict = entry.get("verdict", NOT_RUN)
     return [
