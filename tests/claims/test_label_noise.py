@@ -18,6 +18,6 @@ def test_what_ohem_loses_is_compared_to_what_random_sampling_loses(lost, verdict
 
 
 def test_all_methods_are_trained_on_each_kind_of_error_and_on_none():
-    claim = claim_of_noise(".3", ("dropped", "shifted"))
+    claim = claim_of_noise(".3", ("dropped", "shifted"), ("random", "ohem", "isr"))
     assert len(claim.cells) == 3 * 3
     assert {cell.label_errors for cell in claim.cells} == {None, "dropped=.3", "shifted=.3"}

@@ -129,7 +129,10 @@ def score_iou_correlation(matches: Matches) -> float:
     """Spearman's correlation over true predictions at IoU .5, class by class, weighted by their number; 0 of none."""
     found = [(of.scores[of.is_true[0]], of.iou[0][of.is_true[0]]) for of in matches.classes]
     known = [(correlation(*of), len(of[0])) for of in found if len(of[0]) >= FEWEST_TRUE]
-    return float(np.average(*zip(*known, strict=True))) if known else 0.0
+    if not known:
+        return 0.0
+    by_class, numbers = zip(*known, strict=True)
+    return float(np.average(by_class, weights=numbers))
 
 
 def precision_and_recall(matches: Matches) -> tuple[float, float]:

@@ -62,7 +62,7 @@ def _plans(runs: Runs, seed: int) -> tuple[dict[str, float], dict[str, float]]:
     }
     batch = _batch(model)
     steps = {name: _step(detector, batch) for name, detector in detectors.items()}
-    kept = {name: float(saved_bytes(lambda of=of: _loss(of, batch))) for name, of in detectors.items()}
+    kept = {name: float(saved_bytes(lambda of=of: _loss(of, batch), model)) for name, of in detectors.items()}
     return in_turn(steps, runs.scale.repeats), kept
 
 
@@ -100,13 +100,14 @@ def _step(detector: Detector, batch: Batch) -> Call:
     return run
 
 
-def saved_bytes(forward: Call) -> int:
-    """What a forward pass keeps for the backward pass; a storage that is kept twice counts once."""
+def saved_bytes(forward: Call, module: nn.Module) -> int:
+    """What a forward pass keeps for the backward pass beside parameters; what is kept twice counts once."""
+    own = {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
     kept: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
-        if not isinstance(tensor, nn.Parameter):
-            storage = tensor.untyped_storage()
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 

@@ -70,7 +70,7 @@ def _describe(image: Tensor, box: Tensor) -> np.ndarray:
     from skimage.feature import hog
 
     left, top, right, bottom = (int(v) for v in (*box[:2].floor(), *box[2:].ceil()))
-    part = image[:, max(0, top) : max(top + 1, bottom), max(0, left) : max(left + 1, right)].mean(dim=0)
+    part = image[:, max(0, top) : max(top + 1, bottom), max(0, left) : max(left + 1, right)].float().mean(dim=0)
     resized = F.interpolate(part[None, None], (SIDE, SIDE), mode="bilinear", align_corners=False)[0, 0]
     return hog(resized.numpy(), orientations=9, pixels_per_cell=(CELL, CELL), cells_per_block=(2, 2))
 
