@@ -4,23 +4,22 @@ from hardmine.cli.claims import claims_table
 from tests.cli.test_app import one_line
 
 
-def test_claims_are_trained_measured_and_written(hardmine, few_scenes, tmp_path):
+def test_claims_are_trained_measured_and_written(hardmine, few_scenes, tmp_path, caplog):
     out = tmp_path / "out"
     command = ("claims", "suppression-helps-ohem", "000-05", "--scale", "smoke", "--jobs", "1", "--out", str(out))
     done = hardmine(*command)
     assert done.code == 0
     last = done.out.strip().splitlines()[-1]
     assert last == f"Results: claims.json, claims.md and runs in {out}"
-    assert "claim 1 of 2" in done.err
-    assert "trainings left: 3" in done.err
+    assert "claim 1 of 2, suppression-helps-ohem; trainings left: 3" in caplog.messages
     written = {of["slug"]: of["verdict"] for of in json.loads((out / "claims.json").read_text())["claims"]}
     assert written == dict.fromkeys(("suppression-helps-ohem", "high-iou-negatives-are-hard"), "one seed: no verdict")
     refused = hardmine(*command)
     assert refused.code == 2
     assert "--resume" in one_line(refused.err)
-    again = hardmine(*command, "--resume")
-    assert again.code == 0
-    assert "run 1 of" not in again.err, "nothing is trained again"
+    caplog.clear()
+    assert hardmine(*command, "--resume").code == 0
+    assert not any(message.startswith("run 1 of") for message in caplog.messages), "nothing is trained again"
 
 
 def test_a_dry_run_prints_commands(hardmine, tmp_path):
