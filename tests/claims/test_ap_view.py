@@ -89,10 +89,12 @@ def test_nothing_found_has_no_correlation_and_no_precision():
     assert precision_and_recall(nothing) == (0, 0)
 
 
-def test_precision_and_recall_are_those_of_the_best_f1():
+def test_precision_is_at_half_the_recall_and_recall_at_half_the_precision():
     num = len(TRUTH["annotations"])
-    found = match_predictions(TRUTH, predictions(lambda shift: 0.5, background=5))
-    assert precision_and_recall(found) == pytest.approx((num / (num + 5), 1))
+    surer_wrong = match_predictions(TRUTH, predictions(lambda shift: 0.5, background=5))
+    assert precision_and_recall(surer_wrong) == pytest.approx((num / (num + 5), 1))
+    mostly_wrong = match_predictions(TRUTH, predictions(lambda shift: 0.5, background=3 * num)[num // 2 :])
+    assert precision_and_recall(mostly_wrong)[1] == 0
 
 
 class WithPredictions(MadeRuns):

@@ -12,7 +12,7 @@ from hardmine.equation.framework_head import FrameworkHead
 from hardmine.errors import EvidenceError
 
 SIGMOID_ONLY = {"qfl", "vfl", "mal", "ia_bce", "eqlv2", "efl", "ap_loss", "alrp", "rs_loss", "dr_loss"}
-OWN_BOX_LOSS, OWN_ASSIGNER = {"gfl", "libra"}, {"atss", "fcos", "tood", "simota"}
+OWN_BOX_LOSS, OWN_ASSIGNER = {"gfl", "libra"}, {"max_iou", "atss", "fcos", "tood", "simota"}
 REFUSED = {
     "YOLO": {"ohem", "seesaw"} | OWN_BOX_LOSS,
     "RT-DETR": {"ohem", "seesaw"} | OWN_BOX_LOSS | OWN_ASSIGNER,

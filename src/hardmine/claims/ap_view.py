@@ -29,6 +29,7 @@ CLOSE = 0.8
 """A rank correlation from which two orders are called nearly the same."""
 SLIGHT = 0.01
 """A difference in AP that is next to none."""
+HALF = 0.5
 FEWEST_TRUE = 10
 """With fewer true predictions of a class, no correlation is asked of it."""
 
@@ -136,16 +137,20 @@ def score_iou_correlation(matches: Matches) -> float:
 
 
 def precision_and_recall(matches: Matches) -> tuple[float, float]:
-    """At IoU .5 over all classes, from the score on at which F1 is highest."""
+    """At IoU .5 over all classes: precision where half of the objects are found, recall where half of what is found is.
+
+    0 where that is nowhere so.
+    """
     scores = np.concatenate([of.scores[~of.is_ignored[0]] for of in matches.classes])
     is_true = np.concatenate([of.is_true[0][~of.is_ignored[0]] for of in matches.classes])
     num_objects = sum(int(of.num_objects.sum()) for of in matches.classes)
-    if not len(scores):
-        return 0.0, 0.0
     true = np.cumsum(is_true[np.argsort(-scores, kind="stable")])
-    num = np.arange(1, len(scores) + 1)
-    best = int((2 * true / (num + num_objects)).argmax())
-    return float(true[best] / num[best]), float(true[best] / max(1, num_objects))
+    precision, recall = true / np.arange(1, len(true) + 1), true / max(1, num_objects)
+    return _largest(precision[recall >= HALF]), _largest(recall[precision >= HALF])
+
+
+def _largest(values: np.ndarray) -> float:
+    return float(values.max()) if len(values) else 0.0
 
 
 def measure_pisa(runs: Runs) -> Measurement:
@@ -155,8 +160,8 @@ def measure_pisa(runs: Runs) -> Measurement:
         {of: np.array([pair[place] for pair in found]) for of, found in both.items()} for place in (0, 1)
     )
     contrasts = [
-        Contrast("precision where F1 is highest: pisa - random", precision[PISA] - precision[RANDOM]),
-        Contrast("recall there: pisa - random", recall[PISA] - recall[RANDOM]),
+        Contrast("precision where half of the objects are found: pisa - random", precision[PISA] - precision[RANDOM]),
+        Contrast("recall where half of what is found is right: pisa - random", recall[PISA] - recall[RANDOM]),
     ]
     numbers = {f"precision of {named(of)}": precision[of] for of in PAIR}
     numbers |= {f"recall of {named(of)}": recall[of] for of in PAIR}
@@ -186,7 +191,8 @@ CLAIMS = (
         published="Faster R-CNN R50-FPN, COCO: 36.4 to 38.4 AP",
         measure=measure_pisa,
         cells=PAIR,
-        notes="Both at IoU .5 over all classes, each recipe at the score at which its F1 is highest.",
+        notes="Both at IoU .5 over all classes: precision from the score on at which half of the objects are found, recall "
+        "from the one at which half of the predictions are right.",
     ),
     Claim(
         slug="coupling-ties-score-to-iou",

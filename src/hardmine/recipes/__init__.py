@@ -25,6 +25,7 @@ from hardmine.recipes.iou_balanced import iou_balanced
 from hardmine.recipes.isr import isr
 from hardmine.recipes.libra import libra
 from hardmine.recipes.mal import mal
+from hardmine.recipes.max_iou import max_iou
 from hardmine.recipes.ohem import ohem
 from hardmine.recipes.ohem_mmdet import ohem_mmdet
 from hardmine.recipes.pisa import pisa
@@ -66,6 +67,7 @@ __all__ = [
     "isr",
     "libra",
     "mal",
+    "max_iou",
     "ohem",
     "ohem_mmdet",
     "pisa",
@@ -111,6 +113,7 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     "rs_loss": rs_loss,
     "dr_loss": dr_loss,
     "correlation": correlation,
+    "max_iou": max_iou,
     "atss": atss,
     "fcos": fcos,
     "tood": tood,
