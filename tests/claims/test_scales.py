@@ -27,6 +27,11 @@ def test_the_full_scale_needs_data():
     assert scale_called("full", "coco").config(cell("retinanet", "ce"), 0).data == "coco"
 
 
+def test_seeds_can_be_added_to_those_that_are_there():
+    assert scale_called("small", num_seeds=5).seeds[:3] == SCALES["small"].seeds
+    assert scale_called("smoke", num_seeds=2).seeds == (0, 1)
+
+
 def test_there_is_no_other_scale():
     with pytest.raises(ConfigError, match="small"):
         scale_called("smal")

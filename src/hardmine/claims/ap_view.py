@@ -191,8 +191,8 @@ CLAIMS = (
         published="Faster R-CNN R50-FPN, COCO: 36.4 to 38.4 AP",
         measure=measure_pisa,
         cells=PAIR,
-        notes="Both at IoU .5 over all classes: precision from the score on at which half of the objects are found, recall "
-        "from the one at which half of the predictions are right.",
+        notes="Both at IoU .5 over all classes, where half of the objects are found, and where half of the predictions "
+        "are right.",
     ),
     Claim(
         slug="coupling-ties-score-to-iou",

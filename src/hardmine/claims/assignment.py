@@ -38,7 +38,7 @@ CLAIMS = (
         published="COCO, R50, anchors and points: by IoU 37.0, 36.9; by FCOS's rule 37.8, 37.8; ATSS 39.3, 39.2",
         measure=measure,
         cells=CELLS,
-        notes="Points are compared to objects as squares of 8 strides where IoU decides. Both detectors have torchvision's "
-        "own losses, which are not alike.",
+        notes="Where IoU decides, points are compared to objects as squares of 8 strides. Both detectors have "
+        "torchvision's own losses, which are not alike.",
     ),
 )

@@ -3,7 +3,6 @@
 Nothing is trained. What differs from seed to seed is the input, and whatever else the machine does.
 """
 
-import statistics
 import time
 from collections.abc import Callable, Mapping
 
@@ -118,7 +117,10 @@ def saved_bytes(forward: Call, module: nn.Module) -> int:
 
 
 def in_turn(calls: Mapping[str, Call], repeats: int) -> dict[str, float]:
-    """Median seconds of each, after a call of each to warm up; whoever is first changes every round."""
+    """Fastest seconds of each, after a call of each to warm up; whoever is first changes every round.
+
+    The fastest: whatever else the machine does only ever makes a call slower.
+    """
     for call in calls.values():
         call()
     seconds: dict[str, list[float]] = {name: [] for name in calls}
@@ -127,7 +129,7 @@ def in_turn(calls: Mapping[str, Call], repeats: int) -> dict[str, float]:
             start = time.perf_counter()
             calls[name]()
             seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(of) for name, of in seconds.items()}
+    return {name: min(of) for name, of in seconds.items()}
 
 
 def measure_density(runs: Runs) -> Measurement:

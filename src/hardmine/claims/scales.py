@@ -31,7 +31,7 @@ class Scale:
     changes: Mapping[str, Any]
     of_detector: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     data: str | None = SCENES
-    repeats: int = 5
+    repeats: int = 11
     proposals: int = 500
     scores: int = 100_000
     images: int = 200
@@ -69,7 +69,7 @@ SCALES = {
         (0, 1, 2),
         {"backbone": "resnet50", "weights": "imagenet", "epochs": 12, "batch_size": 16, "lr": 1e-3},
         data=None,
-        repeats=10,
+        repeats=21,
         proposals=2000,
         scores=1_000_000,
         images=1000,
@@ -77,11 +77,12 @@ SCALES = {
 }
 
 
-def scale_called(name: str, data: str | None = None) -> Scale:
-    """A scale, on a data set at a path where one is given.
+def scale_called(name: str, data: str | None = None, num_seeds: int | None = None) -> Scale:
+    """A scale, on a data set at a path and with as many seeds as are given, where they are.
 
     Raises: ConfigError: there is no such scale.
     """
     check_name("scale", name, SCALES)
     scale = SCALES[name]
-    return scale if data is None else replace(scale, data=data)
+    scale = scale if data is None else replace(scale, data=data)
+    return scale if num_seeds is None else replace(scale, seeds=tuple(range(num_seeds)))

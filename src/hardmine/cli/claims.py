@@ -29,6 +29,9 @@ def claims(
     data: Annotated[
         str | None, typer.Option(help="Data set: COCO or VOC, for --scale full.", show_default="scenes")
     ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Seeds of each training.", show_default="of the scale: 1, 3 and 3")
+    ] = None,
     resume: Resume = False,
     finished: Annotated[
         bool, typer.Option("--finished", help="Train nothing: judge what is finished in --out.")
@@ -43,7 +46,7 @@ def claims(
     from hardmine.claims.scales import scale_called
     from hardmine.claims.table import claims_called
 
-    chosen, of = claims_called(names or ()), scale_called(scale, data)
+    chosen, of = claims_called(names or ()), scale_called(scale, data, seeds)
     if dry_run:
         printed = commands(chosen, of, out)
         show_all(*printed, f"{len(printed)} trainings for {len(chosen)} claims; nothing was trained")
