@@ -6,7 +6,6 @@ from hardmine.claims import ap_view
 from hardmine.claims.ap_view import (
     ALL,
     accuracy,
-    correlation,
     precision_and_recall,
     score_against_place,
     score_iou_correlation,
@@ -52,11 +51,6 @@ def test_accuracy_counts_backgrounds_and_leaves_out_what_is_ignored():
 def test_the_views_are_compared_over_positives():
     batch = samples([[0.5, 0.5], [0.7, 0.3], [0.9, 0.1], [0.99, 0.01]], [0, 0, 0, BACKGROUND], [0.6, 0.7, 0.8, 0.0])
     assert score_against_place(OfSamples(batch), TRAINING) == pytest.approx(1)
-
-
-def test_a_constant_has_no_correlation():
-    assert correlation(np.ones(3), np.arange(3)) == 0
-    assert correlation(np.arange(4), -np.arange(4)) == pytest.approx(-1)
 
 
 def predictions(score_by_shift, background: int = 0):

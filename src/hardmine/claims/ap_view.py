@@ -7,13 +7,13 @@ be a better detector, only the surest box of an object matters, and scores do we
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from hardmine.claims.claim import Claim, Contrast, Measurement, cell
+from hardmine.claims.correlation import rank_correlation
 from hardmine.claims.gains import average_precisions, named
 from hardmine.claims.regrouped import only_surest, surest_is_most_accurate, without_surest
 from hardmine.claims.runs import Runs, Training
-from hardmine.core.samples import BACKGROUND, Samples
+from hardmine.core.samples import BACKGROUND, Evidence, Samples
 from hardmine.evaluation import Matches, judge, match_predictions
 
 __all__ = ["CLAIMS"]
@@ -54,18 +54,11 @@ def measure_accuracy(runs: Runs) -> Measurement:
     """Over recipes, the order by accuracy of the classifier is not nearly that by AP."""
     accuracies = np.array([runs.over_seeds(of, lambda training: accuracy(runs, training)) for of in ALL])
     precisions = np.array([runs.measure(of)[0] for of in ALL])
-    by_seed = [correlation(*of_seed) for of_seed in zip(accuracies.T, precisions.T, strict=True)]
+    by_seed = [rank_correlation(*of_seed) for of_seed in zip(accuracies.T, precisions.T, strict=True)]
     numbers = {f"accuracy of {named(of)}": values for of, values in zip(ALL, accuracies, strict=True)}
     numbers |= average_precisions(runs, ALL)
     text = f"rank correlation of accuracy and AP over {len(ALL)} recipes - {CLOSE}"
     return Measurement([Contrast(text, np.array(by_seed) - CLOSE, "below")], numbers)
-
-
-def correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Spearman's; 0 where one of them is constant."""
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return 0.0
-    return float(spearmanr(first, second).statistic)
 
 
 def measure_two_views(runs: Runs) -> Measurement:
@@ -77,14 +70,14 @@ def measure_two_views(runs: Runs) -> Measurement:
 
 def score_against_place(runs: Runs, of: Training) -> float:
     """Spearman's correlation of the score of its label and the IoU of its predicted box, over positives."""
-    needs = frozenset({"logits", "labels", "predicted_iou"})
+    needs: frozenset[Evidence] = frozenset({"logits", "labels", "predicted_iou"})
     scores, overlaps = [], []
     for samples in runs.trained(of, on_measured=True).samples(needs):
         positive = samples.assignment.is_positive
         label = samples["labels"].clamp_min(0).unsqueeze(-1)
         scores.append(samples["logits"].softmax(-1).gather(-1, label).squeeze(-1)[positive].numpy())
         overlaps.append(samples["predicted_iou"][positive].detach().numpy())
-    return correlation(np.concatenate(scores), np.concatenate(overlaps))
+    return rank_correlation(np.concatenate(scores), np.concatenate(overlaps))
 
 
 def measure_one_box(runs: Runs) -> Measurement:
@@ -129,7 +122,7 @@ def _matches(runs: Runs, of: Training) -> Matches:
 def score_iou_correlation(matches: Matches) -> float:
     """Spearman's correlation over true predictions at IoU .5, class by class, weighted by their number; 0 of none."""
     found = [(of.scores[of.is_true[0]], of.iou[0][of.is_true[0]]) for of in matches.classes]
-    known = [(correlation(*of), len(of[0])) for of in found if len(of[0]) >= FEWEST_TRUE]
+    known = [(rank_correlation(*of), len(of[0])) for of in found if len(of[0]) >= FEWEST_TRUE]
     if not known:
         return 0.0
     by_class, numbers = zip(*known, strict=True)

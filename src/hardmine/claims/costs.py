@@ -5,6 +5,7 @@ Nothing is trained. What differs from seed to seed is the input, and whatever el
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,10 +66,10 @@ def _plans(runs: Runs, seed: int) -> tuple[dict[str, float], dict[str, float]]:
     return in_turn(steps, runs.scale.repeats), kept
 
 
-def _two_stage(runs: Runs) -> nn.Module:
+def _two_stage(runs: Runs) -> Any:
     """A detector whose RPN suppresses nothing, so that it gives as many proposals as asked for."""
     large = {name: of for name, of in runs.scale.changes.items() if name in ("backbone", "image_size")}
-    model = build("fasterrcnn", CLASSES, **{"backbone": "tiny", **large})
+    model: Any = build("fasterrcnn", CLASSES, **{"backbone": "tiny", **large})
     num = runs.scale.proposals
     model.rpn._pre_nms_top_n = model.rpn._post_nms_top_n = {"training": num, "testing": num}
     model.rpn.nms_thresh = 1.0
@@ -78,8 +79,8 @@ def _two_stage(runs: Runs) -> nn.Module:
 Batch = tuple[list[Tensor], list[dict[str, Tensor]]]
 
 
-def _batch(model: nn.Module) -> Batch:
-    side = model.transform.min_size[0]  # pyright: ignore[reportIndexIssue, reportAttributeAccessIssue]
+def _batch(model: Any) -> Batch:
+    side = model.transform.min_size[0]
     images = [torch.rand(3, side, side) for _ in range(IMAGES)]
     corner = side * torch.rand(IMAGES, OBJECTS, 2) * 0.7
     boxes = torch.cat([corner, corner + side * (0.1 + 0.2 * torch.rand(IMAGES, OBJECTS, 2))], dim=-1)

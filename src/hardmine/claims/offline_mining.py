@@ -4,6 +4,7 @@ Boxes are cut from images of the training split and described by histograms of o
 CVPR 2005); a linear SVM tells objects from background, and is bootstrapped.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +57,7 @@ def crops_of(dataset: DetectionDataset, num_images: int, seed: int) -> Crops:
     return Crops(np.stack(described), np.array(is_object))
 
 
-def _on_background(rng: np.random.Generator, size: tuple[int, int], objects: Tensor) -> Tensor:
+def _on_background(rng: np.random.Generator, size: Sequence[int], objects: Tensor) -> Tensor:
     height, width = size
     side = min(size) * rng.uniform(*SIDES, (BACKGROUNDS, 1))
     corner = rng.uniform(0, 1, (BACKGROUNDS, 2)) * (np.array([width, height]) - side)

@@ -1,10 +1,10 @@
 """Claims on the proposals of a two-stage detector: which of them are hard, and which are worth training on."""
 
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from hardmine.claims.claim import Claim, Contrast, Measurement, cell
+from hardmine.claims.correlation import rank_correlation
 from hardmine.claims.gains import gains
 from hardmine.claims.runs import Runs, Training
 from hardmine.core.samples import Evidence, Samples
@@ -44,7 +44,7 @@ def hardness_of_overlap(batches: list[Samples]) -> float:
     negative = [batch.assignment.is_negative for batch in batches]
     iou = _flat([batch.assignment.iou for batch in batches], negative)
     loss = _flat([batch["classification_loss"] for batch in batches], negative)
-    return float(spearmanr(iou, loss).statistic)
+    return rank_correlation(iou.numpy(), loss.numpy())
 
 
 def share_above(batches: list[Samples], sampling: Sampling) -> float:
