@@ -36,6 +36,8 @@ def test_a_row_holds_the_interval_the_verdict_and_the_place():
     assert row[3] == "AP: a / b: +.050 [-.001, +1.50], holds"
     assert row[4:] == ["holds", "small: scenes, 2 seeds"]
     assert "- AP: .500, .250" in text
+    assert f"not run yet: {len(CLAIMS) - 1}; holds: 1." in text
+    assert "Small: 3 seeds" in text
     assert "- AP: a | b, by seed: +.050, +.060" in text
 
 

@@ -3,10 +3,12 @@
 It is made of the entries of `claims.json` alone, so the same entries give the same page.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hardmine.claims.scales import SCALES
 from hardmine.claims.table import CLAIMS
 from hardmine.errors import DataError, RunError
 from hardmine.files.reading import parse_json, read_text
@@ -56,7 +58,25 @@ def as_markdown(entries: Sequence[Entry]) -> str:
     ]
     table = [_line(COLUMNS), _line(["---"] * len(COLUMNS)), *map(_line, rows)]
     details = [_details(entry) for entry in entries if entry.get("findings")]
-    return "\n".join([HEAD, *table, "", *details])
+    return "\n".join([HEAD, _schedule(), "", _summary(row[4] for row in rows), "", *table, "", *details])
+
+
+def _schedule() -> str:
+    """How the small scale trains."""
+    small = SCALES["small"]
+    of_detectors = [f"{name}: {_options(of)}" for name, of in small.of_detector.items()]
+    trained = "; ".join([f"{len(small.seeds)} seeds, {_options(small.changes)}", *of_detectors])
+    return f"Small: {trained}; the rest as `hardmine train` has it."
+
+
+def _options(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in options.items())
+
+
+def _summary(verdicts: Iterable[str]) -> str:
+    """How many claims have each verdict."""
+    counts = Counter(verdicts)
+    return "; ".join(f"{verdict}: {num}" for verdict, num in counts.most_common()) + "."
 
 
 def _said(claim: Any) -> dict[str, Any]:
