@@ -55,6 +55,7 @@ def test_new_entries_take_the_place_of_old_ones_in_the_order_of_the_table():
     found = merged([last, entry(CLAIMS[0].slug)], [first])
     assert [of["slug"] for of in found] == [CLAIMS[0].slug, CLAIMS[-1].slug]
     assert found[0]["verdict"] == "undecided"
+    assert merged(found, [entry(CLAIMS[0].slug, NOT_RUN)]) == found, "what was found is not lost"
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"claims": [{}]}', '{"claims": 3}'])

@@ -45,8 +45,13 @@ def read_entries(file: Path) -> list[Entry]:
 
 
 def merged(before: Iterable[Entry], new: Iterable[Entry]) -> list[Entry]:
-    """The new entries, and those of other claims from before, in the order of the table."""
-    by_slug = {entry["slug"]: entry for entry in (*before, *new)}
+    """The new entries, and those of other claims from before, in the order of the table.
+
+    One that was not run takes no other's place.
+    """
+    found = {entry["slug"]: entry for entry in before}
+    by_slug = {entry["slug"]: entry for entry in new if entry["verdict"] != NOT_RUN or entry["slug"] not in found}
+    by_slug = found | by_slug
     return [by_slug[claim.slug] for claim in CLAIMS if claim.slug in by_slug]
 
 
