@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from hardmine import BACKGROUND, IGNORE, GroundTruth, MaxIoU
-from hardmine.errors import ConfigError
+from hardmine.core.samples import Levels
+from hardmine.errors import ConfigError, ShapeError
 
 ANCHORS = torch.tensor([[[0.0, 0, 10, 10], [0, 0, 10, 10], [5, 0, 15, 10], [40, 40, 50, 50]]])
 
@@ -24,12 +25,28 @@ def matched(boxes: list[list[float]], **options) -> list[int]:
         {"ignore_overlap": -1},
         {"force_match": "sometimes"},
         {"chunk": 0},
+        {"box_strides": 0.0},
     ],
     ids=str,
 )
 def test_arguments_out_of_range_are_refused(options):
     with pytest.raises(ConfigError, match="MaxIoU"):
         MaxIoU(**options)
+
+
+def test_points_are_compared_as_squares_of_so_many_strides():
+    """Boxes of no size overlap nothing; as squares of 8 strides they are what the anchors are."""
+    anchors = torch.tensor([[[0.0, 0, 64, 64], [8, 0, 72, 64], [40, 0, 104, 64], [0, 0, 128, 128]]])
+    centres = (anchors[..., :2] + anchors[..., 2:]) / 2
+    points, levels = torch.cat([centres, centres], dim=-1), Levels((3, 1), (8.0, 16.0), (1, 1))
+    boxes = torch.tensor([[0.0, 0, 64, 64], [0.0, 0, 130, 120]])
+    ground_truth = GroundTruth.from_lists([boxes], [torch.zeros(2, dtype=torch.int64)])
+    as_anchors = MaxIoU()(anchors, ground_truth).matched_gt
+    as_squares = MaxIoU(box_strides=8)(points, ground_truth, levels=levels)
+    assert as_squares.matched_gt.tolist() == as_anchors.tolist() == [[0, 0, BACKGROUND, 1]]
+    assert MaxIoU()(points, ground_truth).matched_gt.tolist() == [[BACKGROUND] * 4]
+    with pytest.raises(ShapeError, match="levels"):
+        MaxIoU(box_strides=8)(points, ground_truth)
 
 
 def test_the_three_bands():

@@ -140,6 +140,7 @@ ASSIGNERS: dict[str, Callable[[], nn.Module]] = {
     "MaxIoU, keep": lambda: MaxIoU(0.7, 0.3, 0.3, "keep"),
     "MaxIoU, off": lambda: MaxIoU(0.5, 0.5, force_match="off"),
     "MaxIoU, in chunks": lambda: MaxIoU(chunk=1),
+    "MaxIoU, of points": lambda: MaxIoU(box_strides=2.0),
     "FCOSPoints": FCOSPoints,
     "FCOSPoints, in chunks": lambda: FCOSPoints(chunk=1),
     "ATSS": lambda: ATSS(3),

@@ -13,7 +13,7 @@ from hardmine.equation.pixel_head import PixelHead
 from hardmine.errors import EvidenceError
 
 SIGMOID_ONLY = {"qfl", "vfl", "mal", "ia_bce", "eqlv2", "efl", "ap_loss", "alrp", "rs_loss", "dr_loss"}
-OWN_BOX_LOSS, OWN_ASSIGNER = {"gfl", "libra"}, {"atss", "fcos", "tood", "simota"}
+OWN_BOX_LOSS, OWN_ASSIGNER = {"gfl", "libra"}, {"max_iou", "atss", "fcos", "tood", "simota"}
 OF_PIXELS = {"pixel_ohem"}
 REFUSED = {
     "YOLO": {"ohem", "seesaw"} | OWN_BOX_LOSS | OF_PIXELS,

@@ -48,20 +48,13 @@ class ATSS(Assigner):
         centres = centre_of(pairing.boxes.mT).masked_fill(pairing.is_padding.unsqueeze(1), torch.inf)  # (B, 2, N)
         candidates = self._candidates(pairing, centres)  # (B, G, K)
         shape, flat = candidates.shape, candidates.flatten(1)
-        near = self._compared(pairing).gather(1, flat.unsqueeze(-1).expand(-1, -1, 4)).view(*shape, 4)
+        near = pairing.boxes_for(self.box_strides).gather(1, flat.unsqueeze(-1).expand(-1, -1, 4)).view(*shape, 4)
         is_padding = pairing.is_padding.gather(1, flat).view(shape)
         iou = pairwise_iou(pairing.objects.unsqueeze(2), near).squeeze(2).masked_fill(is_padding, -torch.inf)
         points = centres.gather(2, flat.unsqueeze(1).expand(-1, 2, -1)).unflatten(2, shape[1:])
         inside = is_inside(points, pairing.objects.mT.unsqueeze(-1))
         positive = inside & (iou >= _threshold(iou, is_padding))
         return self.settle(pairing, first_claim(candidates, positive, iou, pairing.boxes.shape[1]))
-
-    def _compared(self, pairing: Pairing) -> Tensor:
-        """The boxes that stand for the samples, (B, N, 4)."""
-        if self.box_strides is None:
-            return pairing.boxes
-        centre, half = centre_of(pairing.boxes.mT), pairing.stride * (self.box_strides / 2)
-        return torch.cat([centre - half, centre + half], dim=1).mT
 
     def _candidates(self, pairing: Pairing, centres: Tensor) -> Tensor:
         """The samples of every level, with centres (B, 2, N), that are nearest to each object, (B, G, K)."""

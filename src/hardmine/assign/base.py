@@ -147,6 +147,17 @@ class Pairing:
         per_level = zip(self.levels.num_samples, self.levels.strides, strict=True)
         return torch.cat([self.boxes.new_full((count,), stride) for count, stride in per_level])
 
+    def boxes_for(self, box_strides: float | None) -> Tensor:
+        """The boxes that stand for the samples, (B, N, 4): their own, or squares of so many strides about their middle.
+
+        Those are for points, which have no boxes; padding stays empty.
+        """
+        if box_strides is None:
+            return self.boxes
+        centre, half = centre_of(self.boxes.mT), self.stride * (box_strides / 2)
+        squares = torch.cat([centre - half, centre + half], dim=1).mT
+        return squares.masked_fill(self.is_padding.unsqueeze(-1), 0)
+
 
 def _fitting(levels: Levels | None, boxes: Tensor) -> Levels:
     if levels is None or sum(levels.num_samples) != boxes.shape[1] or len(levels.strides) != len(levels.num_samples):

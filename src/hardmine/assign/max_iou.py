@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from hardmine.assign.base import Assigner, Pairing
+from hardmine.assign.base import Assigner, AssignerEvidence, Pairing
 from hardmine.core.boxes import pairwise_iou
 from hardmine.core.samples import BACKGROUND, IGNORE, Assignment
 from hardmine.errors import ConfigError
@@ -33,8 +33,10 @@ class MaxIoU(Assigner):
     Differs from all of these: an object that touches no sample forces none, where they make *every* sample positive;
     and a positive inside an ignore region stays one, where mmdetection ignores it.
 
-    Args: ignore_overlap, chunk: see `Assigner`.
+    Args: box_strides: where given, samples are compared as squares of so many strides around their centre: for points,
+        which have no boxes (ATSS's paper has 8).  ignore_overlap, chunk: see `Assigner`.
     Raises: ConfigError: thresholds out of order or of [0, 1], or another argument out of range.
+        ShapeError: box_strides without fitting levels.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class MaxIoU(Assigner):
         force_match: ForceMatch = "take",
         ignore_overlap: float = 0.5,
         chunk: int | None = None,
+        box_strides: float | None = None,
     ):
         super().__init__(ignore_overlap, chunk)
         if not 0 <= negative_iou <= positive_iou <= 1:
@@ -55,6 +58,11 @@ class MaxIoU(Assigner):
             raise ConfigError(f"MaxIoU needs min_positive_iou in [0, 1], got {min_positive_iou}")
         if force_match not in get_args(ForceMatch):
             raise ConfigError(f"MaxIoU force_match must be one of {get_args(ForceMatch)}, got {force_match!r}")
+        if box_strides is not None and not box_strides > 0:
+            raise ConfigError(f"MaxIoU needs box_strides > 0 or None, got {box_strides}")
+        of_points: frozenset[AssignerEvidence] = frozenset({"levels"})
+        self.needs = frozenset() if box_strides is None else of_points
+        self.box_strides = box_strides
         self.positive_iou, self.negative_iou, self.min_positive_iou = positive_iou, negative_iou, min_positive_iou
         self.force_match = force_match
 
@@ -63,15 +71,16 @@ class MaxIoU(Assigner):
         matched = torch.full_like(best_gt, IGNORE).masked_fill(iou < self.negative_iou, BACKGROUND)
         matched = torch.where((iou >= self.positive_iou) & (best_gt >= 0), best_gt, matched)
         matched = torch.where(forced_gt >= 0, best_gt if self.force_match == "keep" else forced_gt, matched)
-        return self.settle(pairing, matched, iou)
+        return self.settle(pairing, matched, iou if self.box_strides is None else None)
 
     def _best_matches(self, pairing: Pairing) -> tuple[Tensor, Tensor, Tensor]:
         """Each sample's best IoU and object, and the object that claims it (-1: none), all (B, N)."""
-        best_iou = torch.zeros_like(pairing.boxes[..., 0])
+        boxes = pairing.boxes_for(self.box_strides)
+        best_iou = torch.zeros_like(boxes[..., 0])
         best_gt = torch.full(best_iou.shape, BACKGROUND, device=best_iou.device)
         forced_gt = best_gt
         for part in self.chunks(pairing.objects.shape[1], best_iou):
-            iou = pairwise_iou(pairing.objects[:, part], pairing.boxes)  # (B, chunk, N)
+            iou = pairwise_iou(pairing.objects[:, part], boxes)  # (B, chunk, N)
             chunk_iou, chunk_gt = iou.max(dim=1)
             best_gt = torch.where(chunk_iou > best_iou, chunk_gt + part.start, best_gt)
             best_iou = torch.maximum(best_iou, chunk_iou)

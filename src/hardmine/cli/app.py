@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from hardmine.cli.claims import claims
 from hardmine.cli.compare import compare
 from hardmine.cli.diagnose import diagnose
 from hardmine.cli.failures import explain_failure
@@ -75,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 app.command()(compare)
+app.command()(claims)
 
 
 @app.command()

@@ -20,9 +20,12 @@ from hardmine.recipes.gfl import gfl
 from hardmine.recipes.ghm import ghm
 from hardmine.recipes.hnm import hnm
 from hardmine.recipes.ia_bce import ia_bce
+from hardmine.recipes.instance_balanced import instance_balanced
+from hardmine.recipes.iou_balanced import iou_balanced
 from hardmine.recipes.isr import isr
 from hardmine.recipes.libra import libra
 from hardmine.recipes.mal import mal
+from hardmine.recipes.max_iou import max_iou
 from hardmine.recipes.ohem import ohem
 from hardmine.recipes.ohem_mmdet import ohem_mmdet
 from hardmine.recipes.pisa import pisa
@@ -60,9 +63,12 @@ __all__ = [
     "ghm",
     "hnm",
     "ia_bce",
+    "instance_balanced",
+    "iou_balanced",
     "isr",
     "libra",
     "mal",
+    "max_iou",
     "ohem",
     "ohem_mmdet",
     "pisa",
@@ -95,6 +101,8 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     "rfcn_ohem": rfcn_ohem,
     "s_ohem": s_ohem,
     "libra": libra,
+    "iou_balanced": iou_balanced,
+    "instance_balanced": instance_balanced,
     "ghm": ghm,
     "isr": isr,
     "carl": carl,
@@ -107,6 +115,7 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     "rs_loss": rs_loss,
     "dr_loss": dr_loss,
     "correlation": correlation,
+    "max_iou": max_iou,
     "atss": atss,
     "fcos": fcos,
     "tood": tood,

@@ -12,8 +12,11 @@ RETINANET = Paper(
 )
 
 
-def ce() -> Recipe:
-    """Every sample counts once; only the number of positives divides the sum."""
+def ce(prior: float = 0.01) -> Recipe:
+    """Every sample counts once; only the number of positives divides the sum.
+
+    Args: prior: probability with which a dense head's new classification layer starts, in (0, 1); .5: as any layer.
+    """
 
     def slots(head: HeadTraits) -> Slots:
         normalize = None if head.name == "roi" else PerPositive()
@@ -39,5 +42,6 @@ def ce() -> Recipe:
             "On pixels it is what frameworks train them with, so there it equals `random`.",
             "On YOLO positives have the target 1 then, not a soft one; the box loss of YOLO and DETR stays as it is.",
         ),
-        prior=0.01,
+        parameters={"prior": prior},
+        prior=prior,
     )

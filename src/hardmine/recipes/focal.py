@@ -1,6 +1,6 @@
 """Focal loss: the better a sample is classified, the less it counts."""
 
-from hardmine.equation.normalize import PerPositive
+from hardmine.equation.normalize import PerPositive, PerValid
 from hardmine.equation.recipe import BOXES_AND_PIXELS, PIXELS, HeadTraits, Recipe, Slot, Slots, over_all_samples
 from hardmine.losses import Focal
 from hardmine.recipes.ce import RETINANET
@@ -9,15 +9,19 @@ from hardmine.sampling import All
 __all__ = ["focal"]
 
 
-def focal(gamma: float = 2.0, alpha: float = 0.25) -> Recipe:
+def focal(gamma: float = 2.0, alpha: float = 0.25, prior: float = 0.01, over_all: bool = False) -> Recipe:
     """All samples with the focal loss, divided by the number of positives.
 
     Args: gamma: focusing, at least 0; 0 is balanced cross entropy.  alpha: weight of positives, in [0, 1].
+        prior: probability with which a dense head's new classification layer starts, in (0, 1).
+        over_all: divide by all samples instead, which the paper advises against: nearly all of them weigh nothing.
     """
+
+    divisor = PerValid if over_all else PerPositive
 
     def slots(head: HeadTraits) -> Slots:
         balance = None if head.name in PIXELS else alpha
-        return over_all_samples(head, Slot(All(), Focal(gamma, balance, head.activation), PerPositive()))
+        return over_all_samples(head, Slot(All(), Focal(gamma, balance, head.activation), divisor()))
 
     return Recipe(
         name="focal",
@@ -43,7 +47,7 @@ def focal(gamma: float = 2.0, alpha: float = 0.25) -> Recipe:
             "not ignored.",
             "On YOLO positives have the target 1 then, not a soft one; the box loss of YOLO and DETR stays as it is.",
         ),
-        parameters={"gamma": gamma, "alpha": alpha},
+        parameters={"gamma": gamma, "alpha": alpha, "prior": prior, "over_all": over_all},
         tuned={"gamma": (0.5, 1.0, 2.0, 5.0), "alpha": (0.25, 0.5, 0.75)},
-        prior=0.01,
+        prior=prior,
     )

@@ -4,7 +4,14 @@ from hardmine.equation.recipe import BEYOND_RPN, HeadTraits, Paper, Recipe, Slot
 from hardmine.losses import BalancedL1
 from hardmine.sampling import Combined, InstanceBalanced, IoUBalanced
 
-__all__ = ["libra"]
+__all__ = ["LIBRA_PAPER", "libra"]
+
+LIBRA_PAPER = Paper(
+    "Pang, Chen, Shi, Feng, Ouyang, Lin",
+    "Libra R-CNN: Towards Balanced Learning for Object Detection",
+    "CVPR 2019",
+    "1904.02701",
+)
 
 
 def libra(
@@ -41,12 +48,7 @@ def libra(
         title="Libra R-CNN: balanced sampling and balanced L1",
         summary="Hard: negatives of every IoU interval and positives of every object alike; small box errors gain.",
         equation="p_k = (N/K) · 1/M_k for negatives of IoU interval k;   ∂ℓ_box/∂d = α ln(b|d| + 1) below 1, γ beyond",
-        paper=Paper(
-            "Pang, Chen, Shi, Feng, Ouyang, Lin",
-            "Libra R-CNN: Towards Balanced Learning for Object Detection",
-            "CVPR 2019",
-            "1904.02701",
-        ),
+        paper=LIBRA_PAPER,
         gain="35.9 → 36.8 AP by the negatives' sampling, Faster R-CNN R50-FPN",
         published=(
             "Faster R-CNN R50-FPN, COCO val: 35.9 -> 36.8 (IoU-balanced) -> 37.7 (+ feature pyramid) -> 38.5 (+ BL1)",
