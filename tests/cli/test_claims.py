@@ -39,4 +39,4 @@ def test_an_unknown_claim_or_scale_is_named(hardmine):
 
 
 def test_without_claims_the_table_is_empty():
-    assert claims_table([]).row_count == 0
+    assert claims_table([]).rows == []

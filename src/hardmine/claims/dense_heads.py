@@ -7,7 +7,7 @@ from hardmine.claims.gains import average_precisions, gain, gains
 from hardmine.claims.runs import Runs, Training
 from hardmine.diagnosis.gradient_shares import EASY, look_at_steps, share
 from hardmine.training.evidence import TrainedRun, foreground_scores
-from hardmine.training.run import make_recipe
+from hardmine.training.recipe_names import make_recipe
 
 __all__ = ["CLAIMS"]
 

@@ -5,13 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hardmine.cli.layout import Column, Table, table_of
 from hardmine.cli.options import Out, Resume
 from hardmine.cli.showing import show_all
-from hardmine.cli.tables import add_row, new_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from hardmine.claims.check import Checked
 
 __all__ = ["claims"]
@@ -56,12 +54,12 @@ def claims(
     show_all(claims_table(checked), f"Results: claims.json, claims.md and runs in {out}")
 
 
-def claims_table(checked: "list[Checked]") -> "Table":
+def claims_table(checked: "list[Checked]") -> Table:
     """A row a claim, and under it one a contrast."""
-    table = new_table("claim", "contrast", "95 % interval", "verdict")
+    rows: list[tuple[str, ...]] = []
     for of in checked:
-        add_row(table, of.claim.slug, "", "", of.verdict)
+        rows.append((of.claim.slug, "", of.verdict))
         for finding in of.findings:
-            value = f"{finding.value:+.3f} [{finding.low:+.3f}, {finding.high:+.3f}]"
-            add_row(table, "", finding.text, value, finding.verdict)
-    return table
+            interval = f"{finding.value:+.3f} [{finding.low:+.3f}, {finding.high:+.3f}]"
+            rows.append((f"- {finding.text}", interval, finding.verdict))
+    return table_of(Column("claim, and its contrasts", "words"), "95 % interval", "verdict", rows=rows)
