@@ -62,7 +62,7 @@ def as_markdown(entries: Sequence[Entry]) -> str:
         _row(claim.slug, claim.ids, by_slug.get(claim.slug, {"slug": claim.slug, **_said(claim)})) for claim in CLAIMS
     ]
     table = [_line(COLUMNS), _line(["---"] * len(COLUMNS)), *map(_line, rows)]
-    details = [_details(entry) for entry in entries if entry.get("findings")]
+    details = [_details(by_slug.get(claim.slug, {"slug": claim.slug, **_said(claim)})) for claim in CLAIMS]
     return "\n".join([HEAD, _schedule(), "", _summary(row[4] for row in rows), "", *table, "", *details])
 
 
@@ -126,6 +126,8 @@ def _where(entry: Entry) -> str:
 
 def _details(entry: Entry) -> str:
     lines = [f"## {entry['slug']}", "", entry["words"], ""]
+    if not entry.get("findings"):
+        return "\n".join([*lines, f"Not run yet: `{command(entry['slug'])}`", ""])
     lines += [
         f"Trained: {', '.join(f'`{cell}`' for cell in entry['cells']) or 'nothing'}. {entry['notes']}".strip(),
         "",

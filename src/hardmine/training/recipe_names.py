@@ -47,7 +47,7 @@ def find_recipe(name: str) -> Callable[..., Recipe]:
 
 def _loaded(name: str, entry: EntryPoint) -> Callable[..., Recipe]:
     try:
-        make = entry.load()
+        make: Any = entry.load()
     except Exception as error:  # whatever the module of another package does
         raise ConfigError(f"recipe {name}: {entry.value} cannot be imported ({error}); mend or remove it") from error
     if not callable(make):
