@@ -29,12 +29,12 @@ def shares_table(found: "Inspection") -> Table:
     of_recipes = [found.recipes[name][found.final_head].tables for name in names]
     columns = [Column(title, "number") for title in ("number", "samples", *(f"gradient: {name}" for name in names))]
     rows = [
-        (f"{title} {cells[0]}", *cells[1:])
+        (f"{title} {cells[0]}".strip(), *cells[1:])
         for name, title in SHOWN.items()
         if name in of_recipes[0]
         for cells in _cells(name, [tables[name] for tables in of_recipes])
     ]
-    return table_of("samples", *columns, rows=rows)
+    return table_of("which", *columns, rows=rows)
 
 
 def _cells(name: str, tables: Sequence[Sequence[Mapping[str, Any]]]) -> Iterator[tuple[str, ...]]:
