@@ -120,11 +120,14 @@ def test_one_seed_has_no_verdict(compared, page):
     verdicts = [of["class"] for tag, of in shown.elements if tag == "strong" and "class" in of]
     assert verdicts == ["plain"] * 3
     assert "one seed: no verdict" in "".join(shown.text)
+    assert "abbr" not in {tag for tag, _ in shown.elements}  # the stars of measures that differ beyond doubt
 
 
 def test_several_seeds_have(compared, page):
-    verdicts = [of["class"] for tag, of in page(compared()).elements if tag == "strong" and "class" in of]
+    shown = page(compared())
+    verdicts = [of["class"] for tag, of in shown.elements if tag == "strong" and "class" in of]
     assert verdicts == ["plain", "good", "good"]
+    assert "abbr" in {tag for tag, _ in shown.elements}
 
 
 def test_nothing_is_fetched_and_names_stay_text(compared, run, mined, diagnosed, page):

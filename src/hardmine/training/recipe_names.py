@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from inspect import signature
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from packaging.utils import canonicalize_name
 
@@ -47,12 +47,12 @@ def find_recipe(name: str) -> Callable[..., Recipe]:
 
 def _loaded(name: str, entry: EntryPoint) -> Callable[..., Recipe]:
     try:
-        make: Any = entry.load()
+        make = entry.load()
     except Exception as error:  # whatever the module of another package does
         raise ConfigError(f"recipe {name}: {entry.value} cannot be imported ({error}); mend or remove it") from error
     if not callable(make):
         raise ConfigError(f"recipe {name}: {entry.value} is {make!r}, expected a function that makes a Recipe")
-    return make
+    return cast(Callable[..., Recipe], make)
 
 
 def option_types(name: str) -> dict[str, Any]:
