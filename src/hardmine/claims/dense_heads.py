@@ -70,7 +70,8 @@ def measure_dominance(runs: Runs) -> Measurement:
         *(Contrast(f"share of the gradient: {of.recipe} - ce", shares[of] - shares[CE], "below") for of in ANSWERS),
     ]
     numbers = {f"easy negatives' share of the gradient, {of.recipe}": by_seed for of, by_seed in shares.items()}
-    return Measurement(contrasts, numbers | {"easy negatives' share of the loss, ce": of_loss})
+    numbers |= {"easy negatives' share of the loss, ce": of_loss}
+    return Measurement(contrasts, numbers | average_precisions(runs, (CE, *ANSWERS)))
 
 
 def measure_focal(runs: Runs) -> Measurement:
