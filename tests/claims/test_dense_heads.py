@@ -1,6 +1,8 @@
 import math
 
 import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from hardmine.claims.claim import cell
 from hardmine.claims.dense_heads import LARGEST_LOSS, easy_share, easy_share_of_loss, measure_grid, measure_prior
@@ -73,6 +75,15 @@ def test_shares_are_of_the_whole(dense):
     of = Training(cell("retinanet", "ce"), 0)
     shares = [easy_share(OfOneRun(dense), of), easy_share_of_loss(OfOneRun(dense), of)]
     assert all(0 < share < 1 for share in shares)
+    by_hand = {True: 0.0, False: 0.0}
+    for batch in dense.samples(frozenset({"labels", "logits"})):
+        target = torch.nn.functional.one_hot(batch["labels"].clamp_min(0), batch["logits"].shape[-1])
+        target = target * (batch["labels"] >= 0).unsqueeze(-1)
+        loss = bce(batch["logits"], target.float(), reduction="none").sum(-1)
+        easy = batch.assignment.is_negative & (batch["logits"].sigmoid().amax(-1) < 0.1)
+        by_hand[True] += float(loss[easy].sum())
+        by_hand[False] += float(loss[batch.assignment.is_valid & ~easy].sum())
+    assert shares[1] == pytest.approx(by_hand[True] / sum(by_hand.values()), rel=1e-4)
     pulls = dense.pulls(RECIPES["ce"]())
     easy = ~pulls.is_positive & (pulls.score < 0.1)
     assert shares[0] == pytest.approx(float(pulls.size[easy].sum() / pulls.size.sum()), rel=1e-4)

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from hardmine.assign.base import Assigner, AssignerEvidence, Pairing
+from hardmine.assign.base import Assigner, AssignerEvidence, Pairing, is_inside
 from hardmine.core.boxes import pairwise_iou
 from hardmine.core.samples import BACKGROUND, IGNORE, Assignment
 from hardmine.errors import ConfigError
@@ -34,7 +34,8 @@ class MaxIoU(Assigner):
     and a positive inside an ignore region stays one, where mmdetection ignores it.
 
     Args: box_strides: where given, samples are compared as squares of so many strides around their centre: for points,
-        which have no boxes (ATSS's paper has 8).  ignore_overlap, chunk: see `Assigner`.
+        which have no boxes (ATSS's paper has 8), and overlap only what they lie in.
+        ignore_overlap, chunk: see `Assigner`.
     Raises: ConfigError: thresholds out of order or of [0, 1], or another argument out of range.
         ShapeError: box_strides without fitting levels.
     """
@@ -81,6 +82,9 @@ class MaxIoU(Assigner):
         forced_gt = best_gt
         for part in self.chunks(pairing.objects.shape[1], best_iou):
             iou = pairwise_iou(pairing.objects[:, part], boxes)  # (B, chunk, N)
+            if self.box_strides is not None:  # a point outside of an object cannot say how far its sides are
+                inside = is_inside(pairing.points, pairing.objects[:, part].mT.unsqueeze(-1))
+                iou = iou.masked_fill(~inside, 0)
             chunk_iou, chunk_gt = iou.max(dim=1)
             best_gt = torch.where(chunk_iou > best_iou, chunk_gt + part.start, best_gt)
             best_iou = torch.maximum(best_iou, chunk_iou)

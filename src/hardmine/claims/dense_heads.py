@@ -6,6 +6,7 @@ from hardmine.claims.claim import Cell, Claim, Contrast, Measurement, cell
 from hardmine.claims.gains import average_precisions, gain, gains
 from hardmine.claims.runs import Runs, Training
 from hardmine.diagnosis.gradient_shares import EASY, look_at_steps, share
+from hardmine.losses import CrossEntropy
 from hardmine.training.evidence import TrainedRun, foreground_scores
 from hardmine.training.recipe_names import make_recipe
 
@@ -49,8 +50,10 @@ def easy_share_of_loss(runs: Runs, of: Training) -> float:
 
 def _share_of_loss(trained: TrainedRun) -> float:
     easy = total = 0.0
-    for samples in trained.samples(frozenset({"classification_loss", "logits"})):
-        loss, is_negative = samples["classification_loss"].detach(), samples.assignment.is_negative
+    cross_entropy = CrossEntropy(trained.traits.activation)  # the recorded loss is the detector's own
+    for samples in trained.samples(frozenset({"labels", "logits"})):
+        loss = cross_entropy(samples["logits"], samples["labels"]).sum(-1)
+        is_negative = samples.assignment.is_negative
         is_easy = is_negative & (foreground_scores(samples["logits"], trained.traits.activation) < EASY)
         easy += float(loss[is_easy].sum())
         total += float(loss[samples.assignment.is_valid].sum())
@@ -67,7 +70,8 @@ def measure_dominance(runs: Runs) -> Measurement:
         *(Contrast(f"share of the gradient: {of.recipe} - ce", shares[of] - shares[CE], "below") for of in ANSWERS),
     ]
     numbers = {f"easy negatives' share of the gradient, {of.recipe}": by_seed for of, by_seed in shares.items()}
-    return Measurement(contrasts, numbers | {"easy negatives' share of the loss, ce": of_loss})
+    numbers |= {"easy negatives' share of the loss, ce": of_loss}
+    return Measurement(contrasts, numbers | average_precisions(runs, (CE, *ANSWERS)))
 
 
 def measure_focal(runs: Runs) -> Measurement:

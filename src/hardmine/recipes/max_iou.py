@@ -33,7 +33,8 @@ def max_iou(positive_iou: float = 0.5, negative_iou: float = 0.4) -> Recipe:
         published=("COCO, R50, as measured by ATSS: 37.0 regressing from anchors, 36.9 from points",),
         differences=(
             "On RetinaNet it is the detector's own.",
-            "The points of FCOS and YOLO are compared as squares of 8 strides, the anchors of ATSS's paper.",
+            "The points of FCOS and YOLO are compared as squares of 8 strides, the anchors of ATSS's paper, and belong "
+            "only to objects that they lie in.",
             "On a RoI head proposals between the thresholds are ignored, and each object has its best one.",
             "On YOLO the positives' target is 1, not the soft one of its own assigner; DETR keeps its matching.",
         ),
