@@ -70,6 +70,8 @@ ARGUMENTS: dict[str, Callable[[], nn.Module]] = {
     "DFL": lambda: hm.DFL(BINS),
     "Combined": lambda: hm.Combined(hm.Random(), hm.ScoreHLR()),
     "Chain": lambda: hm.Chain(hm.HardNegative(), hm.OHEM()),
+    "Scheduled": lambda: hm.Scheduled(hm.All(), hm.HardNegative(), 0.1),
+    "ScheduledLoss": lambda: hm.ScheduledLoss(hm.CrossEntropy("sigmoid"), hm.Focal(), 0.1, 0.3),
 }
 SHOWN = ("MaxIoU", "SimOTA", "OHEM", "GHMC", "Focal", "RankSort", "APLoss", "RandomBalanced", "Hungarian", "ISR")
 """Lines of the picture that have a name; all others are grey."""

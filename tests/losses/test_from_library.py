@@ -75,7 +75,7 @@ def test_more_numbers_than_one_are_refused(batch):
         ({"loss": 3}, "got 3"),
         ({"loss": of_masks, "weight": -1.0}, "weight >= 0, got -1"),
     ],
-    ids=str,
+    ids=["unknown", "options of a function", "number", "weight"],
 )
 def test_what_it_cannot_take_is_told(arguments, match):
     with pytest.raises(ConfigError, match=match):
