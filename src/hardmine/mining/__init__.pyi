@@ -20,5 +20,6 @@ from .pairs import Detections as Detections, Objects as Objects
 from .rounds import Round as Round, mine_in_rounds as mine_in_rounds, mine_run as mine_run
 from .sampler import MinedSampler as MinedSampler
 from .shards import mine_shards as mine_shards
+from .symmetric import SymmetricMiner as SymmetricMiner
 from .tables import MinedTables as MinedTables, mine as mine
 from .working_set import WorkingSetMiner as WorkingSetMiner
