@@ -19,4 +19,4 @@ def test_pixels_have_classes_and_nothing_of_boxes():
     traits = pixel_traits("segmenter", 3)
     assert not traits.is_framework
     assert not traits.is_sampled
-    assert traits.evidence == {"labels", "logits", "classification_loss", "noise"}
+    assert traits.evidence == {"labels", "logits", "classification_loss", "noise", "progress"}

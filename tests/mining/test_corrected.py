@@ -231,6 +231,7 @@ def test_other_data_than_was_mined_is_refused(faulty, tmp_path):
     for name in RIGHT:
         for split in ("train", "val"):
             (faulty / split / name).rename(faulty / split / f"{name[:-4]}-other.png")
+    (mined / "mined.json").unlink()  # which would name the split
     for split in ("train", "val"):
         file = faulty / split / "_annotations.coco.json"
         file.write_text(file.read_text().replace(".png", "-other.png"))
@@ -241,6 +242,7 @@ def test_other_data_than_was_mined_is_refused(faulty, tmp_path):
 def test_generated_images_need_the_split(tmp_path):
     scenes = {split: open_scenes(split, num_images=3) for split in ("train", "val")}
     write_mined(tmp_path / "mined", mine(scenes["train"], [FAR]), "nothing")
+    (tmp_path / "mined" / "mined.json").unlink()  # which would name the split
     decisions = decide(tmp_path / "mined")
     with pytest.raises(ConfigError, match="give it with --split"):
         correct_splits(scenes, tmp_path / "mined", decisions)

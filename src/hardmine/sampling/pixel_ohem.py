@@ -45,7 +45,7 @@ class PixelOHEM(Sampling):
     to 1, here ℓ is compared, which does not.
 
     Args: per: what ``min_kept`` is a number of.  min_fraction: k as a share of the pixels instead, rounded down, but
-        at least one pixel without a threshold.
+        at least one pixel.
         fraction_of: of those that are not ignored, or of all.  strict: see above.
     Raises: ConfigError: min_kept below 0, threshold or min_fraction out of (0, 1], a strict form without a threshold,
         an unknown choice, or neither a threshold nor anything to keep at least.
@@ -102,10 +102,9 @@ class PixelOHEM(Sampling):
         """k, a number or (1, 1)."""
         if self.min_fraction is None:
             return self.min_kept * (len(valid) if self.per == "image" else 1)
-        least = 1 if self.threshold is None else 0
         if self.fraction_of == "all":
-            return max(least, int(self.min_fraction * valid.numel()))
-        return (valid.sum().double() * self.min_fraction).long().clamp_min(least).view(1, 1)
+            return max(1, int(self.min_fraction * valid.numel()))
+        return (valid.sum().double() * self.min_fraction).long().clamp_min(1).view(1, 1)
 
     def _at_least(self, loss: Tensor, valid: Tensor, quota: int | Tensor) -> Tensor:
         if self.threshold is None:

