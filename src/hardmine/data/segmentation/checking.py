@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from hardmine.core.pixels import IGNORED
 from hardmine.data.problems import Problem, ProblemLog
 from hardmine.data.scenes import SCENE_SPLITS, SCENES
 from hardmine.data.segmentation.classes import Wanted
 from hardmine.data.segmentation.opening import find_segmentation, open_segmentation, read_segmentation
-from hardmine.data.segmentation.records import IGNORED, SegmentationDataset
+from hardmine.data.segmentation.records import SegmentationDataset
 from hardmine.data.splits import choose_split
 from hardmine.errors import DataError
 
