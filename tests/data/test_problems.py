@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from hardmine.data.problems import Problem, ProblemLog
+from hardmine.data.problems import Problem, ProblemLog, errors_first
 
 
 def test_problem_reads_as_file_record_message():
@@ -16,3 +16,8 @@ def test_logs_of_several_files_collect_into_one_list():
         Problem("error", Path("a.txt"), "line 1", "bad"),
         Problem("warning", Path("b.txt"), "", "odd"),
     ]
+
+
+def test_errors_stand_first_and_everything_once():
+    error, warning = (Problem(severity, Path("a"), "line 1", "m") for severity in ("error", "warning"))
+    assert errors_first([warning, error, warning]) == (error, warning)

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from hardmine import recipes
+from hardmine.core.pixels import IGNORED
 from hardmine.core.samples import IGNORE
-from hardmine.detectors.segmenter import IGNORED, Segmenter, resized_logits
+from hardmine.detectors.segmenter import Segmenter, resized_logits
 from hardmine.errors import ConfigError, EvidenceError, ShapeError
 
 CLASSES = 3

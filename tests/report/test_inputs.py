@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from hardmine.errors import DataError, RunError
-from hardmine.report.inputs import read_facts, read_lines, recognise
+from hardmine.errors import DataError
+from hardmine.report.inputs import read_facts, recognise
 
 
 def kinds(path):
@@ -54,7 +54,3 @@ def test_damaged_files_are_named(tmp_path):
     (tmp_path / "a.json").write_text("[]")
     with pytest.raises(DataError, match="expected a JSON object, got list"):
         read_facts(tmp_path / "a.json")
-    for text in ("{", "[]"):
-        (tmp_path / "metrics.jsonl").write_text(text)
-        with pytest.raises(RunError, match="damaged"):
-            read_lines(tmp_path / "metrics.jsonl")

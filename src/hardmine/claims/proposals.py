@@ -8,7 +8,7 @@ from hardmine.claims.correlation import rank_correlation
 from hardmine.claims.gains import gains
 from hardmine.claims.runs import Runs, Training
 from hardmine.core.samples import Evidence, Samples
-from hardmine.figures.binning import LOW_IOU
+from hardmine.diagnosis.bins import LOW_IOU
 from hardmine.sampling import OHEM, Combined, IoUBalanced, Random, RandomBalanced, Sampling
 
 __all__ = ["CLAIMS"]

@@ -14,7 +14,7 @@ import numpy as np
 from hardmine.data.entries import Reading, Source, build_records
 from hardmine.data.images import load_rgb, read_header
 from hardmine.data.opening import find_source, open_dataset
-from hardmine.data.problems import Problem, ProblemLog
+from hardmine.data.problems import Checked, Problem, ProblemLog, errors_first
 from hardmine.data.records import ImageRecord
 from hardmine.data.scenes import SCENE_SPLITS, SCENES
 from hardmine.data.splits import choose_split
@@ -55,37 +55,13 @@ class SplitReport:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckReport:
-    """The answer of `check`: contents by split, then problems, errors first, in the order of the files."""
+class CheckReport(Checked[SplitReport]):
+    """The answer of `check`."""
 
-    data: str
-    format: str
-    splits: tuple[SplitReport, ...]
-    problems: tuple[Problem, ...]
-
-    @property
-    def num_errors(self) -> int:
-        return sum(problem.severity == "error" for problem in self.problems)
-
-    @property
-    def num_warnings(self) -> int:
-        return len(self.problems) - self.num_errors
-
-    @property
-    def faults(self) -> tuple[str, ...]:
-        """Why one cannot train on what is left; nothing if one can. For that no test split is needed, if others are."""
-        needed = [split for split in self.splits if split.split != "test"] or list(self.splits)
-        learnt = [split for split in needed if split.split in ("train", "trainval")] or needed
-        empty = ", ".join(split.split for split in needed if not split.num_images)
-        faults = [f"no image of {empty} can be used"] if empty else []
-        if any(split.num_images for split in learnt) and not any(split.num_boxes for split in learnt):
-            faults.append(f"no object in {', '.join(split.split for split in learnt)}")
-        return tuple(faults)
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether one can train on what is left."""
-        return not self.faults
+    def nothing_to_learn(self, learnt: Sequence[SplitReport]) -> str | None:
+        if any(split.num_boxes for split in learnt):
+            return None
+        return f"no object in {', '.join(split.split for split in learnt)}"
 
 
 def check(
@@ -116,9 +92,7 @@ def check(
         except DataError as error:
             problems.append(Problem("error", source.path, f"split {name!r}", str(error)))
             reports.append(_summary(name, (), [], Counter()))
-    distinct = dict.fromkeys(problems)  # trainval repeats what train and val have
-    ordered = sorted(distinct, key=lambda problem: problem.severity != "error")
-    return CheckReport(str(data), source.format, tuple(reports), tuple(ordered))
+    return CheckReport(str(data), source.format, tuple(reports), errors_first(problems))
 
 
 def _check_split(source: Source, name: str, reading: Reading, image_size: int, problems: list[Problem]) -> SplitReport:

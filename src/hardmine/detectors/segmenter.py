@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hardmine.core.pixels import IGNORED
 from hardmine.core.samples import IGNORE
 from hardmine.detectors.traits import pixel_traits
 from hardmine.equation.pixel_head import PixelHead
@@ -13,10 +14,7 @@ from hardmine.equation.recipe import Recipe
 from hardmine.equation.training_time import set_progress
 from hardmine.errors import ConfigError, ShapeError
 
-__all__ = ["IGNORED", "Segmenter", "resized_logits"]
-
-IGNORED = 255
-"""Of a mask: nobody can tell what the pixel is, and it must not count."""
+__all__ = ["Segmenter", "resized_logits"]
 
 
 class Segmenter(nn.Module, ABC):

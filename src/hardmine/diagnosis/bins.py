@@ -22,6 +22,7 @@ from hardmine.diagnosis.look import POSITIVE, Look
 
 __all__ = [
     "IOU_BINS",
+    "LOW_IOU",
     "NO_OBJECT",
     "NUM_FINE",
     "NUM_LEVELS",
@@ -30,11 +31,13 @@ __all__ = [
     "bins_of",
     "fine_bin",
     "fine_values",
+    "names_of_bins",
     "num_bins",
     "size_of_area",
 ]
 
 LOW_IOU = 0.05
+"""Below it lies what random sampling mostly takes; it has a bin of its own."""
 SMALL, LARGE = 32**2, 96**2
 SIZES = ("small", "medium", "large")
 NO_OBJECT = "background"
@@ -45,14 +48,15 @@ NUM_FINE = (MOST_OCTAVES - FEWEST_OCTAVES) * PER_OCTAVE
 """Bins of a fine histogram: each 4.4 % wide, from 2⁻⁴⁰ to 2²⁴; what is beyond is in the outermost."""
 
 
-def _named(edges: Sequence[float]) -> tuple[str, ...]:
+def names_of_bins(edges: Sequence[float]) -> tuple[str, ...]:
+    """Of bins of [0, 1] between these edges: `.05-.1`."""
     names = [f"{edge:g}".replace("0.", ".") for edge in (0, *edges, 1)]
     return tuple(f"{low}-{high}" for low, high in pairwise(names))
 
 
 TENTHS = tuple(place / 10 for place in range(1, 10))
-SCORE_BINS = _named(TENTHS)
-IOU_BINS = _named((LOW_IOU, *TENTHS))
+SCORE_BINS = names_of_bins(TENTHS)
+IOU_BINS = names_of_bins((LOW_IOU, *TENTHS))
 
 
 def num_bins(num_classes: int) -> dict[str, int]:

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from hardmine.data.segmentation.records import IGNORED
+from hardmine.core.pixels import IGNORED
 from hardmine.errors import ConfigError, DataError
 from hardmine.evaluation.bootstrap import resamples
 from hardmine.evaluation.intervals import Difference, differences

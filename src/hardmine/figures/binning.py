@@ -5,15 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from hardmine.diagnosis.bins import LOW_IOU, names_of_bins
 from hardmine.figures.figure import Series
 
-__all__ = ["IOU_BINS", "LOW_IOU", "by_iou", "share_of_bins", "sum_of_bins"]
+__all__ = ["IOU_BINS", "by_iou", "share_of_bins", "sum_of_bins"]
 
-LOW_IOU = 0.05
 IOU_EDGES = (LOW_IOU, 0.1, 0.2, 0.3, 0.4, 0.5)
-IOU_BINS = tuple(
-    f"{low:g}-{high:g}".replace("0.", ".") for low, high in zip((0, *IOU_EDGES), (*IOU_EDGES, 1), strict=True)
-)
+IOU_BINS = names_of_bins(IOU_EDGES)
 
 
 def sum_of_bins(values: Tensor, amounts: Tensor, edges: Sequence[float]) -> Tensor:

@@ -4,34 +4,19 @@ Runs in one folder that differ in nothing but the seed are drawn alike, as one e
 """
 
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from os.path import commonpath, commonprefix
 from pathlib import Path
-from typing import Any
 
-from hardmine.errors import DataError, RunError
-from hardmine.evaluation import Metrics
+from hardmine.errors import RunError
+from hardmine.figures.epochs import EPOCH, LOSS, Rows, is_number, parts_of_loss, points, read_rows
 from hardmine.figures.figure import Figure, Panel, Series
-from hardmine.files.reading import LARGEST, parse_json, read_text
 from hardmine.training import RunFolder
 
 __all__ = ["curves", "find_runs"]
 
-LOSS, EPOCH = "loss", "epoch"
-BESIDE_LOSSES = {
-    EPOCH,
-    "step",
-    "lr",
-    "seconds",
-    "seconds_per_step",
-    "images_per_second",
-    "peak_memory_mb",
-    "peak_memory_of",
-    *(field.name for field in fields(Metrics)),
-}
 MEASURES = {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
 AP = "AP on the validation split", EPOCH, "AP"
 SUM = "Loss", EPOCH, "mean of the epoch"
@@ -50,14 +35,14 @@ class _Curve:
 
     name: str
     group: str
-    rows: Sequence[Mapping[str, Any]]
+    rows: Rows
 
     def of(self, key: str, name: str = "", *, is_own: bool = False) -> Series:
         """A series over the epochs that have a number under the key."""
-        points = [(row[EPOCH], row[key]) for row in self.rows if _is_number(row.get(key))]
+        epochs, values = points(self.rows, key)
         group = "" if name else self.group
-        kind = "points" if len(points) == 1 else "line"
-        return Series(name or self.name, [x for x, _ in points], [y for _, y in points], kind, is_own, group=group)
+        kind = "points" if len(values) == 1 else "line"
+        return Series(name or self.name, epochs, values, kind, is_own, group=group)
 
 
 def curves(runs: Mapping[str, Path]) -> Figure:
@@ -133,22 +118,15 @@ def _begin_of(names: Sequence[str]) -> str:
     return re.sub(r"[^\w=)\]]*(seed\d*)?[^\w=)\]]*$", "", begin) or f"{names[0]} and other seeds"
 
 
-def _rows(folder: RunFolder) -> list[dict[str, Any]]:
-    try:
-        rows = [parse_json(line) for line in read_text(folder.metrics, 16 * LARGEST).splitlines()]
-    except (DataError, ValueError, RecursionError) as error:
-        raise RunError(f"{folder.metrics}: cannot be read ({error}); continue the run with --resume") from error
-    if not rows or not all(isinstance(row, dict) and _is_number(row.get(EPOCH)) for row in rows):
+def _rows(folder: RunFolder) -> Rows:
+    rows = read_rows(folder.metrics)
+    if not rows or not all(is_number(row.get(EPOCH)) for row in rows):
         raise RunError(f"{folder.metrics}: expected a line for each finished epoch, and one at least")
     return rows
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _panels_of_one(curve: _Curve) -> list[Panel]:
-    parts = _parts([curve])
+    parts = parts_of_loss([curve.rows])
     losses = [curve.of(part, part, is_own=part == LOSS) for part in (LOSS, *(parts if len(parts) > 1 else ()))]
     measures = [curve.of(key, name, is_own=key == "ap") for key, name in MEASURES.items()]
     last = _last_epoch([curve])
@@ -162,7 +140,7 @@ def _panels_of_one(curve: _Curve) -> list[Panel]:
 
 
 def _panels_of_several(read: Sequence[_Curve]) -> list[Panel]:
-    parts, last = _parts(read), _last_epoch(read)
+    parts, last = parts_of_loss(curve.rows for curve in read), _last_epoch(read)
     losses = {LOSS: SUM[0]} | {part: part for part in (parts if len(parts) > 1 else ())}
     panels = [Panel(*AP, [curve.of("ap") for curve in read], counts=last)]
     for key, title in losses.items():
@@ -171,12 +149,6 @@ def _panels_of_several(read: Sequence[_Curve]) -> list[Panel]:
     panels.append(Panel(*RATE, [curve.of("lr") for curve in read], counts=last))
     panels.append(Panel(*TIME, [curve.of("seconds_per_step") for curve in read], counts=last))
     return [replace(panel, row=place // PANELS_A_ROW) for place, panel in enumerate(_with_points(panels))]
-
-
-def _parts(read: Sequence[_Curve]) -> list[str]:
-    """The parts of the loss of any run, in the order in which they stand."""
-    keys = [key for curve in read for row in curve.rows for key, value in row.items() if _is_number(value)]
-    return [key for key in dict.fromkeys(keys) if key != LOSS and key not in BESIDE_LOSSES]
 
 
 def _last_epoch(read: Sequence[_Curve]) -> tuple[int, int]:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from hardmine.core.samples import Evidence, Samples
-from hardmine.figures.binning import IOU_BINS, LOW_IOU, by_iou
+from hardmine.diagnosis.bins import LOW_IOU
+from hardmine.figures.binning import IOU_BINS, by_iou
 from hardmine.figures.figure import Figure, Panel, Series
 from hardmine.figures.plain_head import part_of
 from hardmine.losses import RegressionLoss, SmoothL1

@@ -23,7 +23,8 @@ import polars as pl
 from scipy.ndimage import distance_transform_edt, find_objects
 from skimage.measure import label as label_components
 
-from hardmine.data.segmentation.records import IGNORED, SegmentationDataset
+from hardmine.core.pixels import IGNORED
+from hardmine.data.segmentation.records import SegmentationDataset
 from hardmine.errors import DataError
 
 __all__ = ["HALF_DEPTH", "SuspectMasks", "pixel_suspicion", "suspect_masks", "suspect_regions"]

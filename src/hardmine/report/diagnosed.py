@@ -12,13 +12,13 @@ its name, "count", and shares of the whole in [0, 1]: "samples", "loss", "weight
 beside them. Only "bin" must be there: what is not there, or null, is not drawn.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hardmine.errors import DataError
+from hardmine.figures.epochs import is_number
 from hardmine.figures.figure import Panel, Series
 from hardmine.report.names import shown
 
@@ -136,5 +136,4 @@ def _panel(label: str, title: str, bins: Sequence[Mapping[str, Any]], names: Seq
 
 
 def _number(value: object) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if is_number else None  # type: ignore[arg-type]
+    return float(value) if is_number(value) else None

@@ -1,15 +1,14 @@
 """What a folder that was given is: a run, a comparison, several, a loop, what was mined, a diagnosis."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hardmine.errors import DataError, RunError
-from hardmine.files.reading import LARGEST, parse_json, read_text
+from hardmine.errors import DataError
+from hardmine.files.reading import parse_json, read_text
 
-__all__ = ["Given", "read_facts", "read_lines", "recognise"]
+__all__ = ["Given", "read_facts", "recognise"]
 
 Kind = Literal["run", "comparison", "comparisons", "rounds", "mined", "diagnosis"]
 COMPARED, ROUNDS, DIAGNOSED, METRICS, CONFIG = (
@@ -71,19 +70,6 @@ def read_facts(file: Path) -> dict[str, Any]:
     if not isinstance(facts, dict):
         raise DataError(f"{file}: expected a JSON object, got {type(facts).__name__}")
     return facts
-
-
-def read_lines(file: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a file, one a line. Raises: RunError: it is damaged.  DataError: it cannot be read."""
-    try:
-        rows = [json.loads(line) for line in read_text(file, LARGEST).splitlines() if line.strip()]
-    except DataError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{file} is damaged ({error}); train that run again") from error
-    if not all(isinstance(row, dict) for row in rows):
-        raise RunError(f"{file} is damaged (expected an object a line); train that run again")
-    return rows
 
 
 def _of_file(file: Path) -> Given:

@@ -1,5 +1,7 @@
 """How names of outside, and our own short ones, are shown to a reader."""
 
+from hardmine.files.printable import escaped
+
 __all__ = ["measure_name", "shown"]
 
 MEASURES = {
@@ -25,7 +27,7 @@ MEASURES = {
 
 def shown(text: object) -> str:
     r"""Text with what a page would not show, or show out of its order, as Python escapes it: `a\x01b`, `\u202e`."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text))
+    return escaped(str(text))
 
 
 def measure_name(measure: str) -> str:

@@ -26,11 +26,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from hardmine.errors import ConfigError, RunError, what_failed
+from hardmine.figures.epochs import Rows
 from hardmine.figures.figure import Panel
 from hardmine.files.versions import version_of
 from hardmine.files.writing import is_taken, write_new
 from hardmine.report.compared import Across, Compared, read_across, read_compared, read_rounds
-from hardmine.report.curves import Rows, learning_panels, rows_of, runs_of
+from hardmine.report.curves import learning_panels, rows_of, runs_of
 from hardmine.report.diagnosed import Diagnosed, read_diagnosis
 from hardmine.report.drawing import NUM_STYLES, chart, legend_of
 from hardmine.report.examples import LEAST_SCORE, MOST_PREDICTIONS, read_examples

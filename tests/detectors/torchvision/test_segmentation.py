@@ -12,7 +12,7 @@ from torchvision.models.segmentation.deeplabv3 import DeepLabHead
 from torchvision.models.segmentation.fcn import FCNHead
 
 from hardmine import RECIPES, Recipe, Segmenter, recipes, wrap
-from hardmine.detectors.segmenter import IGNORED
+from hardmine.core.pixels import IGNORED
 from hardmine.detectors.torchvision.segmentation import TorchvisionSegmenter
 from hardmine.errors import ConfigError, EvidenceError
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hardmine.data.problems import Problem, ProblemLog
+from hardmine.core.pixels import IGNORED
+from hardmine.data.problems import Checked, Problem, ProblemLog, errors_first
 from hardmine.data.scenes import SCENE_SPLITS, SCENES
 from hardmine.data.segmentation.classes import Wanted
 from hardmine.data.segmentation.opening import find_segmentation, open_segmentation, read_segmentation
-from hardmine.data.segmentation.records import IGNORED, SegmentationDataset
+from hardmine.data.segmentation.records import SegmentationDataset
 from hardmine.data.splits import choose_split
 from hardmine.errors import DataError
 
@@ -44,39 +45,15 @@ class SegmentationSplit:
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentationCheck:
-    """The answer of `check_segmentation`: contents by split, then problems, errors first."""
+class SegmentationCheck(Checked[SegmentationSplit]):
+    """The answer of `check_segmentation`."""
 
-    data: str
-    format: str
-    splits: tuple[SegmentationSplit, ...]
-    problems: tuple[Problem, ...]
-
-    @property
-    def num_errors(self) -> int:
-        return sum(problem.severity == "error" for problem in self.problems)
-
-    @property
-    def num_warnings(self) -> int:
-        return len(self.problems) - self.num_errors
-
-    @property
-    def faults(self) -> tuple[str, ...]:
-        """Why one cannot train on what is left; nothing if one can. For that no test split is needed, if others are."""
-        needed = [split for split in self.splits if split.split != "test"] or list(self.splits)
-        learnt = [split for split in needed if split.split in ("train", "trainval")] or needed
-        empty = ", ".join(split.split for split in needed if not split.num_images)
-        faults = [f"no image of {empty} can be used"] if empty else []
+    def nothing_to_learn(self, learnt: Sequence[SegmentationSplit]) -> str | None:
         present = {name for split in learnt for name, count in split.pixels_per_class.items() if count}
-        if any(split.num_images for split in learnt) and len(present) < 2:
-            where = ", ".join(split.split for split in learnt)
-            faults.append(f"no two classes have a pixel in {where}: only {', '.join(present) or 'ignored ones'}")
-        return tuple(faults)
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether one can train on what is left."""
-        return not self.faults
+        if len(present) > 1:
+            return None
+        where = ", ".join(split.split for split in learnt)
+        return f"no two classes have a pixel in {where}: only {', '.join(present) or 'ignored ones'}"
 
 
 def check_segmentation(
@@ -102,8 +79,7 @@ def check_segmentation(
     names = splits if split is None else (choose_split(split, None, splits, str(data)),)
     problems: list[Problem] = []
     reports = [_check_split(path, name, read, problems) for name in names]
-    ordered = sorted(dict.fromkeys(problems), key=lambda problem: problem.severity != "error")
-    return SegmentationCheck(str(data), format_, tuple(reports), tuple(ordered))
+    return SegmentationCheck(str(data), format_, tuple(reports), errors_first(problems))
 
 
 def _check_split(

@@ -25,8 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hardmine.core.pixels import IGNORED
 from hardmine.data.problems import short
-from hardmine.data.segmentation.records import IGNORED
 from hardmine.data.yolo_config import read_yolo_yaml
 from hardmine.errors import DataError
 from hardmine.files.reading import read_text

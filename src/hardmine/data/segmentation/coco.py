@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+from hardmine.core.pixels import IGNORED
 from hardmine.data.coco import CocoSource, find_coco
 from hardmine.data.entries import Id, ImageEntry, ObjectEntry, Reading, frame_of, numbers_of
 from hardmine.data.images import read_header
 from hardmine.data.problems import ProblemLog
 from hardmine.data.segmentation.masks import PaintedMask, PaintedObject
-from hardmine.data.segmentation.records import IGNORED, SegmentationRecord
+from hardmine.data.segmentation.records import SegmentationRecord
 from hardmine.data.segmentation.shapes import Box, read_shape
 from hardmine.data.segmentation.sources import Asked
 from hardmine.errors import DataError

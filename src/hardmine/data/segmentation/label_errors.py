@@ -20,8 +20,9 @@ import numpy as np
 from scipy.ndimage import binary_dilation, find_objects
 from skimage.measure import label as label_components
 
+from hardmine.core.pixels import IGNORED
 from hardmine.data.label_errors import generator_of
-from hardmine.data.segmentation.records import IGNORED, Mask, SegmentationDataset, SegmentationRecord
+from hardmine.data.segmentation.records import Mask, SegmentationDataset, SegmentationRecord
 from hardmine.data.telling import say_once
 from hardmine.errors import ConfigError
 from hardmine.launch import is_first

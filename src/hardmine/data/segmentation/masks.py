@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hardmine.core.pixels import IGNORED
 from hardmine.data.images import load_colours, load_values
 from hardmine.data.segmentation.classes import Classes
-from hardmine.data.segmentation.records import IGNORED
 from hardmine.data.segmentation.shapes import Box, Shape
 
 __all__ = ["HeldMask", "MaskFile", "PaintedMask", "PaintedObject"]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from hardmine.core.pixels import IGNORED
 from hardmine.data.derived import Fold, is_held_out
 from hardmine.data.identity import as_text
 from hardmine.data.images import load_rgb
@@ -29,9 +30,6 @@ else:  # torch is imported where the first image becomes a tensor
     Dataset = object
 
 __all__ = ["IGNORED", "Mask", "SegmentationDataset", "SegmentationPart", "SegmentationRecord", "hold_out_masks"]
-
-IGNORED = 255
-"""The label of a pixel of which nobody says what it is: nothing is learnt or judged there."""
 
 
 class Mask(Protocol):
