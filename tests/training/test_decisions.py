@@ -132,3 +132,17 @@ def test_images_without_names_have_none(decide, mined):
     pl.DataFrame(IMAGES).with_columns(file_name=pl.lit(None, pl.String)).write_parquet(mined / "images.parquet")
     for name in ("", None):
         assert read_decisions(decide(FIRST | {"file_name": name}), mined) == {0: True}
+
+
+def test_a_copy_may_be_called_otherwise(decide, mined, tmp_path):
+    copied = tmp_path / "copy"
+    shutil.copytree(mined, copied)
+    assert read_decisions(decide(FIRST), copied) == {0: True}
+    shutil.rmtree(mined)
+    with pytest.raises(DataError, match=r"the decisions are of the mined folder .*mined, got .*copy"):
+        read_decisions(decide(FIRST), copied)
+
+
+def test_a_folder_that_is_not_there_is_named(decide, mined, tmp_path):
+    with pytest.raises(DataError, match=f"none: there is no such folder; the decisions in .* are of {mined}"):
+        read_decisions(decide(FIRST), tmp_path / "none")

@@ -60,22 +60,24 @@ def _wrong(file: Path | str, what: str, remedy: str) -> DataError:
 
 
 def _refuse_other_folder(file: Path, decided_on: Any, mined: Path) -> None:
-    """A folder may have been moved or copied since; one of another name is another, and so is one of other content."""
     if not isinstance(decided_on, str):
         raise _wrong(file, f"mined is {decided_on!r}, expected the path of a mined folder", "download it again")
     there, here = Path(decided_on), mined.absolute()
-    is_another = there.name != here.name or (there != here and _differ(there, here))
-    if is_another:
+    if not here.exists():
+        raise _wrong(mined, "there is no such folder", f"the decisions in {file} are of {decided_on}")
+    if there != here and _is_another(there, here):
         raise _wrong(file, f"the decisions are of the mined folder {decided_on}, got {mined}", ANEW)
 
 
-def _differ(there: Path, here: Path) -> bool:
-    """Whether a folder of suspects is still there, with others than here."""
+def _is_another(there: Path, here: Path) -> bool:
+    """Whether the suspects are others; by the name of the folder where those that were decided on are gone."""
     one, other = (folder / "suspects.parquet" for folder in (there, here))
     try:
-        return one.is_file() and other.is_file() and not one.samefile(other) and read_bytes(one) != read_bytes(other)
+        if one.is_file() and other.is_file():
+            return not one.samefile(other) and read_bytes(one) != read_bytes(other)
     except (OSError, ValueError):
-        return False
+        pass
+    return there.name != here.name
 
 
 def _suspects(mined: Path) -> list[dict[str, Any]]:
