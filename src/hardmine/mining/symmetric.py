@@ -74,7 +74,7 @@ class SymmetricMiner(BinaryMiner):
         return np.maximum(objects, NOBODY).astype(np.int64), closeness
 
     def _mine(self, X: NDArray[Any], positive: NDArray[np.bool_], used: Places) -> None:
-        miner = clone(FalsePositiveBootstrap(random_state=0) if self.miner is None else self.miner)
+        miner: Any = clone(FalsePositiveBootstrap(random_state=0) if self.miner is None else self.miner)
         self.estimator_ = miner.fit(X[used], positive[used].astype(int))
         self.working_set_ = used[miner.working_set_]
 
