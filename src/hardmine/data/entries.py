@@ -31,6 +31,7 @@ __all__ = [
     "ImageEntry",
     "ObjectEntry",
     "Reading",
+    "Recognised",
     "Source",
     "SplitEntries",
     "as_number",
@@ -102,8 +103,8 @@ class SplitEntries:
     problems: list[Problem]
 
 
-class Source(Protocol):
-    """A data set that was recognised but not read yet."""
+class Recognised(Protocol):
+    """A data set of which is known what and where it is."""
 
     @property
     def format(self) -> str: ...
@@ -112,9 +113,14 @@ class Source(Protocol):
     @property
     def splits(self) -> tuple[str, ...]: ...
     @property
-    def takes_images(self) -> bool: ...  # whether its images may lie anywhere else
-    @property
     def default_split(self) -> str | None: ...  # the split that the path itself names
+
+
+class Source(Recognised, Protocol):
+    """A data set that was recognised but not read yet."""
+
+    @property
+    def takes_images(self) -> bool: ...  # whether its images may lie anywhere else
 
     def read(self, split: str, reading: Reading) -> SplitEntries: ...
 

@@ -19,7 +19,7 @@ from hardmine.core.boxes import at_least_float32, paired_iou, pairwise_overlap_o
 from hardmine.core.samples import Assignment, Evidence, GroundTruth, Predictions, Samples
 from hardmine.equation.place import Place, is_listwise
 from hardmine.equation.recipe import SLOTS, HeadTraits, Recipe, Slot
-from hardmine.equation.slot import call, evaluate, per_sample, weighted_sum
+from hardmine.equation.slot import call, evaluate, one_weight_each, per_sample, weighted_sum
 from hardmine.equation.training_time import TrainingTime
 from hardmine.errors import ConfigError, EvidenceError, FrameworkError, ShapeError
 from hardmine.losses import ClassificationLoss
@@ -130,12 +130,8 @@ class FrameworkHead(nn.Module):
         """
         samples = self._samples(output, ground_truth)
         loss, samples = self._look(output, samples, ground_truth)
-        selected = ground_truth.weigh(call(self.select, samples), samples.assignment)
-        if selected.ndim > 2:
-            raise ShapeError(
-                f"{type(self.select).__name__} gives weights {tuple(selected.shape)}, but the slot 'select' needs one "
-                f"a sample, {tuple(selected.shape[:2])}; put it into 'classify'"
-            )
+        selected = one_weight_each(self.select, samples, "sample", "'classify'")
+        selected = ground_truth.weigh(selected, samples.assignment)
         kept = samples.keep(selected > 0)
         classify = _times(selected, call(self.classify, kept))
         regress = selected * call(self.regress, kept)

@@ -16,9 +16,9 @@ from hardmine.core.boxes import BoxCoder, at_least_float32, paired_iou
 from hardmine.core.samples import Assignment, Evidence, GroundTruth, Predictions, Samples
 from hardmine.equation.place import Place, is_listwise
 from hardmine.equation.recipe import SLOTS, HeadTraits, Recipe, Slot, Slots
-from hardmine.equation.slot import LossSlot, call, evaluate, per_sample
+from hardmine.equation.slot import LossSlot, evaluate, one_weight_each, per_sample
 from hardmine.equation.training_time import TrainingTime
-from hardmine.errors import ConfigError, ShapeError
+from hardmine.errors import ConfigError
 from hardmine.losses import ClassificationLoss, RegressionLoss
 from hardmine.sampling import Sampling
 
@@ -113,13 +113,7 @@ class Head(nn.Module):
 
         Raises: ShapeError: the sampling of the select slot has weights of its own for each class.
         """
-        weights = call(self.select, samples)
-        if weights.ndim > 2:
-            raise ShapeError(
-                f"{type(self.select).__name__} gives weights {tuple(weights.shape)}, but the slot 'select' needs one a "
-                f"sample, {tuple(weights.shape[:2])}; put it into 'classify' or 'regress'"
-            )
-        return weights
+        return one_weight_each(self.select, samples, "sample", "'classify' or 'regress'")
 
     def predictions(self, output: HeadOutput) -> Predictions:
         """What the head says of each sample before anything is assigned to it."""

@@ -16,7 +16,7 @@ from hardmine.core.samples import Assignment, Samples
 from hardmine.equation.normalize import PerValid
 from hardmine.equation.place import Place
 from hardmine.equation.recipe import HeadTraits, Recipe, Slot
-from hardmine.equation.slot import LossSlot, call, evaluate, per_sample, weighted_sum
+from hardmine.equation.slot import LossSlot, evaluate, one_weight_each, per_sample, weighted_sum
 from hardmine.equation.training_time import TrainingTime
 from hardmine.errors import ConfigError, EvidenceError, ShapeError
 from hardmine.losses import ClassificationLoss, CrossEntropy, TaskBalance
@@ -92,13 +92,7 @@ class PixelHead(nn.Module):
 
     def choose(self, samples: Samples) -> Tensor:
         """How much each pixel counts, (B, N)."""
-        weights = call(self.select, samples)
-        if weights.ndim > 2:
-            raise ShapeError(
-                f"{type(self.select).__name__} gives weights {tuple(weights.shape)}, but the slot 'select' needs one a "
-                f"pixel, {tuple(weights.shape[:2])}; put it into 'classify'"
-            )
-        return weights
+        return one_weight_each(self.select, samples, "pixel", "'classify'")
 
     def _check(self, logits: Tensor, labels: Tensor) -> None:
         B, C, *size = logits.shape

@@ -15,7 +15,7 @@ from hardmine.errors import ShapeError
 from hardmine.losses import ClassificationLoss, RegressionLoss, TaskBalance
 from hardmine.sampling import Sampling
 
-__all__ = ["Loss", "LossSlot", "call", "evaluate", "per_sample", "weighted_sum"]
+__all__ = ["Loss", "LossSlot", "call", "evaluate", "one_weight_each", "per_sample", "weighted_sum"]
 
 Loss = TypeVar("Loss", ClassificationLoss, RegressionLoss)
 
@@ -51,6 +51,21 @@ class LossSlot(nn.Module, Generic[Loss]):
         """What the sum is multiplied by, given both sums of the head."""
         scale = self.scale
         return scale(classification.detach(), regression.detach()) if isinstance(scale, TaskBalance) else scale
+
+
+def one_weight_each(select: Sampling, samples: Samples, what: str, slots: str) -> Tensor:
+    """The weights of a select slot, (B, N).
+
+    Args: what, slots: what there is one weight for, and where a sampling of more belongs, for the message.
+    Raises: ShapeError: the sampling has weights of its own for each class.
+    """
+    weights = call(select, samples)
+    if weights.ndim > 2:
+        raise ShapeError(
+            f"{type(select).__name__} gives weights {tuple(weights.shape)}, but the slot 'select' needs one a {what}, "
+            f"{tuple(weights.shape[:2])}; put it into {slots}"
+        )
+    return weights
 
 
 def weighted_sum(loss: Tensor, weights: Tensor, z: Tensor) -> Tensor:

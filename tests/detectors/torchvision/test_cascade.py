@@ -8,18 +8,7 @@ from torchvision.models.detection.roi_heads import RoIHeads
 from hardmine.core.boxes import DeltaCoder
 from hardmine.detectors.torchvision.cascade import STAGES, AgnosticPredictor, CascadeRCNN
 from hardmine.errors import ConfigError
-
-
-class Repeated(nn.Module):
-    """A predictor of one box, as torchvision wants it: the same for each class."""
-
-    def __init__(self, predictor: nn.Module):
-        super().__init__()
-        self.predictor = predictor
-
-    def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        scores, codes = self.predictor(pooled)
-        return scores, codes.repeat(1, scores.shape[1])
+from tests.detectors.torchvision.conftest import Repeated
 
 
 @pytest.fixture

@@ -4,27 +4,16 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models.detection.roi_heads import RoIHeads
 
 from hardmine import recipes, wrap
 from hardmine.core.boxes import DeltaCoder
 from hardmine.detectors import Detector
+from tests.detectors.torchvision.conftest import Repeated
 
 RPN = {"loss_objectness", "loss_rpn_box_reg"}
 STAGES = [f"{name}_{stage}" for stage in range(3) for name in ("loss_classifier", "loss_box_reg")]
-
-
-class ForEachClass(nn.Module):
-    """The predictor of a stage, with its one box repeated for each class as torchvision's losses want it."""
-
-    def __init__(self, predictor: nn.Module):
-        super().__init__()
-        self.predictor = predictor
-
-    def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        scores, codes = self.predictor(pooled)
-        return scores, codes.repeat(1, scores.shape[1])
 
 
 def stages_given(detector: Detector) -> list[tuple[Tensor, Tensor]]:
@@ -52,7 +41,7 @@ def test_each_stage_has_the_losses_of_a_roi_head_of_torchvisions(num_objects, ma
     for place, (stage, (boxes, padding)) in enumerate(zip(model.roi_heads.stages, seen, strict=True)):
         settings = stage.settings
         plain = RoIHeads(
-            model.roi_heads.box_roi_pool, stage.box_head, ForEachClass(stage.box_predictor), settings.iou, settings.iou,
+            model.roi_heads.box_roi_pool, stage.box_head, Repeated(stage.box_predictor), settings.iou, settings.iou,
             10**6, 1.0, settings.code_weights, 0.0, 0.5, 100,
         ).train()  # fmt: skip
         columns = max(1, *num_objects)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from hardmine.data.entries import Recognised
 from hardmine.data.images import read_header
 from hardmine.data.problems import ProblemLog
 from hardmine.data.segmentation.classes import Classes, Wanted
@@ -23,17 +24,9 @@ class Asked:
     instances: bool = False
 
 
-class SegmentationSource(Protocol):
+class SegmentationSource(Recognised, Protocol):
     """A segmentation data set that was recognised but not read yet."""
 
-    @property
-    def format(self) -> str: ...
-    @property
-    def path(self) -> Path: ...
-    @property
-    def splits(self) -> tuple[str, ...]: ...
-    @property
-    def default_split(self) -> str | None: ...
     @property
     def classes(self) -> tuple[str, ...]: ...  # raises DataError where nothing says which
 
