@@ -233,7 +233,7 @@ def test_another_split_than_the_mined_one_is_named(faulty, tmp_path):
     file = faulty / "val/_annotations.coco.json"
     file.write_text(file.read_text().replace(".png", "-other.png"))
     val = {"val": splits_to_export(faulty)["val"]}
-    with pytest.raises(DataError, match="the split 'train' was mined, and val is not it .*choose that with --split"):
+    with pytest.raises(DataError, match=r"the split 'train' was mined, and val is not it .*choose that with --split"):
         correct_splits(val, mined, decisions)
 
 
