@@ -225,9 +225,22 @@ def test_the_mined_split_is_found_or_named(faulty, tmp_path):
     assert isinstance(correct_splits(alone, mined, decisions)["a"], Corrected)
 
 
+def test_another_split_than_the_mined_one_is_named(faulty, tmp_path):
+    mined = mined_on(faulty, tmp_path / "mined")
+    decisions = decide(mined)
+    for name in RIGHT:
+        (faulty / "val" / name).rename(faulty / "val" / f"{name[:-4]}-other.png")
+    file = faulty / "val/_annotations.coco.json"
+    file.write_text(file.read_text().replace(".png", "-other.png"))
+    val = {"val": splits_to_export(faulty)["val"]}
+    with pytest.raises(DataError, match=r"the split 'train' was mined, and val is not it .*choose that with --split"):
+        correct_splits(val, mined, decisions)
+
+
 def test_other_data_than_was_mined_is_refused(faulty, tmp_path):
     mined = mined_on(faulty, tmp_path / "mined")
     decisions = decide(mined)
+    (mined / "mined.json").unlink()
     for name in RIGHT:
         for split in ("train", "val"):
             (faulty / split / name).rename(faulty / split / f"{name[:-4]}-other.png")
@@ -244,6 +257,7 @@ def test_generated_images_need_the_split(tmp_path):
     write_mined(tmp_path / "mined", mine(scenes["train"], [FAR]), "nothing")
     (tmp_path / "mined" / "mined.json").unlink()  # which would name the split
     decisions = decide(tmp_path / "mined")
+    (tmp_path / "mined/mined.json").unlink()
     with pytest.raises(ConfigError, match="give it with --split"):
         correct_splits(scenes, tmp_path / "mined", decisions)
     alone = correct_splits({"train": scenes["train"]}, tmp_path / "mined", decisions)

@@ -83,7 +83,7 @@ def test_each_image_is_opened_once(images, tmp_path):
     assert len(list((tmp_path / CROPS).iterdir())) == 20
 
 
-def test_what_is_missing_broken_or_another_is_said_and_the_others_are_cut(images, tmp_path):
+def test_what_is_missing_broken_or_another_is_said_and_the_others_are_cut(images, tmp_path, caplog):
     (images / "b.png").write_bytes(b"no image")
     Image.new("RGB", (5, 5)).save(images / "c.png")
     names = ["a.png", "gone.png", "b.png", "c.png", "../secret.png", "/etc/passwd", ""]
@@ -91,6 +91,8 @@ def test_what_is_missing_broken_or_another_is_said_and_the_others_are_cut(images
     assert list(wrong) == [1, 2, 3, 4, 5, 6]
     assert "c.png is 5x5, expected 64x48" in wrong[3]
     assert "no file below" in wrong[4]
+    assert "pictures: 6 of 7 images are grey fields on the page; the first: " in caplog.text
+    assert "gone.png" in caplog.text
     assert [file.name for file in (tmp_path / "out" / WHOLE).iterdir()] == ["0.jpg"]
 
 

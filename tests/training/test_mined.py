@@ -159,13 +159,21 @@ def test_each_suspect_is_treated_as_it_was_decided(dataset, mined):
     assert second is dataset.records[1]
 
 
+def test_what_becomes_of_decided_suspects_is_told(dataset, mined, caplog):
+    file = decisions_on(mined, dataset, "reject", "accept", None)
+    with caplog.at_level("INFO", logger="hardmine"):
+        treat_suspects(mined, dataset, file)
+    assert "of 3 suspects 1 are left out as accepted, 1 kept as rejected, 1 undecided and weighed down" in caplog.text
+
+
 def test_a_training_takes_decisions_and_refuses_those_of_another_folder(dataset, small, mined, tmp_path):
     file = decisions_on(mined, dataset, "accept", "reject", None)
     result = train(small(mined=str(mined), suspects=file, epochs=1), tmp_path / "run", progress=False)
     assert result.config.suspects == file
     (mined / "other").mkdir()
-    for table in ("suspects", "images"):
-        (mined / f"other/{table}.parquet").write_bytes((mined / f"{table}.parquet").read_bytes())
+    (mined / "other/images.parquet").write_bytes((mined / "images.parquet").read_bytes())
+    others = pl.read_parquet(mined / "suspects.parquet").with_columns(probability=0.5)
+    others.write_parquet(mined / "other/suspects.parquet")
     with pytest.raises(DataError, match="the decisions are of the mined folder"):
         train(small(mined=str(mined / "other"), suspects=file), tmp_path / "refused", progress=False)
     assert not (tmp_path / "refused").exists()

@@ -59,6 +59,12 @@ def test_what_no_package_declares_is_not_imported_whatever_a_run_folder_names(in
         make_recipe(name, {})
 
 
+def test_a_package_that_is_not_installed_is_told(install):
+    install("package-of-mine", hard="package_of_mine:mine")
+    with pytest.raises(ConfigError, match="installed packages declare: package-of-mine:hard; install"):
+        make_recipe("zzz:gone", {})
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [

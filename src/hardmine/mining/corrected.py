@@ -75,7 +75,15 @@ def correct_splits(
             f"{mined}: it is of other images or labels than those of {', '.join(datasets)}; give the data that was "
             "mined, or mine again"
         )
-    return {name: _correct(of, mined, decided) if name in chosen else of for name, of in datasets.items()}
+    try:
+        return {name: _correct(of, mined, decided) if name in chosen else of for name, of in datasets.items()}
+    except DataError as error:
+        if named or split is None:
+            raise
+        raise DataError(
+            f"{mined}: the split {split!r} was mined, and {', '.join(chosen)} is not it ({error}); choose that with "
+            "--split, or give none"
+        ) from error
 
 
 def told(datasets: Iterable[DetectionDataset]) -> str:

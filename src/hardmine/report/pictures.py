@@ -118,7 +118,11 @@ def cut_pictures(wanted: Sequence[Wanted], source: Source, folder: Path) -> dict
                 wrong[futures[future].number] = error
     finally:  # an interruption too: what has not begun is not waited for
         pool.shutdown(wait=True, cancel_futures=True)
-    return dict(sorted(wrong.items()))
+    wrong = dict(sorted(wrong.items()))
+    if wrong:
+        said = "pictures: %d of %d images are grey fields on the page; the first: %s; --images says where images are"
+        logger.warning(said, len(wrong), len(wanted), next(iter(wrong.values())))
+    return wrong
 
 
 def _cut(wanted: Wanted, source: Source, folder: Path) -> str | None:

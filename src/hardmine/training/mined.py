@@ -65,6 +65,8 @@ def treat_suspects(folder: Path | str, dataset: DetectionDataset, how: str) -> D
         return dataset
     decided = read_decisions(how, folder) if how.endswith(DECISIONS_SUFFIX) else None
     on_images = suspects_by_image(folder, dataset)
+    if decided is not None:
+        _tell_decided(how, decided, on_images)
     records = []
     for record, suspects in zip(dataset.records, on_images, strict=True):
         treated = pl.DataFrame() if suspects is None else _with_treatment(suspects, how, decided)
@@ -90,6 +92,14 @@ def suspects_by_image(folder: Path | str, dataset: DetectionDataset) -> list[pl.
     has_ids = not images.exists() and not any(record.is_numbered for record in dataset.records)
     rows = [{"image_id": record.image_id} for record in dataset.records] if has_ids else _mined_images(images, dataset)
     return [None if row is None else suspects.get((row["image_id"],)) for row in rows]
+
+
+def _tell_decided(how: str, decided: Mapping[int, bool], on_images: Sequence[pl.DataFrame | None]) -> None:
+    """Duplicates are in no count: readers leave them out."""
+    rows = [row for suspects in on_images if suspects is not None for row in suspects["row"]]
+    of = Counter(decided.get(row) for row in rows)
+    told = "%s: of %d suspects %d are left out as accepted, %d kept as rejected, %d undecided and weighed down"
+    logger.info(told, how, len(rows), of[True], of[False], of[None])
 
 
 def _with_treatment(suspects: pl.DataFrame, how: str, decided: Mapping[int, bool] | None) -> pl.DataFrame:

@@ -41,8 +41,17 @@ def find_recipe(name: str) -> Callable[..., Recipe]:
     package, _, own = name.partition(":")
     known = f"{canonicalize_name(package)}:{own}"
     if known not in installed_recipes():
-        check_name("recipe", name, [*RECIPES, *installed_recipes()])
+        _refuse_unknown(name)
     return _loaded(known, installed_recipes()[known])
+
+
+def _refuse_unknown(name: str) -> None:
+    declared = list(installed_recipes())
+    package, colon, _ = name.partition(":")
+    if colon and canonicalize_name(package) not in {of.partition(":")[0] for of in declared}:
+        found = f"installed packages declare: {', '.join(declared) or 'none'}"
+        raise ConfigError(f"unknown recipe {name!r}; {found}; install the package that declares it")
+    check_name("recipe", name, [*RECIPES, *declared])
 
 
 def _loaded(name: str, entry: EntryPoint) -> Callable[..., Recipe]:
