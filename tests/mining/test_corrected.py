@@ -244,7 +244,6 @@ def test_other_data_than_was_mined_is_refused(faulty, tmp_path):
     for name in RIGHT:
         for split in ("train", "val"):
             (faulty / split / name).rename(faulty / split / f"{name[:-4]}-other.png")
-    (mined / "mined.json").unlink()  # which would name the split
     for split in ("train", "val"):
         file = faulty / split / "_annotations.coco.json"
         file.write_text(file.read_text().replace(".png", "-other.png"))
@@ -257,7 +256,6 @@ def test_generated_images_need_the_split(tmp_path):
     write_mined(tmp_path / "mined", mine(scenes["train"], [FAR]), "nothing")
     (tmp_path / "mined" / "mined.json").unlink()  # which would name the split
     decisions = decide(tmp_path / "mined")
-    (tmp_path / "mined/mined.json").unlink()
     with pytest.raises(ConfigError, match="give it with --split"):
         correct_splits(scenes, tmp_path / "mined", decisions)
     alone = correct_splits({"train": scenes["train"]}, tmp_path / "mined", decisions)
