@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from hardmine import RECIPES, wrap
 from hardmine.core.samples import GroundTruth
 from hardmine.detectors import build
+from hardmine.detectors.support import heads_under
 from hardmine.detectors.torchvision.roi_stage import Proposals
 from hardmine.equation.head import Head, HeadOutput
-from hardmine.errors import EvidenceError
 
 NUM_CLASSES, SIZE = 3, 64
 Call = tuple[nn.Module, tuple[Any, ...], Mapping[str, Any]]
@@ -64,14 +64,18 @@ def parts(module: nn.Module) -> list[nn.Module]:
     return [part for part in module.modules() if part is not getattr(module, "assigner", None)]
 
 
-@pytest.mark.parametrize("detector", ["retinanet", "fasterrcnn"])
-@pytest.mark.parametrize("name", list(RECIPES))
+TAKEN = [
+    (name, detector)
+    for name, make in RECIPES.items()
+    for detector, heads in heads_under(make()).items()
+    if detector in ("retinanet", "fasterrcnn") and isinstance(heads, list)
+]
+
+
+@pytest.mark.parametrize(("name", "detector"), TAKEN)
 def test_every_head_under_every_recipe(name, detector, check_call, same_noise):
     model = build(detector, NUM_CLASSES, backbone="tiny", image_size=SIZE)
-    try:
-        wrapped = wrap(model, RECIPES[name]())
-    except EvidenceError:
-        pytest.skip(f"{detector} does not take it")
+    wrapped = wrap(model, RECIPES[name]())
     for module, args, kwargs in recorded(wrapped, batch(wrapped.label_offset)):
         on_device = all(getattr(part, "on_device", True) for part in parts(module))
         if isinstance(module, Head):

@@ -55,9 +55,11 @@ class _OfPlanes(torch.autograd.Function):
         ctx: Any, outer: Tensor
     ) -> tuple[Tensor, None]:
         planes, column = ctx.saved_tensors
+        # only where looking is free, which is on a CPU (`cross_entropy_of_planes`): no device is waited for
         if int(outer.count_nonzero()) > FEW * outer.numel():
             return _gradient(planes, column, outer), None
         gradient = torch.zeros_like(planes)
+        # image by image: one gather for the batch would first bring each pixel's classes together, and copy them all
         for row, places in enumerate(of_row.nonzero().squeeze(1) for of_row in outer):
             picked = planes[row].index_select(1, places)[None], column[row, places][None], outer[row, places][None]
             gradient[row].index_copy_(1, places, _gradient(*picked)[0])
@@ -68,6 +70,7 @@ def _gradient(planes: Tensor, column: Tensor, outer: Tensor) -> Tensor:
     """(softmax - one-hot) times the outer gradient, 0 where that is 0, whatever the logits are there."""
     gradient = planes.softmax(dim=1).mul_(outer.unsqueeze(1))
     gradient.scatter_add_(1, column.clamp_min(0).unsqueeze(1), -outer.unsqueeze(1))
+    # on a CPU alone, too: ignored pixels are few, and a mask over all classes is a pass over every logit
     for row, of_row in zip(gradient, column == IGNORE, strict=True):
         row.index_fill_(1, of_row.nonzero().squeeze(1), 0)
     return gradient
