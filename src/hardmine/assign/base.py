@@ -150,13 +150,12 @@ class Pairing:
     def boxes_for(self, box_strides: float | None) -> Tensor:
         """The boxes that stand for the samples, (B, N, 4): their own, or squares of so many strides about their middle.
 
-        Those are for points, which have no boxes; padding stays empty.
+        Those are for points, which have no boxes; what stands for padding means nothing.
         """
         if box_strides is None:
             return self.boxes
         centre, half = centre_of(self.boxes.mT), self.stride * (box_strides / 2)
-        squares = torch.cat([centre - half, centre + half], dim=1).mT
-        return squares.masked_fill(self.is_padding.unsqueeze(-1), 0)
+        return torch.cat([centre - half, centre + half], dim=1).mT
 
 
 def _fitting(levels: Levels | None, boxes: Tensor) -> Levels:
