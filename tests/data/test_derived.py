@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hardmine.data import DetectionDataset, Fold, hold_out, open_scenes
+from hardmine.data.derived import some_images
 from hardmine.errors import ConfigError, DataError
 
 
@@ -94,3 +95,12 @@ def test_the_order_of_images_changes_nothing_of_folds_of_groups():
 def test_more_folds_than_groups_are_refused(scenes):
     with pytest.raises(DataError, match="2 groups of images cannot make 3 folds"):
         hold_out(scenes, Fold(1, 3), np.array(list("aabbabb")))
+
+
+def test_some_images_are_always_the_same_in_their_own_order(scenes):
+    some = some_images(scenes, 4)
+    assert ids(some) == ids(some_images(scenes, 4)) == sorted(set(ids(some)))
+    assert len(some) == 4
+    place = ids(scenes).index(ids(some)[0])
+    assert np.array_equal(some.pixels(0), scenes.pixels(place))
+    assert some_images(scenes, 7) is scenes

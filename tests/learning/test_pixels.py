@@ -2,26 +2,16 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models.segmentation import LRASPP
 
 from hardmine import RECIPES, wrap
 from hardmine.detectors.support import heads_under
 from hardmine.errors import EvidenceError
+from tests.detectors.torchvision.test_segmentation import Backbone
 
 STEPS, SIDE, CLASSES = 40, 32, 3
 TAKEN = [name for name, make in RECIPES.items() if not isinstance(heads_under(make())["pixels"], EvidenceError)]
-
-
-class Backbone(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.low = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU())
-        self.high = nn.Sequential(nn.Conv2d(16, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU())
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        low = self.low(images)
-        return {"low": low, "high": self.high(low)}
 
 
 def shapes(number: int) -> tuple[Tensor, Tensor]:
@@ -39,7 +29,7 @@ def shapes(number: int) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("name", TAKEN)
 def test_a_short_training_finds_the_shapes(name):
     images, masks = shapes(6)
-    segmenter = wrap(LRASPP(Backbone(), 16, 16, CLASSES, 16), RECIPES[name]()).train()
+    segmenter = wrap(LRASPP(Backbone("low", "high", stride=2), 16, 16, CLASSES, 16), RECIPES[name]()).train()
     optimizer = torch.optim.AdamW(segmenter.parameters(), 1e-2)
     for _ in range(STEPS):
         loss = sum(segmenter(images, masks).values())

@@ -12,7 +12,7 @@ import numpy as np
 from hardmine.data.records import DetectionDataset, ImageRecord
 from hardmine.errors import ConfigError, DataError
 
-__all__ = ["DerivedDataset", "Fold", "hold_out", "is_held_out"]
+__all__ = ["DerivedDataset", "Fold", "hold_out", "is_held_out", "some_images"]
 
 
 class DerivedDataset(DetectionDataset):
@@ -83,3 +83,11 @@ def _deal_groups(groups: np.ndarray, shuffled: np.ndarray, num_parts: int) -> np
 def _some(dataset: DetectionDataset, chosen: np.ndarray, split: str) -> DetectionDataset:
     places = np.flatnonzero(chosen).tolist()
     return DerivedDataset(dataset, split, places, [dataset.records[place] for place in places])
+
+
+def some_images(dataset: DetectionDataset, most: int) -> DetectionDataset:
+    """So many of its images at random, always the same ones; the data set itself where there are no more."""
+    if len(dataset) <= most:
+        return dataset
+    drawn = np.random.default_rng(0).permutation(len(dataset))[:most]
+    return _some(dataset, np.isin(np.arange(len(dataset)), drawn), dataset.split)

@@ -15,7 +15,7 @@ import polars as pl
 from accelerate.utils import send_to_device
 
 from hardmine.data import DetectionDataset
-from hardmine.data.derived import DerivedDataset
+from hardmine.data.derived import some_images
 from hardmine.diagnosis.gradient_shares import GradientShares, SamplesOfObjects, look_at_steps, share
 from hardmine.errors import RunError
 from hardmine.evaluation import evaluate_predictions
@@ -162,7 +162,7 @@ def diagnose(run: Path | str) -> Diagnosis:
     found = _found_on_measured(run, loaded, val_data)
     detections, objects = detections_in(found), objects_in(labels_of(val_data).objects)
     matching = match(objects, detections)
-    suspects = suspect_shares(run, _some_images(train_data, IMAGES_OF_SUSPECTS))
+    suspects = suspect_shares(run, some_images(train_data, IMAGES_OF_SUSPECTS))
     gradient, samples = _look(loaded, train_data)
     return Diagnosis(
         detector=loaded.config.detector,
@@ -300,14 +300,6 @@ def _by_image(images: pl.DataFrame, background: pl.DataFrame) -> float | None:
     counts = images.join(background.group_by("image_id").len(), on="image_id", how="left").fill_null(0)
     correlation = counts.select(pl.corr("num_objects", "len", method="spearman")).item()
     return correlation if np.isfinite(correlation) else None
-
-
-def _some_images(dataset: DetectionDataset, most: int) -> DetectionDataset:
-    """So many images at random, always the same; all where there are no more."""
-    if len(dataset) <= most:
-        return dataset
-    places = np.sort(np.random.default_rng(0).permutation(len(dataset))[:most]).tolist()
-    return DerivedDataset(dataset, dataset.split, places, [dataset.records[place] for place in places])
 
 
 def object_sizes(dataset: DetectionDataset) -> ObjectSizes:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate.utils import send_to_device
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from hardmine.core.samples import Evidence, Samples
 from hardmine.data import DetectionDataset, open_dataset
-from hardmine.data.derived import DerivedDataset
+from hardmine.data.derived import some_images
 from hardmine.data.transforms import collate
 from hardmine.detectors import Detector, wrap
 from hardmine.diagnosis.head_tables import HeadTables
@@ -134,7 +133,7 @@ class _Looking:
         self, recipes: Mapping[str, Recipe] | None, *, run: str | None = None, held_back: Diagnosis | None = None
     ) -> Inspection:
         """Tables under each recipe."""
-        images = _some_images(self.dataset, self.num_images)
+        images = some_images(self.dataset, self.num_images)
         found = {name: self._tables(recipe, images) for name, recipe in (recipes or self._usual()).items()}
         return Inspection.of(
             self.config.detector,
@@ -176,13 +175,6 @@ class _Looking:
 
 def _image_name(images: DetectionDataset, place: int) -> str:
     return images.file_names[place] or str(images.records[place].image_id)
-
-
-def _some_images(dataset: DetectionDataset, most: int) -> DetectionDataset:
-    if len(dataset) <= most:
-        return dataset
-    places = np.sort(np.random.default_rng(SEED).permutation(len(dataset))[:most]).tolist()
-    return DerivedDataset(dataset, dataset.split, places, [dataset.records[place] for place in places])
 
 
 def _keep_statistics(detector: nn.Module, *, also_of_batches: bool) -> None:

@@ -29,6 +29,7 @@ from hardmine.diagnosis.tally import Tally
 from hardmine.equation.framework_head import FrameworkHead, FrameworkOutput, FrameworkWeights
 from hardmine.equation.head import Head, HeadLosses, HeadOutput
 from hardmine.errors import ConfigError, RunError
+from hardmine.sampling.base import times
 
 __all__ = ["Watched", "watch"]
 
@@ -330,7 +331,7 @@ class _HeadWatch:
         is_padding = _without_extent(boxes) if selected is None else torch.ones_like(boxes[..., 0]).bool()
         predicted = self.head.coder.decode(output.codes.detach(), output.anchors)
         own, loss = self.seen.get("own"), self.seen.get("loss")
-        weights = made.selected.detach() if own is None else _times(made.selected.detach(), own)
+        weights = made.selected.detach() if own is None else times(made.selected.detach(), own)
         scale = self.head.classify.scale
         return look_at(
             output.logits,
@@ -385,10 +386,6 @@ def _contributions(loss: Tensor | None, weights: Tensor, z: Any, scale: float) -
     weighted = torch.where(weights > 0, loss, 0) * weights
     weighted = weighted.sum(-1) if weighted.ndim > 2 else weighted
     return weighted / z * scale
-
-
-def _times(selected: Tensor, own: Tensor) -> Tensor:
-    return own * (selected if own.ndim == selected.ndim else selected.unsqueeze(-1))
 
 
 def _head_name(name: str, head: Any) -> str:

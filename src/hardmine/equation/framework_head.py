@@ -24,6 +24,7 @@ from hardmine.equation.training_time import TrainingTime
 from hardmine.errors import ConfigError, EvidenceError, FrameworkError, ShapeError
 from hardmine.losses import ClassificationLoss
 from hardmine.sampling import All
+from hardmine.sampling.base import times
 
 __all__ = ["FrameworkHead", "FrameworkOutput", "FrameworkWeights", "check_agreement"]
 
@@ -133,7 +134,7 @@ class FrameworkHead(nn.Module):
         selected = one_weight_each(self.select, samples, "sample", "'classify'")
         selected = ground_truth.weigh(selected, samples.assignment)
         kept = samples.keep(selected > 0)
-        classify = _times(selected, call(self.classify, kept))
+        classify = times(selected, call(self.classify, kept))
         regress = selected * call(self.regress, kept)
         return FrameworkWeights(self._classification(loss, output, kept, classify), classify, regress)
 
@@ -221,10 +222,6 @@ def _as_column(z: Tensor | float, loss: Tensor) -> Tensor:
     """Z as (1, 1), or (B, 1) where each image has its own."""
     z = z if isinstance(z, Tensor) else loss.new_tensor(z)
     return z if z.ndim == 2 else z.reshape(1, 1)
-
-
-def _times(selected: Tensor, own: Tensor) -> Tensor:
-    return own * (selected if own.ndim == selected.ndim else selected.unsqueeze(-1))
 
 
 def _outside_ignore_regions(assignment: Assignment, places: Tensor, regions: Tensor) -> Assignment:

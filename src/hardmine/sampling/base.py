@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from hardmine.core.samples import IGNORE, Activation, Evidence, Samples
 from hardmine.errors import ConfigError, EvidenceError
 
-__all__ = ["All", "Chain", "QuotaSampling", "Sampling"]
+__all__ = ["All", "Chain", "QuotaSampling", "Sampling", "times"]
 
 
 class Sampling(nn.Module, ABC):
@@ -110,7 +110,7 @@ class Chain(Sampling):
     def weigh(self, samples: Samples) -> Tensor:
         weights = torch.ones_like(samples.assignment.iou)
         for sampling in self.samplings:
-            weights = _times(weights, sampling(samples.keep(_per_sample(weights) > 0)))
+            weights = times(weights, sampling(samples.keep(_per_sample(weights) > 0)))
         return weights
 
 
@@ -118,7 +118,8 @@ def _per_sample(weights: Tensor) -> Tensor:
     return weights if weights.ndim == 2 else weights.amax(dim=-1)
 
 
-def _times(first: Tensor, second: Tensor) -> Tensor:
+def times(first: Tensor, second: Tensor) -> Tensor:
+    """The product of weights (B, N) or (B, N, K): one that has none for each class counts for all of them."""
     if first.ndim < second.ndim:
         first = first.unsqueeze(-1)
     return first * (second if second.ndim == first.ndim else second.unsqueeze(-1))

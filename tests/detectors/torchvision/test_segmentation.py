@@ -23,10 +23,10 @@ TAKEN = ("random", "ce", "focal", "class_balanced", "ghm", "pixel_ohem")
 class Backbone(nn.Module):
     """Two maps of features, under the names that each kind of model looks for."""
 
-    def __init__(self, first: str, second: str):
+    def __init__(self, first: str, second: str, stride: int = 4):
         super().__init__()
         self.names = first, second
-        self.low = nn.Sequential(nn.Conv2d(3, 16, 3, 4, 1), nn.BatchNorm2d(16), nn.ReLU())
+        self.low = nn.Sequential(nn.Conv2d(3, 16, 3, stride, 1), nn.BatchNorm2d(16), nn.ReLU())
         self.high = nn.Sequential(nn.Conv2d(16, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU())
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
