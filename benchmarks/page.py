@@ -40,7 +40,7 @@ backward. Before a row was timed, both answers were compared; where they cannot 
 written from the papers, since the authors' code cannot be installed.
 """
 COLUMNS = ("operation", "size", "against", "ratio", "ours, ms", "copies", "peak", "theirs", "")
-PIXELS = """The whole head, forward + backward, not compiled, on one thread. Beside it cross entropy and one topk as one
+PIXELS = """The whole head, forward + backward, not compiled. Beside it cross entropy and one topk as one
 would write them with torch; and mmsegmentation's sampler, written anew from its definition: a sort of the probabilities
 of all valid pixels, then the cross entropy of those below the line, averaged over these.
 """
