@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -96,6 +97,21 @@ class SegmentationDataset(Dataset):
         record = self.records[index]
         where = record.file or f"{self.name}, image id {record.image_id}"
         return _of_size(record.mask.read(), record, f"the mask of {where}")
+
+    @cached_property
+    def folder(self) -> Path | None:
+        """The innermost folder that holds all images; None where they are generated."""
+        folders = {os.path.dirname(os.path.abspath(record.file)) for record in self.records if record.file}  # noqa: PTH100, PTH120
+        return Path(os.path.commonpath(folders)) if folders else None
+
+    @cached_property
+    def file_names(self) -> tuple[str, ...]:
+        """Of each image, relative to `folder`, with slashes; empty where it is generated."""
+        folder = self.folder
+        return tuple(
+            as_text(os.path.relpath(record.file, folder).replace(os.sep, "/")) if record.file and folder else ""
+            for record in self.records
+        )
 
     def hash_of_images(self) -> str:
         """Tells these images from others by number and name, in this order."""
