@@ -181,7 +181,9 @@ class TwoLevels(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         maps = self.body(images)
-        return {name: level.permute(0, 3, 1, 2) if name in self.channels_last else level for name, level in maps.items()}
+        return {
+            name: level.permute(0, 3, 1, 2) if name in self.channels_last else level for name, level in maps.items()
+        }
 
 
 def _dilate_below(body: nn.Sequential, stride: int, backbone: str) -> None:

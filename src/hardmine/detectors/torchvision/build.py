@@ -43,7 +43,8 @@ def build(
 ) -> nn.Module:
     """A torchvision detector for ``num_classes`` foreground classes, or a segmenter for as many with the background.
 
-    Args: detector: a key of `DETECTORS` or `SEGMENTERS`.  backbone: "micro", "tiny" or a torchvision classification network.
+    Args: detector: a key of `DETECTORS` or `SEGMENTERS`.
+        backbone: "micro", "tiny" or a torchvision classification network.
         weights: "none", "imagenet" (the backbone's), "coco" (the whole detector's, on torchvision's own architecture),
         or a file with a state_dict (.safetensors or .pth) of the detector or of its backbone.
         image_size: length in pixels of the image's shorter side; None for what suits the backbone.
