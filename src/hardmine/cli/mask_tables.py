@@ -5,6 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from hardmine.cli.layout import Column, Table, table_of
+from hardmine.core.pixels import ARROW
 
 __all__ = ["mined_masks_table", "suspect_regions_table"]
 
@@ -28,14 +29,14 @@ def suspect_regions_table(mined: Path, top: int | None = None) -> Table:
     rows = [
         (
             row["file_name"] or f"image id {row['image_id']}",
-            f"{row['label']} → {row['predicted']}",
+            f"{row['label']}{ARROW}{row['predicted']}",
             f"{row['x1']}, {row['y1']}, {row['x2']}, {row['y2']}",
             f"{row['pixels']:,}",
             _number(row["score"]),
         )
         for row in regions.head(top or LISTED).iter_rows(named=True)
     ]
-    columns = Column("image", "file"), "labelled → predicted", "x1, y1, x2, y2"
+    columns = Column("image", "file"), f"labelled{ARROW}predicted", "x1, y1, x2, y2"
     numbers = Column("pixels", "number"), Column("score", "number")
     return table_of(*columns, *numbers, rows=rows, caption=f"suspect regions, {len(rows)} of {len(regions):,}:")
 

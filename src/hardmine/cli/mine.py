@@ -83,7 +83,9 @@ def mine(
 
     if task is not None:
         check_name("task", task, ("detection", "segmentation"))
-    if task == "segmentation":
+    if run is not None and predictions is None:
+        task = _task_of(run, task)
+    if task == "segmentation" and run is None:
         _mine_masks(data, split, images, classes, predictions, out, instances=instances)
         return
     if classes is not None or instances:
@@ -100,7 +102,9 @@ def mine(
         opened = {"split": split, "images": images, "allow_unlabelled": allow_unlabelled}
         with _without_garbage_collection():
             _mine_predictions(data, opened, predictions, confirmed, out, top, memory, cvat_names)
-    if is_first():
+    if is_first() and task == "segmentation":
+        _show_masks(out, top)
+    elif is_first():
         kinds = ("hard positive", "hard negative") if show else ()
         listed = [*(hardest_table(out, kind, top) for kind in kinds), *([suspects_table(out, top)] if show else [])]
         said = f"Mined: {out}; its README.md says what each file is"
@@ -118,7 +122,6 @@ def _mine_masks(
     instances: bool,
 ) -> None:
     """Mines what another model said of pixels."""
-    from hardmine.cli.mask_tables import mined_masks_table, suspect_regions_table
     from hardmine.data import open_segmentation
     from hardmine.mining import mine_masks
     from hardmine.mining.folder import refuse_existing
@@ -130,8 +133,24 @@ def _mine_masks(
     dataset = open_segmentation(data, split, classes=classes, images=images, instances=instances)
     found = PredictedMasks(predictions, dataset)
     mine_masks(dataset, enumerate(found), out, predictions.name, (data, dataset.split))
+    _show_masks(out)
+
+
+def _show_masks(out: Path, top: int | None = None) -> None:
+    from hardmine.cli.mask_tables import mined_masks_table, suspect_regions_table
+
     said = f"Mined: {out}; its README.md says what each file is"
-    show_all(mined_masks_table(out), suspect_regions_table(out), said, page_of(out))
+    show_all(mined_masks_table(out), suspect_regions_table(out, top), said, page_of(out))
+
+
+def _task_of(run: Path, asked: str | None) -> str:
+    """Raises: ConfigError: another was asked for.  RunError: it is no run."""
+    from hardmine.training import RunFolder
+
+    task = RunFolder(run).read_config().task
+    if asked not in (None, task):
+        raise ConfigError(f"{run} is a run of {task}, asked for was --task {asked}; leave it out")
+    return task
 
 
 @contextmanager

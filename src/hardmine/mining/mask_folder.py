@@ -57,7 +57,7 @@ SCHEMA: Mapping[str, Any] = {
 REGION_SCHEMA: Mapping[str, Any] = {
     "image_id": pl.Int64, "file_name": pl.String, "number": pl.Int64, "label": pl.String, "predicted": pl.String,
     **dict.fromkeys(("x1", "y1", "x2", "y2", "pixels"), pl.Int64),
-    **dict.fromkeys(("depth", "margin", "score"), pl.Float64),
+    **dict.fromkeys(("depth", "margin", "score"), pl.Float64), "is_suspect": pl.Boolean,
 }  # fmt: skip
 README = """# What was mined
 
@@ -95,7 +95,7 @@ A region is suspect where one class is labelled (`label`) and one other is the m
 `x2`, `y2` is the box around it; `number` its value in `regions/`. Its score is `margin`, the mean difference of the two
 probabilities, times depth / (depth + 2), `depth` being how many pixels its innermost is away from the rest: contours
 differ a little between any two annotators, and slivers along them are no faults. {num_suspects} have a score of
-{suspect} or more.
+{suspect} or more: `is_suspect`, which `hardmine train --mined ... --suspects drop` leaves out.
 
 A model repeats the labels that it has learnt, faults included: suspects are worth as much as the predictions are of
 models that did not learn from these images (`hardmine mine --run RUN --folds 3`).
@@ -173,6 +173,7 @@ class _Mined:
             **{column: names.gather(columns[column]) for column in ("label", "predicted")},
             **{name: pl.lit(value) for name, value in called.items()},
             number=pl.int_range(1, pl.len() + 1),
+            is_suspect=pl.col("score") >= SUSPECT_SCORE,
         )
         return table.select(pl.col(name).cast(kind) for name, kind in REGION_SCHEMA.items())
 
@@ -199,7 +200,7 @@ class _Mined:
         rows = []
         for place, record in enumerate(self.dataset.records):
             row, table = self.rows[place], self.regions[place]
-            is_suspect = table["score"] >= SUSPECT_SCORE
+            is_suspect = table["is_suspect"]
             hardest = None if row.hardest is None else self.dataset.classes[row.hardest]
             numbers = len(table), int(is_suspect.sum()), int(table.filter(is_suspect)["pixels"].sum())
             known = record.image_id, self.dataset.file_names[place], record.width, record.height, row.picture
@@ -211,7 +212,7 @@ class _Mined:
     def _class_table(self, judged: JudgedMasks, regions: pl.DataFrame) -> pl.DataFrame:
         sums = np.sum([self.rows[place].sums for place in sorted(self.rows)], axis=0)
         overlap = judged.pixels.on(np.ones((1, judged.num_images), dtype=np.int64))
-        suspects = regions.filter(pl.col("score") >= SUSPECT_SCORE)["label"].to_list()
+        suspects = regions.filter("is_suspect")["label"].to_list()
         return pl.DataFrame(
             {
                 "class": self.dataset.classes,
@@ -234,7 +235,7 @@ class _Mined:
             classes=f"{len(classes)} classes ({escaped(', '.join(dataset.classes[:8]))}"
             f"{', ...' if len(classes) > 8 else ''})",
             source=escaped(source), miou=f"{miou:.3f}", num_regions=len(regions), suspect=f"{SUSPECT_SCORE:g}",
-            num_suspects=int((regions["score"] >= SUSPECT_SCORE).sum()),
+            num_suspects=int(regions["is_suspect"].sum()),
             folder=escaped(str(dataset.folder or "none: they are generated")),
         )  # fmt: skip
         (self.folder / "README.md").write_text(text, encoding="utf-8")

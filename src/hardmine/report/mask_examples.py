@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from hardmine.core.pixels import IGNORED
+from hardmine.core.pixels import ARROW, IGNORED
 from hardmine.data.images import load_values
 from hardmine.data.parquet import reading
 from hardmine.errors import ConfigError, DataError
@@ -19,9 +19,6 @@ from hardmine.report.pictures import CROP_SIDE, Wanted
 from hardmine.tables.columns import SIDES
 
 __all__ = ["HardnessMaps", "mask_gallery_of", "read_mask_examples"]
-
-ARROW = " → "
-"""Between what is labelled and what is predicted: the kind of a region, as decisions name it."""
 
 
 @dataclass(frozen=True, slots=True)
