@@ -115,6 +115,47 @@ class JudgedMasks:
     @property
     def names(self) -> tuple[str, ...]:
         """All measures: `MASK_MEASURES`, then IoU of each class and of its boundaries."""
+        by_class = (of(name) for of in (iou_of_class, boundary_iou_of_class) for name in self.class_names)
+        return (*MASK_MEASURES, *by_class)
+
+    @property
+    def iou_by_image(self) -> np.ndarray:
+        """(I, C), NaN where an image has no pixel of a class, neither true nor predicted."""
+        return self.pixels.iou
+
+    @property
+    def boundary_iou_by_image(self) -> np.ndarray:
+        """(I, C), as `iou_by_image`."""
+        return self.boundaries.iou
+
+    def confusion(self, image_counts: np.ndarray | None = None) -> np.ndarray:
+        """(C, C) pixels by true and predicted class, of the images as they are or as often as (I,) counts say."""
+        num = len(self.class_names)
+        image, true, predicted, pixels = self.cells.T
+        weights = pixels if image_counts is None else pixels * np.asarray(image_counts)[image]
+        found = np.zeros(num * num, dtype=np.int64)
+        np.add.at(found, true * num + predicted, weights)
+        return found.reshape(num, num)
+
+    def measures(self, image_counts: np.ndarray, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+        """Name -> value (R,) on R draws of the images, given how often each image is in each: (R, I) integers.
+
+        Raises: ConfigError: a name that is no measure; counts of another shape.
+        """
+        wanted = list(self.names if names is None else names)
+        if unknown := set(wanted).difference(self.names):
+            raise ConfigError(f"no measure is called {sorted(unknown)}; there are {', '.join(self.names):.300}")
+        counts = np.asarray(image_counts)
+        if counts.ndim != 2 or counts.shape[1] != self.num_images:
+            raise ConfigError(f"image_counts must be (draws, {self.num_images} images), got {counts.shape}")
+        found = self._all(counts)
+        return {name: found[name] for name in wanted}
+
+    @property
+    def metrics(self) -> MaskMetrics:
+        """All measures of the images as they are."""
+        found = self.measures(np.ones((1, self.num_images), dtype=np.int64))
+        value = {name: None if np.isnan(of[0]) else float(of[0]) for name, of in found.items()}
         iou, boundaries = (
             {name: value[of(name)] for name in self.class_names} for of in (iou_of_class, boundary_iou_of_class)
         )
