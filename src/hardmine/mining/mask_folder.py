@@ -16,6 +16,7 @@ Images come one at a time, in any order, and of none is anything kept but its ro
 called as `picture` in images.parquet says: its place in the data set and what of its name any file system can hold.
 """
 
+import logging
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -41,6 +42,8 @@ from hardmine.mining.tables import image_weight
 
 __all__ = ["MASK_PICTURES", "SATURATED", "SEGMENTATION", "SUSPECT_SCORE", "hardness_map", "mine_masks"]
 
+logger = logging.getLogger("hardmine")
+
 SEGMENTATION = "segmentation"
 """The task that `mined.json` names, by which these folders are told from others."""
 MASK_PICTURES = ("hardness", "labels", "predicted", "regions")
@@ -48,6 +51,8 @@ SATURATED = 0.01
 """The probability of the label up to which a pixel is as hard as can be."""
 SUSPECT_SCORE = 0.5
 """The score from which a region is doubted: half of it is margin .75 and a depth of 4 pixels, or 1 and 2."""
+HARDLY_FOUND = 0.1
+"""The IoU of a class below which its suspects are no news of its labels."""
 LONGEST_NAME = 80
 SCHEMA: Mapping[str, Any] = {
     "image_id": pl.Int64, "file_name": pl.String, "width": pl.Int64, "height": pl.Int64, "picture": pl.String,
@@ -193,6 +198,17 @@ class _Mined:
         weights = images.select("image_id", "file_name", "weight")
         weights.with_columns(pl.col(pl.String).str.replace(FORMULA, "'$1")).write_csv(self.folder / "image_weights.csv")
         self._write_texts(classes, regions, judged, source, origin)
+        self._warn_of_unfound(classes)
+
+    def _warn_of_unfound(self, classes: pl.DataFrame) -> None:
+        """Says which classes the model hardly finds: that their regions are suspect says little of the labels."""
+        unfound = classes.filter((pl.col("pixels") > 0) & (pl.col("iou") < HARDLY_FOUND))["class"].to_list()
+        if unfound:
+            logger.warning(
+                "the predictions hardly find %s (IoU below %g): regions that are labelled so are suspect for that",
+                escaped(", ".join(unfound)),
+                HARDLY_FOUND,
+            )
 
     def _image_table(self, judged: JudgedMasks) -> pl.DataFrame:
         order = list(self.rows)  # in which images were judged

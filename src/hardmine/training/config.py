@@ -76,7 +76,8 @@ class TrainingConfig:
         suspects: what becomes of the labels that are suspects in `mined`: "keep" them, weigh them "down" by the
             probability that they are at fault, or "drop" them; with the last two, a missing one is not background. Or
             the file of what people decided of them (.json): "drop" what they accepted, "keep" what they rejected, weigh
-            the others "down".
+            the others "down". Suspects of masks are regions: "drop" ignores those with a score of .5 or more, a file of
+            decisions what was accepted in it; "down" is none of theirs.
         proposals: where the detector has no RPN, "selective_search", or a file of boxes: see `with_proposals`.
         detector, backbone, weights: as `hardmine.detectors.build` takes them; only torchvision's have a backbone to
             choose. The detector is one of the task; left empty it is "fasterrcnn" or "lraspp".
@@ -177,6 +178,8 @@ class TrainingConfig:
         for name, why in options.refused.items():
             if getattr(self, name) != defaults[name]:
                 raise ConfigError(f"training option {name} is {getattr(self, name)!r} for {self.task}: it {why}")
+        if self.task == "segmentation" and self.suspects == "down":
+            raise ConfigError("suspects of masks are regions, which are not weighed down; keep or drop them, or decide")
 
     def _check_proposals(self) -> None:
         if (self.detector in WITHOUT_RPN) != (self.proposals is not None):

@@ -13,6 +13,7 @@ from hardmine.data.segmentation.pictures import open_pictures
 from hardmine.errors import DataError
 from hardmine.training.config import TrainingConfig
 from hardmine.training.data import tell_shared_groups
+from hardmine.training.mined_masks import treat_suspect_regions
 
 __all__ = [
     "open_mask_split",
@@ -39,7 +40,10 @@ def open_training_masks(config: TrainingConfig) -> tuple[SegmentationDataset, Se
     else:
         groups = None if by is None else groups_of_masks(train_data, by)
         train_data, val_data = hold_out_masks(train_data, Fold.parse(config.fold), groups)
-    return with_planted_mask_errors(config, train_data), val_data
+    train_data = with_planted_mask_errors(config, train_data)
+    if config.mined is not None:
+        train_data = treat_suspect_regions(config.mined, train_data, config.suspects)
+    return train_data, val_data
 
 
 def with_planted_mask_errors(config: TrainingConfig, train_data: SegmentationDataset) -> SegmentationDataset:

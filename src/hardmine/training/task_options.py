@@ -34,7 +34,7 @@ TASK_OPTIONS: dict[str, TaskOptions] = {
         "lraspp",
         256,
         {
-            **dict.fromkeys(("proposals", "allow_unlabelled", "mined", "suspects", "record"), _OF_BOXES),
+            **dict.fromkeys(("proposals", "allow_unlabelled", "record"), _OF_BOXES),
             "crop": "is of boxes; images with masks are always cut, to image_size",
         },
         parse_mask_shares,

@@ -27,7 +27,6 @@ from hardmine.training.batches import BatchOrder, derive_seed, training_loader
 from hardmine.training.config import TrainingConfig
 from hardmine.training.folder import refuse_other_config
 from hardmine.training.measure import peak_memory, reset_peak_memory, synchronize
-from hardmine.training.mined import image_weights
 from hardmine.training.optimise import averaged_weights, learning_rate, optimizer_for, set_learning_rate
 from hardmine.training.progress import Reporter
 from hardmine.training.record import Recorder, WithPlaces
@@ -69,7 +68,7 @@ class Trainer:
         self.average = None if config.ema is None else averaged_weights(self.detector, config.ema)
         self.workers = config.workers if config.workers is not None else (0 if accelerator.device.type == "cpu" else 4)
         images: Any = train_data
-        weights = None if config.mined is None else image_weights(config.mined, images)
+        weights = None if config.mined is None else self.task.image_weights(config.mined, images)
         place = accelerator.process_index, accelerator.num_processes
         self.order = BatchOrder(len(train_data), config, *place, weights)
         self.recorder = Recorder(cast(Detector, self.detector)) if config.record else None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from hardmine.core.pixels import IGNORED
-from hardmine.data.derived import Fold, is_held_out
+from hardmine.data.derived import Fold, are_drawn, is_held_out
 from hardmine.data.identity import as_text
 from hardmine.data.images import load_rgb
 from hardmine.data.problems import Problem
@@ -30,7 +30,15 @@ if TYPE_CHECKING:
 else:  # torch is imported where the first image becomes a tensor
     Dataset = object
 
-__all__ = ["IGNORED", "Mask", "SegmentationDataset", "SegmentationPart", "SegmentationRecord", "hold_out_masks"]
+__all__ = [
+    "IGNORED",
+    "Mask",
+    "SegmentationDataset",
+    "SegmentationPart",
+    "SegmentationRecord",
+    "hold_out_masks",
+    "some_masks",
+]
 
 
 class Mask(Protocol):
@@ -155,6 +163,13 @@ def hold_out_masks(
     is_held = is_held_out(len(dataset), fold, groups, f"{dataset.name}, split {dataset.split!r}")
     rest, held = (np.flatnonzero(chosen).tolist() for chosen in (~is_held, is_held))
     return SegmentationPart(dataset, rest, dataset.split), SegmentationPart(dataset, held, "held_out")
+
+
+def some_masks(dataset: SegmentationDataset, most: int) -> SegmentationDataset:
+    """So many of its images, as `some_images` takes them; the data set itself where there are no more."""
+    if len(dataset) <= most:
+        return dataset
+    return SegmentationPart(dataset, np.flatnonzero(are_drawn(len(dataset), most)).tolist(), dataset.split)
 
 
 def _of_size(array: np.ndarray, record: SegmentationRecord, what: object) -> np.ndarray:

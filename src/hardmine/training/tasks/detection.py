@@ -21,6 +21,7 @@ from hardmine.training.batches import Augmentation
 from hardmine.training.config import TrainingConfig
 from hardmine.training.data import open_measured_data, open_split, open_training_data
 from hardmine.training.folder import RunFolder
+from hardmine.training.mined import image_weights
 from hardmine.training.planted import write_planted
 from hardmine.training.predict import predict, predict_shards
 from hardmine.training.proposals import with_proposals
@@ -84,6 +85,9 @@ class Detection(Task):
 
     def groups(self, dataset: DetectionDataset, by: str) -> np.ndarray:
         return groups_of(dataset, by)
+
+    def image_weights(self, mined: Path | str, dataset: DetectionDataset) -> np.ndarray:
+        return image_weights(mined, dataset)
 
     def augmentation(self, config: TrainingConfig) -> Augmentation:
         return training_transform(*config.flips, config.crop), collate

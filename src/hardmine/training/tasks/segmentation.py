@@ -28,6 +28,7 @@ from hardmine.training.mask_data import (
     open_other_masks,
     open_training_masks,
 )
+from hardmine.training.mined_masks import mask_image_weights
 from hardmine.training.planted import write_planted_masks
 from hardmine.training.segment import FoundMasks, are_written, judge_written, predict_masks
 from hardmine.training.summed import SummedMaskLoss
@@ -71,6 +72,9 @@ class Segmentation(Task):
 
     def groups(self, dataset: SegmentationDataset, by: str) -> np.ndarray:
         return groups_of_masks(dataset, by)
+
+    def image_weights(self, mined: Path | str, dataset: SegmentationDataset) -> np.ndarray:
+        return mask_image_weights(mined, dataset)
 
     def augmentation(self, config: TrainingConfig) -> Augmentation:
         side = config.side

@@ -101,6 +101,10 @@ class Task(ABC):
         """The name of the group of each image, (I,). Raises: ConfigError, DataError: as `groups_of`."""
 
     @abstractmethod
+    def image_weights(self, mined: Path | str, dataset: Any) -> np.ndarray:
+        """How often each image is drawn, (I,), as a mined folder says. Raises: DataError: it cannot be used."""
+
+    @abstractmethod
     def augmentation(self, config: TrainingConfig) -> Augmentation:
         """What changes a training image and its target, and what makes a batch of several."""
 
