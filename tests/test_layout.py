@@ -20,6 +20,7 @@ TABLES = {  # modules whose tests are a table's, each line of it one of them
     "cli/tables.py": "cli/test_app.py",
     "cli/comparison_tables.py": "cli/test_compare.py",
     "cli/diagnosis_tables.py": "cli/test_diagnose.py",
+    "cli/mask_tables.py": "cli/test_mine.py",
     "cli/options.py": "cli/test_app.py",
     "mining/binary.py": "mining/test_working_set.py",
     "testing/samplings.py": "contract/test_samplings.py",

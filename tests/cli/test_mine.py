@@ -4,8 +4,10 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 from hardmine.data import open_dataset, open_scenes
 from tests.mining.test_corrected import FAULTS, RIGHT, decide, expected as objects_as, mined_on, objects_of, write_coco
@@ -271,3 +273,45 @@ def test_wrong_decisions_are_one_line_and_nothing_is_written(hardmine, tmp_path)
     assert (done.code, done.out, done.err.count("\n"), "\x1b" in done.err) == (2, "", 1, False)
     assert f"{file}: decision " in done.err
     assert not (tmp_path / "out").exists()
+
+
+def write_masks(root: Path, num: int = 3) -> tuple[Path, Path]:
+    """Images with masks of two classes, and predictions of a model that is sure of something else in a corner."""
+    for folder in ("data/images", "data/masks", "found"):
+        (root / folder).mkdir(parents=True)
+    (root / "data" / "classes.txt").write_text("road\nsky\n")
+    for number in range(num):
+        mask = np.zeros((40, 50), np.uint8)
+        mask[20:] = 1
+        Image.fromarray(np.full((40, 50, 3), 9 * number, np.uint8)).save(root / "data" / "images" / f"{number}.png")
+        Image.fromarray(mask).save(root / "data" / "masks" / f"{number}.png")
+        mask[:10, :12] = 1
+        Image.fromarray(mask).save(root / "found" / f"{number}.png")
+    return root / "data", root / "found"
+
+
+def test_masks_are_mined_by_any_model_s_predictions(hardmine, tmp_path):
+    data, found = write_masks(tmp_path)
+    told = ("mine", "--task", "segmentation", "--data", str(data), "--predictions", str(found))
+    outcome = hardmine(*told, "--out", str(tmp_path / "mined"))
+    assert outcome.code == 0, outcome.err
+    assert "road → sky" in outcome.out
+    assert "0, 0, 12, 10" in outcome.out
+    assert f"Mined: {tmp_path / 'mined'}" in outcome.out
+    regions = pl.read_parquet(tmp_path / "mined" / "regions.parquet")
+    assert regions["pixels"].to_list() == [120] * 3
+    assert json.loads((tmp_path / "mined" / "mined.json").read_text())["data"] == str(data)
+    again = hardmine(*told, "--out", str(tmp_path / "mined"))
+    assert again.code == 2
+    assert "exists already" in again.err
+
+
+def test_options_of_masks_are_not_for_boxes(hardmine, tmp_path):
+    outcome = hardmine(
+        "mine", "--data", "scenes", "--predictions", "x", "--instances", "--out", str(tmp_path / "mined")
+    )
+    assert outcome.code == 2
+    assert "--classes and --instances are of masks; add --task segmentation" in outcome.err
+    outcome = hardmine("mine", "--task", "segmentation", "--data", "scenes", "--out", str(tmp_path / "mined"))
+    assert outcome.code == 2
+    assert "give --data and --predictions" in outcome.err

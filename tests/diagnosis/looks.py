@@ -1,11 +1,23 @@
 """Looks at samples made up at random, and the same numbers summed up by a loop over them."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
-from hardmine.core.samples import Assignment, GroundTruth
-from hardmine.diagnosis.look import IGNORED, NEGATIVE, PADDING, POSITIVE, Look, kinds_of, look_at
+from hardmine.core.samples import IGNORE, Assignment, GroundTruth
+from hardmine.diagnosis.bins import CONTOUR_BINS, SCORE_BINS, contour_bin
+from hardmine.diagnosis.look import (
+    IGNORED,
+    NEGATIVE,
+    PADDING,
+    POSITIVE,
+    Look,
+    PixelLook,
+    kinds_of,
+    look_at,
+    look_at_pixels,
+)
 
 NUM_CLASSES = 3
 BIN_EDGES = {
@@ -46,8 +58,8 @@ def random_gradients(look: Look, seed: int = 1) -> tuple[torch.Tensor, torch.Ten
     return torch.rand(look.kind.shape).square() * (look.kind < IGNORED), torch.rand(look.kind.shape)
 
 
-def some_images(look: Look, images: slice) -> Look:
-    parts = {name: getattr(look, name) for name in Look.__slots__}
+def some_images(look: Any, images: slice) -> Any:
+    parts = {name: getattr(look, name) for name in look.__slots__}
     return replace(look, **{name: None if of is None else of[images] for name, of in parts.items()})
 
 
@@ -85,4 +97,31 @@ def sums_by_loop(name: str, look: Look, gradient: torch.Tensor) -> dict[str, dic
             sums["loss"] += float(look.loss[b, n])
             sums["weight"] += float(look.weight[b, n])
             sums["gradient"] += float(gradient[b, n])
+    return found
+
+
+def random_pixels(num_images: int = 4, seed: int = 0) -> PixelLook:
+    """Patches of every class, of which some are ignored, with weights of 0 and above."""
+    torch.manual_seed(seed)
+    labels = torch.randint(-1, NUM_CLASSES, (num_images, 3, 4))
+    labels = labels.masked_fill(labels < 0, IGNORE).repeat_interleave(6, 1).repeat_interleave(6, 2)
+    logits = 3 * torch.randn(num_images, NUM_CLASSES, 18, 24)
+    weight = (torch.rand(num_images, 18 * 24) < 0.6) * (labels.flatten(1) != IGNORE).float()
+    loss = weight * torch.rand(weight.shape)
+    return look_at_pixels(logits, labels, contour=contour_bin(labels), weight=weight, loss=loss)
+
+
+def sums_of_pixels(name: str, look: PixelLook, gradient: torch.Tensor) -> dict[str, dict[str, float]]:
+    """Of each bin of a table of pixels: count, loss, weight, gradient of those that are labelled."""
+    words = {
+        "class": lambda b, n: str(int(look.label[b, n])),
+        "contour_distance": lambda b, n: CONTOUR_BINS[int(look.contour[b, n])],
+        "score": lambda b, n: SCORE_BINS[min(9, int(float(look.score[b, n] * 10)))],
+    }
+    found: dict[str, dict[str, float]] = {}
+    for b, n in torch.nonzero(look.kind == POSITIVE).tolist():
+        sums = found.setdefault(words[name](b, n), dict.fromkeys(("count", "loss", "weight", "gradient"), 0.0))
+        sums["count"] += 1
+        for of, value in (("loss", look.loss), ("weight", look.weight), ("gradient", gradient)):
+            sums[of] += float(value[b, n])
     return found

@@ -1,14 +1,22 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
 
-from hardmine.diagnosis.head_tables import SHARES, head_tables
+from hardmine.diagnosis.head_tables import SHARES, head_tables, pixel_tables
 from hardmine.diagnosis.look import IGNORED, NEGATIVE, POSITIVE
-from hardmine.diagnosis.tally import Tally
-from tests.diagnosis.looks import NUM_CLASSES, random_gradients, random_look, sums_by_loop
+from hardmine.diagnosis.tally import PixelTally, Tally
+from tests.diagnosis.looks import (
+    NUM_CLASSES,
+    random_gradients,
+    random_look,
+    random_pixels,
+    sums_by_loop,
+    sums_of_pixels,
+)
 
 LOOK = random_look()
 GRADIENT, BOX = random_gradients(LOOK)
@@ -119,3 +127,63 @@ def test_classes_have_their_names_and_a_listwise_loss_has_no_shares():
     row = head_tables(tally).tables["iou"][0]
     assert row["loss"] is row["box_gradient"] is None
     assert "classification_loss" not in head_tables(tally).totals
+
+
+PIXELS = random_pixels()
+PULLS = torch.rand(PIXELS.kind.shape, generator=torch.Generator().manual_seed(0)).square() * (PIXELS.kind == POSITIVE)
+
+
+def pixels(**named):
+    tally = PixelTally(NUM_CLASSES, torch.device("cpu"))
+    tally.add(PIXELS, PULLS)
+    return pixel_tables(tally, **named)
+
+
+@pytest.mark.parametrize("name", ["class", "contour_distance", "score"])
+def test_rows_of_pixels_are_those_of_a_loop(name):
+    rows = {row["bin"]: row for row in pixels().tables[name]}
+    expected = sums_of_pixels(name, PIXELS, PULLS)
+    assert {row["bin"] for row in rows.values() if row["count"]} == set(expected)
+    for bin_name, sums in expected.items():
+        assert rows[bin_name]["count"] == sums["count"]
+        for of in ("loss", "weight", "gradient"):
+            whole = sum(others[of] for others in expected.values())
+            assert rows[bin_name][of] == pytest.approx(sums[of] / whole, rel=1e-5)
+
+
+def test_every_table_of_pixels_is_of_all_that_are_labelled():
+    found = pixels(classes=["road", "sky"], images=["a", "b"])
+    assert set(found.tables) == {"kind", "class", "contour_distance", "score", "loss_decile", "image"}
+    num = int((PIXELS.kind == POSITIVE).sum())
+    for name, rows in found.tables.items():
+        ignored = sum(row["count"] for row in rows if row["bin"] == "ignored")
+        assert sum(row["count"] for row in rows) - ignored == num == found.totals["samples"], name
+        for of in SHARES:
+            assert sum(row[of] for row in rows) == pytest.approx(1), (name, of)
+        assert not {"positives", "negative_gradient", "box_gradient"} & set(rows[0])
+    assert [row["bin"] for row in found.tables["class"]] == ["road", "sky", "2"]
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False)) == found.to_dict()
+
+
+def test_totals_of_pixels_are_what_they_say():
+    totals, whole = pixels().totals, PULLS.double().sum()
+    is_labelled = PIXELS.kind == POSITIVE
+    for name, is_such in (
+        ("hard", PIXELS.score < 0.5),
+        ("easy", PIXELS.score >= 0.9),
+        ("contour", PIXELS.contour < 2),
+    ):
+        chosen = is_such & is_labelled
+        assert totals[f"{name}_gradient"] == pytest.approx(float(PULLS[chosen].double().sum() / whole), rel=1e-5)
+        assert totals[f"{name}_samples"] == pytest.approx(float(chosen.sum() / is_labelled.sum()))
+    assert totals["ignored_share"] == pytest.approx(float((~is_labelled).double().mean()))
+    assert totals["kept"] == int((PIXELS.weight > 0).sum())
+    assert totals["effective_samples_gradient"] == pytest.approx(float(whole**2 / PULLS.double().square().sum()))
+
+
+def test_a_loss_over_all_pixels_has_no_shares():
+    tally = PixelTally(NUM_CLASSES, torch.device("cpu"))
+    tally.add(replace(PIXELS, loss=None), PULLS)
+    found = pixel_tables(tally)
+    assert {row["loss"] for row in found.tables["class"]} == {None}
+    assert "classification_loss" not in found.totals

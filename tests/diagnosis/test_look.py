@@ -1,7 +1,7 @@
 import torch
 
-from hardmine.core.samples import Assignment, GroundTruth
-from hardmine.diagnosis.look import IGNORED, NEGATIVE, PADDING, POSITIVE, kinds_of, look_at
+from hardmine.core.samples import IGNORE, Assignment, GroundTruth
+from hardmine.diagnosis.look import IGNORED, NEGATIVE, PADDING, POSITIVE, kinds_of, look_at, look_at_pixels
 
 
 def test_only_what_is_ignored_can_be_padding():
@@ -47,3 +47,19 @@ def test_what_is_of_the_objects():
 def test_a_weight_of_each_class_is_their_mean():
     weight = torch.tensor([[[1.0, 0], [0.5, 0.5]]])
     assert look("sigmoid", [[0.0, 0], [0, 0]], weight).weight.tolist() == [[0.5, 0.5]]
+
+
+def test_of_a_pixel_the_score_is_that_of_its_class_and_what_is_ignored_has_none():
+    logits = torch.randn(1, 3, 2, 2)
+    labels = torch.tensor([[[2, IGNORE], [0, 1]]])
+    found = look_at_pixels(
+        logits, labels, contour=torch.zeros(1, 2, 2).long(), weight=torch.ones(1, 4, 3) * torch.arange(3), loss=None
+    )
+    assert found.kind.tolist() == [[POSITIVE, IGNORED, POSITIVE, POSITIVE]]
+    p = logits.softmax(1)
+    own = torch.stack([p[0, 2, 0, 0], p[0, 0, 1, 0], p[0, 1, 1, 1]])
+    is_known = found.kind == POSITIVE
+    torch.testing.assert_close(found.score[is_known], own)
+    torch.testing.assert_close(found.cross_entropy[is_known], -own.log())
+    assert found.cross_entropy[~is_known].tolist() == [0]
+    assert found.weight.tolist() == [[1.0] * 4]  # the mean over its classes

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hardmine.diagnosis.head_tables import HeadTables, head_tables
-from hardmine.diagnosis.sentences import COMPARISONS, RULES, percent, sentences_of
-from hardmine.diagnosis.tally import Tally
-from tests.diagnosis.looks import NUM_CLASSES, random_gradients, random_look
+from hardmine.diagnosis.head_tables import HeadTables, head_tables, pixel_tables
+from hardmine.diagnosis.sentences import COMPARISONS, PIXEL_COMPARISONS, PIXEL_RULES, RULES, percent, sentences_of
+from hardmine.diagnosis.tally import PixelTally, Tally
+from tests.diagnosis.looks import NUM_CLASSES, random_gradients, random_look, random_pixels
 
 
 def tables(num_images: int = 30, **totals: float) -> HeadTables:
@@ -145,3 +145,38 @@ def test_rules_have_names_of_their_own():
 )
 def test_shares_in_words(share, words):
     assert re.fullmatch(words, percent(share))
+
+
+def pixels(**totals: float) -> HeadTables:
+    look = random_pixels(20)
+    tally = PixelTally(NUM_CLASSES, torch.device("cpu"))
+    tally.add(look, (look.label == 1) * look.cross_entropy**9)
+    found = pixel_tables(tally, classes=["road", "sky", "car"])
+    return replace(found, totals={**found.totals, **totals})
+
+
+def test_every_rule_of_pixels_has_a_sentence_whose_numbers_are_where_it_says():
+    own = pixels(images_for_half_gradient=2)
+    others = {name: pixels(**{name: 0.0}) for name in (of.number for of in PIXEL_COMPARISONS)}
+    recipes = {"own": {"pixels": own}, **{name: {"pixels": of} for name, of in others.items()}}
+    said = list(sentences_of(recipes, "pixels"))
+    assert len([of for of in said if all(place.startswith("own/") for place in of.numbers)]) == len(PIXEL_RULES)
+    for comparison in PIXEL_COMPARISONS:
+        assert any(f"{comparison.number}/pixels/totals/{comparison.number}" in of.numbers for of in said)
+    for sentence in said:
+        assert "{" not in sentence.text
+        for place, value in sentence.numbers.items():
+            assert value == number_at(place, recipes)
+
+
+def test_of_pixels_that_pull_alike_it_says_so():
+    recipes = {name: {"pixels": pixels()} for name in ("own", "other")}
+    said = [sentence.text for sentence in sentences_of(recipes, "pixels")]
+    assert any(one.startswith("On these weights other pulls at the same samples as own") for one in said)
+
+
+def test_the_shares_of_pixels_in_a_sentence_are_its_numbers():
+    found = pixels(contour_samples=0.12, contour_gradient=0.61)
+    said = [sentence.text for sentence in sentences_of({"own": {"pixels": found}}, "pixels")]
+    assert "Pixels at most 2 away from another label are 12 % of the pixels and make 61 % of the gradient." in said
+    assert any(one.startswith("Class sky has most of the gradient: 100") for one in said)

@@ -3,8 +3,8 @@ import torch
 
 from hardmine.diagnosis.bins import bins_of
 from hardmine.diagnosis.look import IGNORED, POSITIVE
-from hardmine.diagnosis.tally import MEASURES, NUM_RICHEST, Tally
-from tests.diagnosis.looks import NUM_CLASSES, random_gradients, random_look, some_images
+from hardmine.diagnosis.tally import MEASURES, NUM_RICHEST, PixelTally, Tally
+from tests.diagnosis.looks import NUM_CLASSES, random_gradients, random_look, random_pixels, some_images
 
 CPU = torch.device("cpu")
 
@@ -88,3 +88,19 @@ def test_images_without_a_positive_are_summed_up_beside():
     gradient, box = random_gradients(look)
     tally = tally_of(look, gradient, box, slice(None))
     assert tally.empty.tolist() == pytest.approx([1, float(gradient[1].sum())])
+
+
+def test_it_makes_no_difference_how_images_of_pixels_are_batched():
+    look = random_pixels()
+    gradient = torch.rand(look.kind.shape) * (look.kind == POSITIVE)
+    whole, parts, fresh = (PixelTally(NUM_CLASSES, CPU) for _ in range(3))
+    whole.add(look, gradient)
+    for part in (slice(0, 1), slice(1, 2), slice(2, None)):
+        parts.add(some_images(look, part), gradient[part])
+    for name in ("squares", "images", "richest", "empty"):
+        torch.testing.assert_close(getattr(parts, name), getattr(whole, name))
+    for name, sums in whole.sums.items():
+        torch.testing.assert_close(parts.sums[name], sums)
+        assert sums.shape == fresh.sums[name].shape
+        counts = sums[..., MEASURES.index("count")].sum(1)
+        assert counts.tolist() == [int((look.kind == kind).sum()) for kind in range(4)]

@@ -1,10 +1,15 @@
 import copy
+from contextlib import ExitStack
 
 import pytest
 import torch
+from torch import nn
+from torchvision.models import segmentation
+from torchvision.models.segmentation.fcn import FCNHead
 
 import hardmine
 from hardmine.core.boxes import pairwise_iou
+from hardmine.core.pixels import IGNORED
 from hardmine.detectors import wrap
 from hardmine.diagnosis import HeadTables, watch
 from hardmine.errors import ConfigError, RunError
@@ -216,3 +221,81 @@ def test_what_cannot_be_watched_is_said(make_model):
     detector.head._compiled_call_impl = detector.head.forward
     with pytest.raises(ConfigError, match=r"hardmine\.compile"), watch(detector):
         pass
+
+
+PIXEL_TABLES = {"kind", "class", "contour_distance", "score", "loss_decile", "image"}
+PIXEL_RECIPES = ("random", "ce", "focal", "class_balanced", "ghm", "pixel_ohem")
+
+
+def segmenting(recipe: str, *, is_watched: bool):
+    """Three steps of training; the losses, the weights after them, random numbers and what a watch saw."""
+    torch.manual_seed(0)
+    model = segmentation.FCN(TwoMaps(), FCNHead(8, 4), FCNHead(8, 4)).train()
+    segmenter = wrap(model, RECIPES[recipe]())
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    losses = []
+    with ExitStack() as stack:
+        watched = stack.enter_context(watch(segmenter, classes=("road", "sky"))) if is_watched else None
+        for _ in range(3):
+            images, masks = torch.rand(2, 3, 24, 32), torch.randint(0, 4, (2, 6, 8))
+            masks = masks.repeat_interleave(4, 1).repeat_interleave(4, 2)
+            masks[0, :5] = IGNORED
+            found = segmenter(images, masks)
+            optimizer.zero_grad()
+            sum(found.values()).backward()
+            optimizer.step()
+            losses.append({name: loss.detach() for name, loss in found.items()})
+    return losses, model.state_dict(), torch.get_rng_state(), watched
+
+
+@pytest.mark.parametrize("recipe", PIXEL_RECIPES)
+def test_a_segmenter_that_is_watched_learns_the_same(recipe):
+    losses, weights, state, _ = segmenting(recipe, is_watched=False)
+    seen_losses, seen_weights, seen_state, watched = segmenting(recipe, is_watched=True)
+    for before, after in zip(losses, seen_losses, strict=True):
+        assert all(torch.equal(loss, after[name]) for name, loss in before.items())
+    assert all(torch.equal(of, seen_weights[name]) for name, of in weights.items())
+    assert torch.equal(state, seen_state)
+    found = watched.tables()
+    assert list(found) == ["pixels", "auxiliary"]
+    for of in found.values():
+        assert set(of.tables) == PIXEL_TABLES
+        check_consistency(of)
+        assert of.totals["samples"] == 3 * (2 * 24 * 32 - 5 * 32)
+        assert of.totals["images"] == 6
+    mean = sum(float(of["classification"]) for of in seen_losses) / 3
+    assert found["pixels"].totals["classification_loss"] == pytest.approx(mean, rel=1e-4)
+    assert [row["bin"] for row in found["pixels"].tables["class"]] == ["road", "sky", "2", "3"]
+
+
+def test_the_gradient_of_pixels_is_that_of_their_scores():
+    """Of plain cross entropy over n pixels: Σ_c |p_c - t_c| = 2 (1 - p) of the true class, over n."""
+    torch.manual_seed(0)
+    segmenter = wrap(segmentation.FCN(TwoMaps(), FCNHead(8, 4)).train(), RECIPES["random"]())
+    given = []
+    segmenter.head.register_forward_hook(lambda _, args, loss: given.append(args))
+    masks = torch.randint(0, 4, (2, 24, 32))
+    masks[0, :5] = IGNORED
+    with watch(segmenter) as watched:
+        segmenter(torch.rand(2, 3, 24, 32), masks)["classification"].backward()
+    ((logits, labels),) = given
+    own = logits.detach().softmax(1).gather(1, labels.clamp_min(0)[:, None])[:, 0]
+    is_labelled = masks != IGNORED
+    pull = torch.where(is_labelled, 2 * (1 - own), 0).double() / is_labelled.sum()
+    found = watched.tables()["pixels"]
+    assert found.totals["gradient"] == pytest.approx(float(pull.sum()), rel=1e-5)
+    for label, row in enumerate(found.tables["class"]):
+        assert row["gradient"] == pytest.approx(float(pull[masks == label].sum() / pull.sum()), rel=1e-5)
+    assert watched.summary().final_head == "pixels"
+
+
+class TwoMaps(nn.Module):
+    """Two maps of features, for a head and an auxiliary one."""
+
+    def __init__(self):
+        super().__init__()
+        self.low, self.high = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 2, 1)
+
+    def forward(self, images):
+        low = self.low(images).relu()
+        return {"aux": low, "out": self.high(low).relu()}

@@ -55,7 +55,7 @@ def test_predictions_that_another_process_wrote_meanwhile_are_kept(run, small_da
         (tmp_path / "found.json").write_text("first")
         return []
 
-    monkeypatch.setattr("hardmine.training.run.predict", slow)
+    monkeypatch.setattr("hardmine.training.tasks.detection.predict", slow)
     with pytest.raises(RunError, match="File exists"):
         predict_run(run.folder.path, small_data, "val", tmp_path / "found.json")
     assert (tmp_path / "found.json").read_text() == "first"

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["diagnose"]
 
-OF_A_DETECTOR = ("detector", "backbone", "weights", "image_size", "batch_size", "proposals", "allow_unlabelled")
+OF_A_DETECTOR = (
+    "task", "classes", "instances", "detector", "backbone", "weights", "image_size", "batch_size", "proposals",
+    "allow_unlabelled",
+)  # fmt: skip
 
 
 @partial(takes_training_options, only=OF_A_DETECTOR)
@@ -45,6 +48,8 @@ def diagnose(
 ) -> None:
     """Say where a detector's gradient comes from: which samples, objects, classes, scores, levels and images.
 
+    Of a segmenter: pixels of which class, how near to a contour, with which score, on which images.
+
     Of a finished run, or with --detector of a detector as a training would begin with it; nothing is trained.
     """
     from hardmine.cli.diagnosis_tables import shares_table
@@ -57,7 +62,7 @@ def diagnose(
     given = {name: value for name, value in training.items() if value is not None}
     chosen = None if recipes is None else _recipes(recipes)
     if run is None:
-        if "detector" not in given:
+        if "detector" not in given and given.get("task") != "segmentation":
             raise ConfigError("give the folder of a finished run, or --detector with the name of one")
         own = {"data": data, "train_split": split, "images": None if images is None else str(images)}
         found = inspect_detector(given_options(given | own), chosen, num_images=images_shown)

@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hardmine.cli.options import FORMS, BoxFormat, CategoryOffset, Images, Out, Unlabelled
+from hardmine.cli.options import (
+    FORMS,
+    MASKS,
+    BoxFormat,
+    CategoryOffset,
+    Images,
+    Instances,
+    MaskClasses,
+    Out,
+    Unlabelled,
+)
 from hardmine.cli.report import page_of
 from hardmine.cli.showing import show_all
-from hardmine.errors import ConfigError
+from hardmine.errors import ConfigError, check_name
 from hardmine.launch import is_first
 
 if TYPE_CHECKING:
@@ -26,7 +36,7 @@ PARQUET = ".parquet"
 def mine(
     out: Out,
     data: Annotated[str | None, typer.Option(help="Data set.", show_default="what the run was trained on")] = None,
-    predictions: Annotated[Path | None, typer.Option(help=f"What any model found: {FORMS}.")] = None,
+    predictions: Annotated[Path | None, typer.Option(help=f"What any model found: {FORMS}; for masks {MASKS}.")] = None,
     run: Annotated[Path | None, typer.Option(help="Or a run of hardmine, to predict with.")] = None,
     folds: Annotated[
         int | None, typer.Option(min=2, help="Train as in --run without each of so many parts, and predict it.")
@@ -52,6 +62,14 @@ def mine(
     cvat_names: Annotated[
         str, typer.Option(help="How a task of CVAT calls an image: {name}, its path; {file}, its bare name.")
     ] = "{name}",
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="detection, or segmentation: a class for every pixel.", show_default="the run's, or detection"
+        ),
+    ] = None,
+    classes: MaskClasses = None,
+    instances: Instances = False,
 ) -> None:
     """Find what is hard in a data set, and what is mislabelled, from the predictions of any model.
 
@@ -63,6 +81,15 @@ def mine(
     from hardmine.cli.tables import hardest_table, mined_table, suspects_table
     from hardmine.predictions import Confirmed
 
+    if task is not None:
+        check_name("task", task, ("detection", "segmentation"))
+    if run is not None and predictions is None:
+        task = _task_of(run, task)
+    if task == "segmentation" and run is None:
+        _mine_masks(data, split, images, classes, predictions, out, instances=instances)
+        return
+    if classes is not None or instances:
+        raise ConfigError("--classes and --instances are of masks; add --task segmentation, or leave them out")
     if run is not None and predictions is None:
         from hardmine.mining import mine_run
 
@@ -75,11 +102,55 @@ def mine(
         opened = {"split": split, "images": images, "allow_unlabelled": allow_unlabelled}
         with _without_garbage_collection():
             _mine_predictions(data, opened, predictions, confirmed, out, top, memory, cvat_names)
-    if is_first():
+    if is_first() and task == "segmentation":
+        _show_masks(out, top)
+    elif is_first():
         kinds = ("hard positive", "hard negative") if show else ()
         listed = [*(hardest_table(out, kind, top) for kind in kinds), *([suspects_table(out, top)] if show else [])]
         said = f"Mined: {out}; its README.md says what each file is"
         show_all(mined_table(out), *listed, said, page_of(out))
+
+
+def _mine_masks(
+    data: str | None,
+    split: str | None,
+    images: Path | None,
+    classes: str | None,
+    predictions: Path | None,
+    out: Path,
+    *,
+    instances: bool,
+) -> None:
+    """Mines what another model said of pixels."""
+    from hardmine.data import open_segmentation
+    from hardmine.mining import mine_masks
+    from hardmine.mining.folder import refuse_existing
+    from hardmine.predictions import PredictedMasks
+
+    if predictions is None or data is None:
+        raise ConfigError("give --data and --predictions, or --run and perhaps --folds")
+    refuse_existing(out)
+    dataset = open_segmentation(data, split, classes=classes, images=images, instances=instances)
+    found = PredictedMasks(predictions, dataset)
+    mine_masks(dataset, enumerate(found), out, predictions.name, (data, dataset.split))
+    _show_masks(out)
+
+
+def _show_masks(out: Path, top: int | None = None) -> None:
+    from hardmine.cli.mask_tables import mined_masks_table, suspect_regions_table
+
+    said = f"Mined: {out}; its README.md says what each file is"
+    show_all(mined_masks_table(out), suspect_regions_table(out, top), said, page_of(out))
+
+
+def _task_of(run: Path, asked: str | None) -> str:
+    """Raises: ConfigError: another was asked for.  RunError: it is no run."""
+    from hardmine.training import RunFolder
+
+    task = RunFolder(run).read_config().task
+    if asked not in (None, task):
+        raise ConfigError(f"{run} is a run of {task}, asked for was --task {asked}; leave it out")
+    return task
 
 
 @contextmanager

@@ -5,7 +5,21 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["FORMS", "BoxFormat", "CategoryOffset", "Images", "Out", "Proposals", "Resume", "Run", "Split", "Unlabelled"]
+__all__ = [
+    "FORMS",
+    "MASKS",
+    "BoxFormat",
+    "CategoryOffset",
+    "Images",
+    "Instances",
+    "MaskClasses",
+    "Out",
+    "Proposals",
+    "Resume",
+    "Run",
+    "Split",
+    "Unlabelled",
+]
 
 Out = Annotated[Path, typer.Option(help="New folder for everything that comes out; an existing one is refused.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue what was stopped in the folder of --out.")]
@@ -32,3 +46,11 @@ CategoryOffset = Annotated[
     int | None, typer.Option(help="Add this to each category id of the predictions.", show_default="0, and checked")
 ]
 FORMS = "COCO results, YOLO text files, Parquet, FiftyOne, Label Studio"
+MASKS = "a folder with NAME.npy, .npz (probabilities) or .png (classes) of each image"
+MaskClasses = Annotated[
+    str | None,
+    typer.Option(help="For masks: names in the order of the values, or a file of them.", show_default="the data's"),
+]
+Instances = Annotated[
+    bool, typer.Option("--instances", help="For masks: they number objects, which are all of one class.")
+]

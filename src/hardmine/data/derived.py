@@ -12,7 +12,7 @@ import numpy as np
 from hardmine.data.records import DetectionDataset, ImageRecord
 from hardmine.errors import ConfigError, DataError
 
-__all__ = ["DerivedDataset", "Fold", "hold_out", "is_held_out", "some_images"]
+__all__ = ["DerivedDataset", "Fold", "are_drawn", "hold_out", "is_held_out", "some_images"]
 
 
 class DerivedDataset(DetectionDataset):
@@ -87,7 +87,9 @@ def _some(dataset: DetectionDataset, chosen: np.ndarray, split: str) -> Detectio
 
 def some_images(dataset: DetectionDataset, most: int) -> DetectionDataset:
     """So many of its images at random, always the same ones; the data set itself where there are no more."""
-    if len(dataset) <= most:
-        return dataset
-    drawn = np.random.default_rng(0).permutation(len(dataset))[:most]
-    return _some(dataset, np.isin(np.arange(len(dataset)), drawn), dataset.split)
+    return dataset if len(dataset) <= most else _some(dataset, are_drawn(len(dataset), most), dataset.split)
+
+
+def are_drawn(num_images: int, most: int) -> np.ndarray:
+    """(I,) which images `some_images` takes."""
+    return np.isin(np.arange(num_images), np.random.default_rng(0).permutation(num_images)[:most])

@@ -10,15 +10,17 @@ others. What the group of an image is, is said in one of three ways:
 """
 
 import re
-from pathlib import PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 import numpy as np
 
 from hardmine.data.identity import as_key, as_text
-from hardmine.data.records import DetectionDataset, ImageRecord
+from hardmine.data.records import DetectionDataset
 from hardmine.errors import ConfigError, DataError
 
-__all__ = ["FOLDER", "check_grouping", "field_of", "groups_of"]
+__all__ = ["FOLDER", "check_grouping", "field_of", "groups_of", "groups_of_masks"]
 
 FOLDER = "folder"
 """The way that is neither a field nor an expression."""
@@ -37,6 +39,25 @@ def field_of(by: str | None) -> str | None:
     return None if by is None or by == FOLDER or "(" in by else by
 
 
+class Grouped(Protocol):
+    """A record of an image, for boxes or for masks."""
+
+    @property
+    def image_id(self) -> int: ...
+    @property
+    def file(self) -> Path | None: ...
+
+
+class GroupedData(Protocol):
+    """A data set of such records."""
+
+    name: str
+    split: str
+
+    @property
+    def records(self) -> Sequence[Grouped]: ...
+
+
 def groups_of(dataset: DetectionDataset, by: str) -> np.ndarray:
     """The name of the group of each image, (I,) of texts, in the order of the images.
 
@@ -52,6 +73,29 @@ def groups_of(dataset: DetectionDataset, by: str) -> np.ndarray:
         groups = [_matched(expression, record) for record in dataset.records]
     else:
         groups = [as_key((record.fields or {}).get(by)) for record in dataset.records]
+    return _known(dataset, groups, by)
+
+
+def groups_of_masks(dataset: GroupedData, by: str) -> np.ndarray:
+    """As `groups_of`, of images with masks, which have no fields: by folder or by a regular expression.
+
+    Raises: ConfigError: as `check_grouping`, or a field.  DataError: an image without a group.
+    """
+    check_grouping(by)
+    if field_of(by) is not None:
+        raise ConfigError(
+            f"group_by is {by!r}, a field of COCO's images, which masks do not have; expected folder, or a regular "
+            "expression with one group ('^(.+)_tile')"
+        )
+    expression = _expression(by)
+    if expression is None:
+        groups = [None if record.file is None else as_text(record.file.parent.as_posix()) for record in dataset.records]
+    else:
+        groups = [_matched(expression, record) for record in dataset.records]
+    return _known(dataset, groups, by)
+
+
+def _known(dataset: GroupedData, groups: Sequence[str | None], by: str) -> np.ndarray:
     for record, group in zip(dataset.records, groups, strict=True):
         if group is None:
             raise DataError(f"{_called(record)} of {dataset.name}, split {dataset.split!r}, {_why_none(record, by)}")
@@ -71,7 +115,7 @@ def _expression(by: str) -> re.Pattern[str] | None:
     return expression
 
 
-def _matched(expression: re.Pattern[str], record: ImageRecord) -> str | None:
+def _matched(expression: re.Pattern[str], record: Grouped) -> str | None:
     """The group's part of the name or path; None where nothing matches, or nothing but an empty part."""
     if record.file is None:
         return None
@@ -79,11 +123,11 @@ def _matched(expression: re.Pattern[str], record: ImageRecord) -> str | None:
     return (found[1] or None) if found else None
 
 
-def _called(record: ImageRecord) -> str:
+def _called(record: Grouped) -> str:
     return f"image id {record.image_id}" if record.file is None else f"image {record.file.name!r}"
 
 
-def _why_none(record: ImageRecord, by: str) -> str:
+def _why_none(record: Grouped, by: str) -> str:
     if field_of(by) is not None:
         return f"has no field {by!r}, a text or a whole number, so no group; expected {WAYS}"
     why = "has no file" if record.file is None else f"does not match {by!r}"

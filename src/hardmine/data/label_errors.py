@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -34,15 +34,17 @@ __all__ = [
     "parse_shares",
     "plant_errors",
     "planted_in",
+    "shares_of",
     "with_label_errors",
 ]
 
 
 ErrorKind = Literal["dropped", "shifted", "swapped", "spurious"]
 ERROR_KINDS: tuple[ErrorKind, ...] = ("dropped", "shifted", "swapped", "spurious")
-_BY_NAME: dict[str, ErrorKind] = {kind: kind for kind in ERROR_KINDS}
 ErrorShares = Mapping[ErrorKind, float]
 """Of each kind, how large a share of the objects meets it; the sum is at most 1, as an object meets one at most."""
+
+Kind = TypeVar("Kind", bound=str)
 
 SEED = 20_261_129
 """Of the errors of every data set, so that all runs on it learn from the same ones."""
@@ -67,29 +69,34 @@ def parse_shares(text: str) -> dict[ErrorKind, float]:
 
     Raises: ConfigError: it is no such text, a kind is unknown or there twice, or the shares are no shares.
     """
-    shares: dict[ErrorKind, float] = {}
+    return shares_of(text, ERROR_KINDS, "objects")
+
+
+def shares_of(text: str, kinds: Sequence[Kind], of: str) -> dict[Kind, float]:
+    """The same with other kinds of errors, and of whatever they are shares."""
+    by_name, shares = {str(kind): kind for kind in kinds}, {}
     for part in text.split(","):
         name, _, number = part.partition("=")
-        kind = _BY_NAME.get(name.strip())
+        kind = by_name.get(name.strip())
         if kind is None or kind in shares:
-            raise _no_shares(text)
+            raise _no_shares(text, kinds, of)
         try:
             shares[kind] = float(number)
         except ValueError as error:
-            raise _no_shares(text) from error
+            raise _no_shares(text, kinds, of) from error
     if not _are_shares(shares):
-        raise _no_shares(text)
+        raise _no_shares(text, kinds, of)
     return shares
 
 
-def _no_shares(text: str) -> ConfigError:
+def _no_shares(text: str, kinds: Sequence[str], of: str) -> ConfigError:
     return ConfigError(
-        f"label_errors is {text!r}, expected shares of the objects such as dropped=.2,swapped=.1: each above 0, "
-        f"together at most 1, each kind once, of {', '.join(ERROR_KINDS)}"
+        f"label_errors is {text!r}, expected shares of the {of} such as dropped=.2,swapped=.1: each above 0, "
+        f"together at most 1, each kind once, of {', '.join(kinds)}"
     )
 
 
-def _are_shares(shares: ErrorShares) -> bool:
+def _are_shares(shares: Mapping[Any, float]) -> bool:
     return all(share > 0 for share in shares.values()) and sum(shares.values()) <= 1 + 1e-9
 
 

@@ -20,14 +20,16 @@ def build(
     image_size: int | None = None,
     load: bool = True,
 ) -> nn.Module:
-    """A detector for ``num_classes`` foreground classes.
+    """A detector for ``num_classes`` foreground classes, or a segmenter for as many, background included.
 
         build("retinanet", 80, backbone="resnet50", weights="imagenet")        # torchvision's
         build("ultralytics:yolo11n", 80)                                       # a name, a .yaml or a .pt
         build("transformers:rtdetr_v2", 80)                                    # a kind, a folder or a name on the hub
         build("rfdetr:nano", 80)
+        build("lraspp", 81, backbone="mobilenet_v2", weights="imagenet")       # and deeplabv3, fcn
+        build("transformers:segformer", 81)
 
-    Args: detector: a key of `DETECTORS`, or a framework and what it calls the model.
+    Args: detector: a key of `DETECTORS` or `SEGMENTERS`, or a framework and what it calls the model.
         backbone: "micro", "tiny" or a torchvision classification network; others' detectors have their own.
         weights: "none", "imagenet" (the backbone's), "coco" (the whole detector's, where the framework offers them), or
             a file with a state_dict (.safetensors or .pth).

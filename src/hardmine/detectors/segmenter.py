@@ -63,6 +63,9 @@ class Segmenter(nn.Module, ABC):
         """The head whose scores are those that are predicted by."""
         return self.head
 
+    def initialize_prior(self, prior: float) -> None:
+        """Classes of pixels start alike: with a softmax and no background beside them, a prior has nothing to say."""
+
     def set_progress(self, progress: float) -> None:
         """Tells the heads how far training is, in [0, 1], before each step; recipes with a schedule ask for it.
 

@@ -9,6 +9,15 @@
 | loss_decile | a fine logarithmic histogram of its cross entropy, of which tenths of the samples are made at the end |
 | level | stride of the pyramid's level |
 
+Of pixels:
+
+| table | bins |
+|---|---|
+| class | of its label |
+| contour_distance | how many pixels away the next one with another label is: 1, 2, up to 4, 8, 16, more |
+| score | of the true class, by tenths |
+| loss_decile | as above |
+
 A value on an edge belongs to the bin above it.
 """
 
@@ -16,11 +25,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from hardmine.diagnosis.look import POSITIVE, Look
+from hardmine.diagnosis.look import POSITIVE, Look, PixelLook
 
 __all__ = [
+    "CONTOUR_BINS",
     "IOU_BINS",
     "LOW_IOU",
     "NO_OBJECT",
@@ -29,16 +40,20 @@ __all__ = [
     "SCORE_BINS",
     "SIZES",
     "bins_of",
+    "contour_bin",
     "fine_bin",
     "fine_values",
     "names_of_bins",
     "num_bins",
+    "num_pixel_bins",
+    "pixel_bins_of",
     "size_of_area",
 ]
 
 LOW_IOU = 0.05
 """Below it lies what random sampling mostly takes; it has a bin of its own."""
 SMALL, LARGE = 32**2, 96**2
+CONTOUR_BINS = ("1", "2", "3-4", "5-8", "9-16", "17 or more")
 SIZES = ("small", "medium", "large")
 NO_OBJECT = "background"
 NUM_LEVELS = 16
@@ -69,6 +84,46 @@ def num_bins(num_classes: int) -> dict[str, int]:
         "loss_decile": NUM_FINE,
         "level": NUM_LEVELS,
     }
+
+
+def num_pixel_bins(num_classes: int) -> dict[str, int]:
+    """How many bins each table of pixels has; of loss_decile those of the fine histogram."""
+    return {
+        "class": num_classes,
+        "contour_distance": len(CONTOUR_BINS),
+        "score": len(SCORE_BINS),
+        "loss_decile": NUM_FINE,
+    }
+
+
+def pixel_bins_of(look: PixelLook) -> dict[str, Tensor]:
+    """The bin of every pixel in every table, (B, N) int64 each."""
+    return {
+        "class": look.label.clamp_min(0),
+        "contour_distance": look.contour,
+        "score": _tenth(look.score),
+        "loss_decile": fine_bin(look.cross_entropy),
+    }
+
+
+def contour_bin(labels: Tensor) -> Tensor:
+    """How far the next pixel with another label is, (B, H, W) places in `CONTOUR_BINS`, of labels (B, H, W).
+
+    Distances are of rows or columns, whichever are more; what is ignored is a label, too, and outside the image is
+    none. Windows grow by what was looked at before, so that few rows and columns are read.
+    """
+    highest = lowest = labels.unsqueeze(1).float()
+    place = torch.zeros_like(labels)
+    for step in (1, 1, 2, 4, 8):  # to distances of 1, 2, 4, 8, 16
+        highest, lowest = _largest_around(highest, step), -_largest_around(-lowest, step)
+        place += (highest == lowest).squeeze(1)
+    return place
+
+
+def _largest_around(values: Tensor, distance: int) -> Tensor:
+    width, beside = 2 * distance + 1, distance
+    rows = F.max_pool2d(values, (width, 1), stride=1, padding=(beside, 0))
+    return F.max_pool2d(rows, (1, width), stride=1, padding=(0, beside))
 
 
 def bins_of(look: Look, num_classes: int) -> dict[str, Tensor]:

@@ -6,17 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from hardmine.diagnosis.bins import IOU_BINS, NO_OBJECT, SCORE_BINS, SIZES, fine_values
+from hardmine.diagnosis.bins import CONTOUR_BINS, IOU_BINS, NO_OBJECT, SCORE_BINS, SIZES, fine_values
 from hardmine.diagnosis.look import IGNORED, NEGATIVE, PADDING, POSITIVE
-from hardmine.diagnosis.tally import MEASURES, RANKS, Tally
+from hardmine.diagnosis.tally import MEASURES, RANKS, PixelTally, Sums, Tally
 
-__all__ = ["EASY", "FEWEST_POSITIVES", "HARD", "SHARES", "HeadTables", "head_tables"]
+__all__ = ["CONTOUR", "EASY", "FEWEST_POSITIVES", "HARD", "SHARES", "HeadTables", "head_tables", "pixel_tables"]
 
 COUNT, KEPT, LOSS, WEIGHT, GRADIENT, BOX = range(len(MEASURES))
 SHARES = ("samples", "loss", "weight", "gradient")
 EASY, HARD = 1, 5
 """Tenths of the score: negatives in those below the first are easy, from the second on they are hard."""
 HARDEST = 0.01
+CONTOUR = 2
+"""Bins of the distance to a contour that are near it: up to 2 pixels."""
+UNSURE, SURE = 5, 9
+"""Tenths of the score of a pixel's class: below the first it is hard, from the second on it is easy."""
 FEWEST_POSITIVES = 20
 """With fewer, no correlation is asked of them."""
 
@@ -53,8 +57,7 @@ def head_tables(
     sums = {name: of.cpu().numpy() for name, of in tally.sums.items()}
     by_kind = sums["iou"].sum(1)
     make = _Rows(by_kind[:2].sum(0), tally.has_loss, tally.has_box)
-    names = [str(place) for place in range(tally.num_classes)] if classes is None else list(classes)
-    names = [*names, *(str(place) for place in range(len(names), tally.num_classes))][: tally.num_classes]
+    names = _class_names(tally, classes)
     tables = {
         "kind": _by_kind(make, by_kind),
         "iou": make.rows(IOU_BINS, sums["iou"]),
@@ -69,6 +72,56 @@ def head_tables(
         )
     tables["image"] = _by_image(make, tally, by_kind, images)
     return HeadTables(tables, _totals(tally, by_kind, sums))
+
+
+def pixel_tables(
+    tally: PixelTally, *, classes: Sequence[str] | None = None, images: Sequence[str] | None = None
+) -> HeadTables:
+    """The same of a head of pixels, each of which is a sample of its class."""
+    sums = {name: of.cpu().numpy() for name, of in tally.sums.items()}
+    by_kind = sums["score"].sum(1)
+    make = _Rows(by_kind[:2].sum(0), tally.has_loss, False)
+    labelled, ignored = _by_kind(make, by_kind)[::2]
+    tables = {
+        "kind": [labelled | {"bin": "labelled"}, ignored],
+        "class": make.rows(_class_names(tally, classes), sums["class"]),
+        "contour_distance": make.rows(CONTOUR_BINS, sums["contour_distance"]),
+        "score": make.rows(SCORE_BINS, sums["score"]),
+        "loss_decile": _by_decile(make, sums["loss_decile"]),
+        "image": _by_image(make, tally, by_kind, images),
+    }
+    of_boxes = ("positives", "negative_gradient", "box_gradient")
+    kept = {
+        table: [{name: of for name, of in row.items() if name not in of_boxes} for row in rows]
+        for table, rows in tables.items()
+    }
+    return HeadTables(kept, _pixel_totals(tally, by_kind, sums))
+
+
+def _class_names(tally: Sums, classes: Sequence[str] | None) -> list[str]:
+    """As many as there are; those that nobody named are called by their number."""
+    named = list(classes or ())[: tally.num_classes]
+    return [*named, *(str(place) for place in range(len(named), tally.num_classes))]
+
+
+def _pixel_totals(tally: PixelTally, by_kind: np.ndarray, sums: Mapping[str, np.ndarray]) -> dict[str, float]:
+    whole, num = by_kind[:2].sum(0), max(tally.num_images, 1)
+    found: dict[str, float] = {
+        "images": tally.num_images,
+        "steps": tally.num_steps,
+        "samples": int(whole[COUNT]),
+        "ignored": int(by_kind[IGNORED, COUNT]),
+        "kept": int(whole[KEPT]),
+    }
+    found |= {f"{name}_per_image": found[name] / num for name in ("samples", "ignored", "kept")}
+    found["ignored_share"] = found["ignored"] / max(found["samples"] + found["ignored"], 1)
+    found |= {"gradient": float(whole[GRADIENT]), "weight": float(whole[WEIGHT])}
+    near = sums["contour_distance"][POSITIVE, :CONTOUR].sum(0)
+    hard, easy = (sums["score"][POSITIVE, tenths].sum(0) for tenths in (slice(UNSURE), slice(SURE, None)))
+    for name, of in (("contour", near), ("hard", hard), ("easy", easy)):
+        found[f"{name}_samples"] = float(of[COUNT] / max(whole[COUNT], 1))
+        found[f"{name}_gradient"] = float(of[GRADIENT] / max(whole[GRADIENT], np.finfo(float).tiny))
+    return found | _effective(tally, whole) | _images(tally)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +199,7 @@ def _parts(counts: np.ndarray, borders: np.ndarray) -> np.ndarray:
     return np.maximum(shared, 0) / np.maximum(counts, 1)
 
 
-def _by_image(make: _Rows, tally: Tally, by_kind: np.ndarray, images: Sequence[str] | None) -> list[Row]:
+def _by_image(make: _Rows, tally: Sums, by_kind: np.ndarray, images: Sequence[str] | None) -> list[Row]:
     """The richest by gradient, and all others together."""
     richest = tally.richest.cpu().numpy()
     nothing = np.zeros(len(MEASURES))
@@ -204,6 +257,12 @@ def _gradients(tally: Tally, by_kind: np.ndarray, sums: Mapping[str, np.ndarray]
         "hardest_negative_gradient": hardest / gradient,
         "easy_negatives": easy / max(whole[COUNT], 1),
     }
+    return {name: float(value) for name, value in found.items()} | _effective(tally, whole)
+
+
+def _effective(tally: Sums, whole: np.ndarray) -> dict[str, float]:
+    """The loss, and how many samples there are in effect by their weights and by their gradients."""
+    found = {}
     if tally.has_loss:
         found["classification_loss"] = whole[LOSS] / (tally.num_whole_steps or 1)
     for name, column, square in zip(("weight", "gradient"), (WEIGHT, GRADIENT), tally.squares.tolist(), strict=True):
@@ -234,7 +293,7 @@ def _rank_correlation(counts: np.ndarray) -> float | None:
     return float(ranks[0] @ counts @ ranks[1] / (spread[0] * spread[1]) ** 0.5) if min(spread) > 0 else None
 
 
-def _images(tally: Tally) -> dict[str, float]:
+def _images(tally: Sums) -> dict[str, float]:
     """How unequal images are, by their share of the gradient."""
     counts, gradients = tally.images.cpu().numpy().T
     whole = gradients.sum()

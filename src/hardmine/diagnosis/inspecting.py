@@ -1,8 +1,9 @@
-"""Looking into a detector on some images: under its own recipe and under others, on the same weights.
+"""Looking into a detector or a segmenter on some images: under its own recipe and others, on the same weights.
 
 No training step is taken. Every recipe sees the same images in the same order and the same random numbers. A RoI head
 is run on all its proposals, whatever the recipe samples, so that two recipes have the same samples; the gradient goes
-back as far as the scores only, and statistics of batches stay as they were learnt.
+back as far as the scores only, and statistics of batches stay as they were learnt. Images with masks are cut as in
+training, each at the same place under every recipe, and not flipped.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,28 +15,31 @@ from typing import Any
 import torch
 from accelerate.utils import send_to_device
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from hardmine.core.samples import Evidence, Samples
-from hardmine.data import DetectionDataset, open_dataset
+from hardmine.data import DetectionDataset, SegmentationDataset
 from hardmine.data.derived import some_images
-from hardmine.data.transforms import collate
-from hardmine.detectors import Detector, wrap
+from hardmine.data.segmentation.records import some_masks
+from hardmine.data.segmentation.transforms import MaskTransform
+from hardmine.detectors import Detector, Segmenter, wrap
 from hardmine.diagnosis.head_tables import HeadTables
 from hardmine.diagnosis.held_back import Diagnosis, diagnose
 from hardmine.diagnosis.inspection import Inspection
 from hardmine.diagnosis.watching import watch
 from hardmine.equation.head import Head, HeadOutput
+from hardmine.equation.pixel_head import PixelHead
 from hardmine.errors import EvidenceError, RunError
 from hardmine.recipes import RECIPES, Recipe
 from hardmine.sampling import Sampling
 from hardmine.training import TrainingConfig, load_run
-from hardmine.training.data import open_split, open_training_data
+from hardmine.training.batches import derive_seed
+from hardmine.training.data import open_split
+from hardmine.training.mask_data import open_mask_split
 from hardmine.training.processes import start_accelerator
-from hardmine.training.proposals import with_proposals
 from hardmine.training.recipe_names import make_recipe
 from hardmine.training.run import make_detector
-from hardmine.training.trainer import SummedLoss
+from hardmine.training.tasks import DETECTION, Asked, task_of
 
 __all__ = ["NUM_IMAGES", "contrast_of", "inspect_detector", "inspect_run"]
 
@@ -44,6 +48,10 @@ NUM_IMAGES = 256
 SEED = 0
 OWN = "random"
 """The recipe that leaves a detector as its framework has it."""
+HARD_MINING = {"roi": "ohem", "pixels": "pixel_ohem"}
+"""By the kind of a head whose framework has plain cross entropy."""
+OF_PIXELS = {"min_fraction": 1 / 16}
+"""A number of pixels would be all of small images."""
 
 
 def inspect_run(
@@ -65,15 +73,14 @@ def inspect_run(
     run = Path(run)
     loaded = load_run(run)
     config = loaded.config if images is None else replace(loaded.config, images=str(images))
-    if data is not None:
-        dataset = open_dataset(data, split, classes=loaded.classes_by_id, images=images)
-        dataset = with_proposals(dataset, config.proposals)
-    elif split in (None, config.train_split):
-        dataset = open_training_data(config)[0]
+    task = task_of(config)
+    if data is None and split in (None, config.train_split):
+        dataset = task.open_training_data(config)[0]
     else:
-        dataset = open_split(config, split, loaded.classes)
-    looking = _Looking(config, loaded.detector, dataset, num_images, is_trained=True)
-    return looking.under(recipes, run=str(run), held_back=_held_back(run) if data is None else None)
+        dataset = task.open_asked(config, loaded.classes_by_id, Asked(data=data, split=split, images=images))
+    looking = _Looking(config, loaded.model, dataset, num_images, is_trained=True)
+    is_held_back = data is None and task is DETECTION
+    return looking.under(recipes, run=str(run), held_back=_held_back(run) if is_held_back else None)
 
 
 def inspect_detector(
@@ -87,20 +94,25 @@ def inspect_detector(
 
     Args and errors as `inspect_run`.
     """
-    dataset = open_training_data(config)[0] if split is None else open_split(config, split)
+    task = task_of(config)
+    open_other = open_split if task is DETECTION else open_mask_split
+    dataset = task.open_training_data(config)[0] if split is None else open_other(config, split)
     detector = make_detector(config, len(dataset.classes))
     is_trained = config.weights != "none"
     return _Looking(config, detector, dataset, num_images, is_trained=is_trained).under(recipes)
 
 
-def contrast_of(config: TrainingConfig, detector: Detector) -> tuple[str, Recipe] | None:
+def contrast_of(config: TrainingConfig, detector: Detector | Segmenter) -> tuple[str, Recipe] | None:
     """A second recipe that shows what the first one does.
 
     Of another recipe than the framework's own, that; of the framework's own, plain cross entropy over all samples, and
-    where that is what it has already, on a RoI head, OHEM. None where the detector takes neither.
+    where that is what it has already, hard mining: on a RoI head OHEM, of pixels the unsure ones, and a sixteenth of
+    all at least. None where the detector takes neither.
     """
-    name = OWN if config.recipe != OWN else "ohem" if detector.final_head.traits.name == "roi" else "ce"
-    recipe = RECIPES[name]()
+    kind = detector.final_head.traits.name
+    own = (OWN, "ce") if kind == "pixels" else (OWN,)
+    name = OWN if config.recipe not in own else HARD_MINING.get(kind, "ce")
+    recipe = RECIPES[name](**OF_PIXELS if name == HARD_MINING["pixels"] else {})
     try:
         wrap(detector.model, recipe, image_size=config.side)
     except EvidenceError:
@@ -124,8 +136,8 @@ class _Looking:
     """
 
     config: TrainingConfig
-    detector: Detector
-    dataset: DetectionDataset
+    detector: Detector | Segmenter
+    dataset: Any
     num_images: int
     is_trained: bool
 
@@ -133,7 +145,8 @@ class _Looking:
         self, recipes: Mapping[str, Recipe] | None, *, run: str | None = None, held_back: Diagnosis | None = None
     ) -> Inspection:
         """Tables under each recipe."""
-        images = some_images(self.dataset, self.num_images)
+        take: Any = some_masks if isinstance(self.dataset, SegmentationDataset) else some_images
+        images = take(self.dataset, self.num_images)
         found = {name: self._tables(recipe, images) for name, recipe in (recipes or self._usual()).items()}
         return Inspection.of(
             self.config.detector,
@@ -155,11 +168,13 @@ class _Looking:
     def _batch_size(self) -> int:
         return self.config.images_per_step
 
-    def _tables(self, recipe: Recipe, images: DetectionDataset) -> dict[str, HeadTables]:
-        model, device = self.detector.model, start_accelerator().device
+    def _tables(self, recipe: Recipe, images: Any) -> dict[str, HeadTables]:
+        model, device, task = self.detector.model, start_accelerator().device, task_of(self.config)
         detector = wrap(model, recipe, image_size=self.config.side).to(device).train()
         _keep_statistics(detector, also_of_batches=self.is_trained)
-        summed = SummedLoss(detector, self.config.classification_weight)
+        summed = task.summed(detector, self.config)
+        transform, make_batch = task.augmentation(self.config)
+        shown = _Cut(images, transform.side) if isinstance(transform, MaskTransform) else images
         names = [_image_name(images, place) for place in range(len(images))]
         with (
             _at_all_proposals(detector),
@@ -167,13 +182,28 @@ class _Looking:
             watch(detector, classes=images.classes) as watched,
         ):
             with _same_randomness():
-                for batch in DataLoader(images, self._batch_size, collate_fn=collate):
+                for batch in DataLoader(shown, self._batch_size, collate_fn=make_batch):
                     loss = summed(*send_to_device(batch, device))["loss"]
                     watched.look_back(loss, len(batch[0]) / self._batch_size)
             return watched.tables(names)
 
 
-def _image_name(images: DetectionDataset, place: int) -> str:
+class _Cut(Dataset[tuple[Tensor, Tensor]]):
+    """Images with masks as they are cut in training, at a place that depends on nothing but which image it is."""
+
+    def __init__(self, images: SegmentationDataset, side: int):
+        self.images, self.transform = images, MaskTransform(side, 0, 0)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, place: int) -> tuple[Tensor, Tensor]:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(derive_seed("look", place))
+            return self.transform(*self.images[place])
+
+
+def _image_name(images: DetectionDataset | SegmentationDataset, place: int) -> str:
     return images.file_names[place] or str(images.records[place].image_id)
 
 
@@ -197,9 +227,9 @@ def _same_randomness() -> Iterator[None]:
 
 
 @contextmanager
-def _cut_at_the_heads(detector: Detector) -> Iterator[None]:
+def _cut_at_the_heads(detector: Detector | Segmenter) -> Iterator[None]:
     """Heads of ours are given what the network says as constants: nothing of the network has to be remembered."""
-    heads = [module for module in detector.modules() if isinstance(module, Head)]
+    heads = [module for module in detector.modules() if isinstance(module, Head | PixelHead)]
     learning = [parameter for parameter in detector.model.parameters() if parameter.requires_grad] if heads else []
     hooks = [head.register_forward_pre_hook(_cut) for head in heads]
     try:
@@ -215,12 +245,14 @@ def _cut_at_the_heads(detector: Detector) -> Iterator[None]:
 
 def _cut(_: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
     output, *others = given
+    if isinstance(output, Tensor):  # of pixels
+        return output.detach().requires_grad_(), *others
     logits, codes = (tensor.detach().requires_grad_() for tensor in (output.logits, output.codes))
     return HeadOutput(logits, codes, output.anchors), *others
 
 
 @contextmanager
-def _at_all_proposals(detector: Detector) -> Iterator[None]:
+def _at_all_proposals(detector: Detector | Segmenter) -> Iterator[None]:
     """RoI heads are run on all proposals, and only then the recipe chooses."""
     heads = [module for module in detector.modules() if isinstance(module, Head) and module.traits.name == "roi"]
     own = [head.select for head in heads]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Inspection", "long_table", "refuse_taken", "write_inspection"]
 
-FINAL_HEADS = ("dense", "roi", "detect", "one2one", "last")
+FINAL_HEADS = ("dense", "roi", "detect", "one2one", "last", "pixels")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from hardmine.core.boxes import area
-from hardmine.core.samples import Activation, Assignment, GroundTruth
+from hardmine.core.samples import IGNORE, Activation, Assignment, GroundTruth
 from hardmine.losses import CrossEntropy
 
-__all__ = ["IGNORED", "NEGATIVE", "PADDING", "POSITIVE", "Look", "kinds_of", "look_at"]
+__all__ = ["IGNORED", "NEGATIVE", "PADDING", "POSITIVE", "Look", "PixelLook", "kinds_of", "look_at", "look_at_pixels"]
 
 NEGATIVE, POSITIVE, IGNORED, PADDING = range(4)
 """Kinds of samples. Ignored: nobody can tell what they should say. Padding: no samples at all."""
@@ -46,6 +46,24 @@ class Look:
     level: Tensor | None
     areas: Tensor
     is_object: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class PixelLook:
+    """A head of pixels in one step; all without gradient, and (B, N).
+
+    kind: POSITIVE, of its label, or IGNORED.  label: of no meaning where ignored.  contour: place in `CONTOUR_BINS`.
+    score: of the true class.  cross_entropy: of its scores and its label, whatever the recipe loses on it.
+    weight: w, mean over the classes where each has its own.  loss: w ℓ / Z; None of a loss that compares all pixels.
+    """
+
+    kind: Tensor
+    label: Tensor
+    contour: Tensor
+    score: Tensor
+    cross_entropy: Tensor
+    weight: Tensor
+    loss: Tensor | None
 
 
 def kinds_of(assignment: Assignment, is_padding: Tensor | None = None) -> Tensor:
@@ -91,4 +109,27 @@ def look_at(
         level=level,
         areas=area(ground_truth.boxes) if areas is None else areas,
         is_object=is_object if ground_truth.weights is None else is_object & (ground_truth.weights > 0),
+    )
+
+
+@torch.no_grad()
+def look_at_pixels(
+    logits: Tensor, labels: Tensor, *, contour: Tensor, weight: Tensor, loss: Tensor | None
+) -> PixelLook:
+    """Puts together what is known of pixels; logits (B, C, H, W), labels and contour (B, H, W).
+
+    weight and loss: (B, N), or (B, N, C) where each class has its own.
+    """
+    flat = labels.flatten(1)
+    log_scores = logits.detach().float().flatten(2).log_softmax(1)
+    is_ignored = flat == IGNORE
+    own = log_scores.gather(1, flat.clamp_min(0).unsqueeze(1)).squeeze(1).masked_fill(is_ignored, 0)
+    return PixelLook(
+        kind=torch.where(is_ignored, IGNORED, POSITIVE),
+        label=flat,
+        contour=contour.flatten(1),
+        score=own.exp(),
+        cross_entropy=-own,
+        weight=weight if weight.ndim == 2 else weight.mean(-1),
+        loss=loss,
     )

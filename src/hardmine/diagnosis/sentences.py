@@ -5,7 +5,7 @@ numbers of a sentence are kept beside it, under their names in diagnosis.json. L
 worth a sentence, not what is good or bad.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,19 @@ from hardmine.diagnosis.head_tables import HeadTables
 if TYPE_CHECKING:
     from hardmine.diagnosis.held_back import Diagnosis
 
-__all__ = ["COMPARISONS", "RULES", "Comparison", "Rule", "Sentence", "sentences_of"]
+__all__ = [
+    "COMPARISONS",
+    "PIXEL_COMPARISONS",
+    "PIXEL_RULES",
+    "RULES",
+    "Comparison",
+    "Rule",
+    "Sentence",
+    "sentences_of",
+]
 
 Numbers = dict[str, float]
-RPN = "rpn"
+RPN, CONTOURS = "rpn", "contour_distance"
 RULES_OF_RPN = ("counts", "whose gradient", "objects without positives", "levels")
 NOTABLE = 0.05
 """A difference of shares below which two recipes are not told apart."""
@@ -66,9 +75,11 @@ def sentences_of(
     Of the first recipe, and then what differs under the others.
     """
     (first, heads), *others = recipes.items()
-    yield from _of_head(first, final_head, heads[final_head], RULES)
+    are_pixels = CONTOURS in heads[final_head].tables
+    yield from _of_head(first, final_head, heads[final_head], PIXEL_RULES if are_pixels else RULES)
+    comparisons = PIXEL_COMPARISONS if are_pixels else COMPARISONS
     for other, of_other in others:
-        yield from _compared(final_head, first, heads[final_head], other, of_other[final_head])
+        yield from _compared(final_head, first, heads[final_head], other, of_other[final_head], comparisons)
     if RPN in heads and final_head != RPN:
         for sentence in _of_head(first, RPN, heads[RPN], [rule for rule in RULES if rule.name in RULES_OF_RPN]):
             yield Sentence(f"RPN: {sentence.text}", sentence.numbers)
@@ -95,9 +106,16 @@ def percent(share: float) -> str:
     return f"{value:.1f} %" if 0 < value < 1 or 99 < value < 100 else f"{value:.0f} %"
 
 
-def _compared(head: str, first: str, of_first: HeadTables, other: str, of_other: HeadTables) -> Iterator[Sentence]:
+def _compared(
+    head: str,
+    first: str,
+    of_first: HeadTables,
+    other: str,
+    of_other: HeadTables,
+    comparisons: Sequence[Comparison],
+) -> Iterator[Sentence]:
     said = False
-    for rule in COMPARISONS:
+    for rule in comparisons:
         before, after = of_first.totals.get(rule.number), of_other.totals.get(rule.number)
         if before is None or after is None or abs(before - after) <= rule.least:
             continue
@@ -112,7 +130,7 @@ def _compared(head: str, first: str, of_first: HeadTables, other: str, of_other:
             {
                 _place(name, head, rule.number): of.totals[rule.number]
                 for name, of in pair.items()
-                for rule in COMPARISONS
+                for rule in comparisons
             },
         )
 
@@ -282,6 +300,45 @@ def _say_empty(n: Numbers) -> str:
     )
 
 
+def _say_pixels(n: Numbers) -> str:
+    ignored = f"; {percent(n['ignored_share'])} of all are ignored" if n["ignored_share"] else ""
+    return f"{n['samples_per_image']:,.0f} labelled pixels an image{ignored}."
+
+
+def _say_scores(n: Numbers) -> str:
+    return (
+        f"{percent(n['hard_gradient'])} of the gradient comes from pixels whose class scores below .5 "
+        f"({percent(n['hard_samples'])} of the pixels), {percent(n['easy_gradient'])} from pixels above .9 "
+        f"({percent(n['easy_samples'])})."
+    )
+
+
+def _say_contours(n: Numbers) -> str:
+    return (
+        f"Pixels at most 2 away from another label are {percent(n['contour_samples'])} of the pixels and make "
+        f"{percent(n['contour_gradient'])} of the gradient."
+    )
+
+
+def _pixel_class(of: HeadTables) -> Numbers | None:
+    """The class with most gradient, where that is another share than of the pixels."""
+    rows = [row for row in of.tables["class"] if row["count"]]
+    if len(rows) < 2:
+        return None
+    row = max(rows, key=lambda row: row["gradient"])
+    found = {f"class/{row['bin']}/{name}": row[name] for name in ("gradient", "samples")}
+    return found if abs(row["gradient"] - row["samples"]) > NOTABLE else None
+
+
+def _say_pixel_class(n: Numbers) -> str:
+    gradient, samples = n
+    name = gradient.removeprefix("class/").removesuffix("/gradient")
+    return (
+        f"Class {name} has most of the gradient: {percent(n[gradient])} of it, with {percent(n[samples])} of the "
+        "pixels."
+    )
+
+
 EASY_NEGATIVES = ("easy_negative_gradient", "easy_negatives", "hard_negative_gradient", "positive_gradient")
 EFFECTIVE = tuple(f"effective_{what}_{of}" for of in ("gradient", "weight") for what in ("samples", "share"))
 
@@ -322,6 +379,35 @@ RULES: tuple[Rule, ...] = (
     Rule("images without positives", _empty, _say_empty),
 )
 
+OF_SCORES = ("hard_gradient", "hard_samples", "easy_gradient", "easy_samples")
+
+PIXEL_RULES: tuple[Rule, ...] = (
+    Rule("pixels", lambda of: _some(of, "samples_per_image", "ignored_share"), _say_pixels),
+    Rule(
+        "kept",
+        lambda of: _when(
+            _some(of, "kept_per_image", "samples_per_image"),
+            lambda n: n["kept_per_image"] < 0.99 * n["samples_per_image"],
+        ),
+        lambda n: f"The recipe counts {n['kept_per_image']:,.0f} of {n['samples_per_image']:,.0f} pixels an image.",
+    ),
+    Rule("scores", lambda of: _some(of, *OF_SCORES), _say_scores),
+    Rule("contours", lambda of: _some(of, "contour_samples", "contour_gradient"), _say_contours),
+    Rule("classes", _pixel_class, _say_pixel_class),
+    Rule(
+        "hardest tenth",
+        _tenth,
+        lambda n: (
+            f"The tenth of the pixels with the highest cross entropy makes {percent(next(iter(n.values())))} of the "
+            "gradient."
+        ),
+    ),
+    Rule(
+        "effective pixels", lambda of: _some(of, *EFFECTIVE), lambda n: _say_effective(n).replace("samples", "pixels")
+    ),
+    Rule("images", _uneven, _say_uneven),
+)
+
 COMPARISONS: tuple[Comparison, ...] = (
     Comparison(
         "easy negatives",
@@ -342,6 +428,31 @@ COMPARISONS: tuple[Comparison, ...] = (
         "effective samples",
         "effective_share_gradient",
         "The gradient is spread as if {before} of the samples pulled alike under {first}, {after} under {other}.",
+        least=0.01,
+    ),
+)
+
+PIXEL_COMPARISONS: tuple[Comparison, ...] = (
+    Comparison(
+        "hard pixels",
+        "hard_gradient",
+        "Pixels whose class scores below .5 have {before} of the gradient under {first} and {after} under {other}.",
+    ),
+    Comparison(
+        "easy pixels",
+        "easy_gradient",
+        "Pixels whose class scores above .9 have {before} of the gradient under {first} and {after} under {other}.",
+    ),
+    Comparison(
+        "contours",
+        "contour_gradient",
+        "Pixels at most 2 away from another label have {before} of the gradient under {first} and {after} under "
+        "{other}.",
+    ),
+    Comparison(
+        "effective pixels",
+        "effective_share_gradient",
+        "The gradient is spread as if {before} of the pixels pulled alike under {first}, {after} under {other}.",
         least=0.01,
     ),
 )

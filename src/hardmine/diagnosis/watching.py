@@ -22,12 +22,14 @@ from hardmine.detectors.attached import Attached
 from hardmine.detectors.detector import Detector
 from hardmine.detectors.targets import split_crowds
 from hardmine.detectors.weighted_layers import SIDE
-from hardmine.diagnosis.head_tables import HeadTables, head_tables
+from hardmine.diagnosis.bins import contour_bin
+from hardmine.diagnosis.head_tables import HeadTables, head_tables, pixel_tables
 from hardmine.diagnosis.inspection import Inspection, write_inspection
-from hardmine.diagnosis.look import Look, kinds_of, look_at
-from hardmine.diagnosis.tally import Tally
+from hardmine.diagnosis.look import Look, PixelLook, kinds_of, look_at, look_at_pixels
+from hardmine.diagnosis.tally import PixelTally, Tally
 from hardmine.equation.framework_head import FrameworkHead, FrameworkOutput, FrameworkWeights
 from hardmine.equation.head import Head, HeadLosses, HeadOutput
+from hardmine.equation.pixel_head import PixelHead
 from hardmine.errors import ConfigError, RunError
 from hardmine.sampling.base import times
 
@@ -51,6 +53,8 @@ def watch(
                 loss.backward()
                 optimizer.step()
         print(watched.summary())
+
+    Of a segmenter the images and masks of a step are its batch: `segmenter(images, masks)`.
 
     Only steps with a backward pass are counted, and of a step with several the first that reaches the scores. Of a RoI
     head those proposals are samples that it is run on. With several processes each watches its own share.
@@ -91,7 +95,7 @@ class Watched:
                 "no training step with a gradient was seen: train within `with watch(detector) as watched:`, by the "
                 "detector that was given, and ask after loss.backward()"
             )
-        return {name: head_tables(tally, classes=self._classes_of(name), images=images) for name, tally in seen.items()}
+        return {name: _tables(tally, self._classes_of(name), images) for name, tally in seen.items()}
 
     def summary(self, name: str = "watched", images: Sequence[str] | None = None) -> Inspection:
         """Everything seen, as `hardmine diagnose` has it; name: what the recipe is to be called.
@@ -128,7 +132,7 @@ class Watched:
 
     @contextmanager
     def _of_module(self, module: nn.Module) -> Iterator[None]:
-        heads = {name: of for name, of in module.named_modules() if isinstance(of, Head | FrameworkHead)}
+        heads = {name: of for name, of in module.named_modules() if isinstance(of, Head | FrameworkHead | PixelHead)}
         if not heads:
             raise ConfigError(
                 f"got {type(module).__name__}, on which no recipe was put: give what hardmine.wrap(model, recipe) or "
@@ -203,14 +207,22 @@ class _Anew:
         self.watched._hook(dict(self.attached.heads.items()), self.stack)
 
 
+def _tables(tally: Tally | PixelTally, classes: Sequence[str] | None, images: Sequence[str] | None) -> HeadTables:
+    make: Any = pixel_tables if isinstance(tally, PixelTally) else head_tables
+    return make(tally, classes=classes, images=images)
+
+
 @dataclass(eq=False, slots=True)
 class _Step:
-    """A step of a head whose gradient may still come: logits and codes have hooks that hold it."""
+    """A step of a head whose gradient may still come: logits and codes have hooks that hold it.
 
-    look: Look
-    ground_truth: GroundTruth
-    candidates: Tensor | None
-    awaits_box: bool
+    ground_truth: None of pixels, which have their classes themselves.
+    """
+
+    look: Look | PixelLook
+    ground_truth: GroundTruth | None = None
+    candidates: Tensor | None = None
+    awaits_box: bool = False
     gradient: Tensor | None = None
     box_gradient: Tensor | None = None
 
@@ -226,7 +238,7 @@ class _HeadWatch:
 
     head: Any
     watched: Watched
-    tally: Tally | None = None
+    tally: Tally | PixelTally | None = None
     seen: dict[str, Any] = field(default_factory=dict)
     half: list[_Step] = field(default_factory=list)
     inputs: list[Tensor] = field(default_factory=list)
@@ -234,11 +246,15 @@ class _HeadWatch:
     @contextmanager
     def hooked(self) -> Iterator[None]:
         head = self.head
-        is_ours = isinstance(head, Head)
+        is_ours = isinstance(head, Head | PixelHead)
         with ExitStack() as stack:
             stack.enter_context(head.register_forward_pre_hook(self._begin))
-            stack.enter_context(head.register_forward_hook(self._end, with_kwargs=True))
-            stack.enter_context(head.select.register_forward_pre_hook(self._see_candidates))
+            if isinstance(head, PixelHead):
+                stack.enter_context(head.register_forward_hook(self._end_of_pixels))
+                stack.enter_context(head.select.register_forward_hook(self._remember("selected")))
+            else:
+                stack.enter_context(head.register_forward_hook(self._end, with_kwargs=True))
+                stack.enter_context(head.select.register_forward_pre_hook(self._see_candidates))
             sampling = head.classify.sampling if is_ours else head.classify
             slot = head.classify if is_ours else head
             for name, part in (("own", sampling), ("loss", slot.loss), ("z", slot.normalize)):
@@ -263,7 +279,7 @@ class _HeadWatch:
         return remember
 
     def _begin(self, *_: Any) -> None:
-        for name in ("own", "loss", "z"):
+        for name in ("own", "loss", "z", "selected"):
             self.seen.pop(name, None)
         self.settle()
 
@@ -289,6 +305,22 @@ class _HeadWatch:
         candidates = None if samples is None else kinds_of(samples.assignment, _without_extent(samples.boxes))
         self._await(_Step(look, args[1], candidates, codes is not None), output.logits, codes)
 
+    def _end_of_pixels(self, head: PixelHead, args: tuple[Tensor, Tensor], _: Tensor) -> None:
+        logits, labels = args
+        if not (torch.is_grad_enabled() and logits.requires_grad):
+            return
+        selected, own, loss = self.seen["selected"], self.seen.get("own"), self.seen.get("loss")
+        with torch.no_grad():
+            weights = selected if own is None else times(selected, own)
+            look = look_at_pixels(
+                logits,
+                labels,
+                contour=contour_bin(labels),
+                weight=weights,
+                loss=_contributions(loss, weights, self.seen.get("z"), head.scale),
+            )
+        self._await(_Step(look), logits, None)
+
     def _await(self, step: _Step, logits: Tensor, codes: Tensor | None) -> None:
         logits.register_hook(lambda gradient: self._came(step, gradient))
         self.inputs = [logits]
@@ -300,7 +332,8 @@ class _HeadWatch:
         name = "box_gradient" if is_box else "gradient"
         if getattr(step, name) is not None:
             return
-        setattr(step, name, gradient.detach().abs().float().sum(-1))
+        size = gradient.detach().abs().float()
+        setattr(step, name, size.flatten(2).sum(1) if isinstance(step.look, PixelLook) else size.sum(-1))
         if step.gradient is not None and (step.box_gradient is not None or not step.awaits_box):
             self._count(step)
             self.half = [other for other in self.half if other is not step]
@@ -309,12 +342,16 @@ class _HeadWatch:
 
     def _count(self, step: _Step) -> None:
         if self.tally is None:
-            self.tally = Tally(self.head.traits.num_classes, step.look.kind.device)
+            make = PixelTally if isinstance(step.look, PixelLook) else Tally
+            self.tally = make(self.head.traits.num_classes, step.look.kind.device)
         if step.gradient is None:
             return
-        self.tally.add(step.look, step.gradient, step.box_gradient, self.watched.share)
-        self.tally.add_labels(step.ground_truth.labels, step.look.is_object)
-        self.tally.add_candidates(step.look.kind if step.candidates is None else step.candidates)
+        if isinstance(self.tally, PixelTally) and isinstance(step.look, PixelLook):
+            self.tally.add(step.look, step.gradient, self.watched.share)
+        elif isinstance(self.tally, Tally) and isinstance(step.look, Look) and step.ground_truth is not None:
+            self.tally.add(step.look, step.gradient, step.box_gradient, self.watched.share)
+            self.tally.add_labels(step.ground_truth.labels, step.look.is_object)
+            self.tally.add_candidates(step.look.kind if step.candidates is None else step.candidates)
 
     def _look(
         self,

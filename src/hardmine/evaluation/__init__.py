@@ -6,7 +6,15 @@ from hardmine.evaluation.intervals import NO_VERDICT, Difference, differences, p
 from hardmine.evaluation.look_alikes import LookAlikeErrors, look_alike_errors, mean_look_alike_errors
 from hardmine.evaluation.matching import ClassMatches, Matches, match_predictions
 from hardmine.evaluation.measures import LOWER_IS_BETTER, MEASURES, Judged, ap_of_class, judge
-from hardmine.evaluation.segmentation import MASK_MEASURES, JudgedMasks, MaskJudge, judge_masks, mask_differences
+from hardmine.evaluation.segmentation import (
+    MASK_MEASURES,
+    JudgedMasks,
+    MaskJudge,
+    MaskMetrics,
+    join_judged,
+    judge_masks,
+    mask_differences,
+)
 from hardmine.evaluation.several_data_sets import AcrossDataSets, Estimate, across_data_sets
 
 __all__ = [
@@ -22,6 +30,7 @@ __all__ = [
     "JudgedMasks",
     "LookAlikeErrors",
     "MaskJudge",
+    "MaskMetrics",
     "Matches",
     "Metrics",
     "across_data_sets",
@@ -29,6 +38,7 @@ __all__ = [
     "differences",
     "evaluate_found",
     "evaluate_predictions",
+    "join_judged",
     "judge",
     "judge_masks",
     "look_alike_errors",

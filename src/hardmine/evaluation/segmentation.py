@@ -26,7 +26,8 @@ single images; over a data set, intersections and unions are summed first.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter
@@ -40,9 +41,11 @@ __all__ = [
     "MASK_MEASURES",
     "JudgedMasks",
     "MaskJudge",
+    "MaskMetrics",
     "Overlap",
     "boundary_iou_of_class",
     "iou_of_class",
+    "join_judged",
     "judge_masks",
     "mask_differences",
 ]
@@ -77,6 +80,22 @@ class Overlap:
     def iou(self) -> np.ndarray:
         """Of each row and class; NaN where there is no pixel."""
         return _ratio(self.both, self.true + self.predicted - self.both)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskMetrics:
+    """`MASK_MEASURES` of all images, and by class IoU and IoU of boundaries, in [0, 1]; None where no pixel is one."""
+
+    miou: float | None
+    accuracy: float | None
+    mean_accuracy: float | None
+    boundary_iou: float | None
+    iou_per_class: dict[str, float | None]
+    boundary_iou_per_class: dict[str, float | None]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a JSON-able dictionary; an undefined value is null."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +150,17 @@ class JudgedMasks:
             raise ConfigError(f"image_counts must be (draws, {self.num_images} images), got {counts.shape}")
         found = self._all(counts)
         return {name: found[name] for name in wanted}
+
+    @property
+    def metrics(self) -> MaskMetrics:
+        """All measures of the images as they are."""
+        found = self.measures(np.ones((1, self.num_images), dtype=np.int64))
+        value = {name: None if np.isnan(of[0]) else float(of[0]) for name, of in found.items()}
+        iou, boundaries = (
+            {name: value[of(name)] for name in self.class_names} for of in (iou_of_class, boundary_iou_of_class)
+        )
+        miou, accuracy, mean_accuracy, boundary_iou = (value[name] for name in MASK_MEASURES)
+        return MaskMetrics(miou, accuracy, mean_accuracy, boundary_iou, iou, boundaries)
 
     def _all(self, counts: np.ndarray) -> dict[str, np.ndarray]:
         pixels, boundaries = self.pixels.on(counts), self.boundaries.on(counts)
@@ -220,6 +250,32 @@ def judge_masks(
     for truth, prediction in pairs:
         judge.add(truth, prediction)
     return judge.result()
+
+
+def join_judged(parts: Sequence[tuple[Sequence[int], JudgedMasks]]) -> JudgedMasks:
+    """One set of images from parts of it that were judged apart: for each, the places of its images in the whole.
+
+    Raises: ConfigError: places that are not all of 0 .. I-1, each once; parts of other classes.
+    """
+    places = [place for of, _ in parts for place in of]
+    names = {judged.class_names for _, judged in parts}
+    if sorted(places) != list(range(len(places))) or len(names) != 1 or not _fit(parts):
+        raise ConfigError(f"parts of {len(places)} judged images, of {len(names)} sets of classes, make no whole")
+    order = np.argsort(places)
+    cells = np.concatenate([np.column_stack([np.asarray(of)[j.cells[:, 0]], j.cells[:, 1:]]) for of, j in parts])
+    cells = cells[np.argsort(cells[:, 0], kind="stable")]
+    pixels, near = (
+        Overlap(*(np.concatenate([getattr(getattr(j, what), part) for _, j in parts])[order] for part in OVERLAP))
+        for what in ("pixels", "boundaries")
+    )
+    return JudgedMasks(names.pop(), len(places), cells, pixels, near)
+
+
+OVERLAP = ("true", "predicted", "both")
+
+
+def _fit(parts: Sequence[tuple[Sequence[int], JudgedMasks]]) -> bool:
+    return all(len(places) == judged.num_images for places, judged in parts)
 
 
 def mask_differences(

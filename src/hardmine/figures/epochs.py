@@ -22,9 +22,10 @@ BESIDE_LOSSES = frozenset(
         *(EPOCH, "step", "lr", "seconds", "seconds_per_step", "images_per_second"),
         *("peak_memory_mb", "peak_memory_of"),
         *("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar100", "per_class"),
+        *("miou", "accuracy", "mean_accuracy", "boundary_iou", "iou_per_class", "boundary_iou_per_class"),
     )
 )
-"""What a line holds beside the loss and its parts; the last are the fields of `Metrics`."""
+"""What a line holds beside the loss and its parts; the last are the fields of `Metrics` and `MaskMetrics`."""
 
 
 def read_rows(file: Path) -> Rows:

@@ -2,6 +2,7 @@ from .false_positive_bootstrap import FalsePositiveBootstrap as FalsePositiveBoo
 from .folder import write_mined as write_mined
 from .label_files import LabelFiles as LabelFiles, label_files as label_files
 from .labels import Labels as Labels, labels_of as labels_of
+from .mask_folder import hardness_map as hardness_map, mine_masks as mine_masks
 from .masks import (
     SuspectMasks as SuspectMasks,
     pixel_suspicion as pixel_suspicion,

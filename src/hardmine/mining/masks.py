@@ -27,11 +27,20 @@ from hardmine.core.pixels import IGNORED
 from hardmine.data.segmentation.records import SegmentationDataset
 from hardmine.errors import DataError
 
-__all__ = ["HALF_DEPTH", "SuspectMasks", "pixel_suspicion", "suspect_masks", "suspect_regions"]
+__all__ = [
+    "HALF_DEPTH",
+    "SuspectMasks",
+    "numbered_regions",
+    "pixel_suspicion",
+    "self_confidence",
+    "suspect_masks",
+    "suspect_regions",
+]
 
 HALF_DEPTH = 2.0
 """Pixels of depth at which a region has half of its margin as score: about as far as contours differ by themselves."""
 SMALLEST_REGION = 4
+_MOST_REGIONS = 2**16 - 1
 _COLUMNS = ("label", "predicted", "x1", "y1", "x2", "y2", "pixels", "depth", "margin", "score")
 
 
@@ -69,6 +78,16 @@ def suspect_regions(
     Returns: columns (R,): label, predicted (numbers of classes), x1, y1, x2, y2, pixels, depth, margin, score.
     Raises: DataError: as `pixel_suspicion`.
     """
+    return numbered_regions(labels, probabilities, smallest)[0]
+
+
+def numbered_regions(
+    labels: np.ndarray, probabilities: np.ndarray, smallest: int = SMALLEST_REGION
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The same, and where they are: (H, W) uint16, of each pixel the number of its region, from 1 on; 0 in none.
+
+    Numbers follow the order of the rows. More than 65,535 regions have no number: the least suspect are left out.
+    """
     _check(labels, probabilities)
     predicted = probabilities.argmax(axis=0)
     differs = (labels != IGNORED) & (predicted != labels)
@@ -76,13 +95,22 @@ def suspect_regions(
     components = np.asarray(label_components(kind, background=0, connectivity=1))
     margin = probabilities.max(axis=0) - _of_label(labels, probabilities)
     rows = [
-        _region(components[place] == number, place, labels, predicted, margin)
+        (*_region(components[place] == number, place, labels, predicted, margin), number)
         for number, place in enumerate(find_objects(components), start=1)
     ]
-    kept = [row for row in rows if row[6] >= smallest]
-    table = np.array(sorted(kept, key=lambda row: -row[-1]), dtype=np.float64).reshape(-1, len(_COLUMNS))
+    kept = sorted((row for row in rows if row[6] >= smallest), key=lambda row: -row[-2])[:_MOST_REGIONS]
+    table = np.array([row[:-1] for row in kept], dtype=np.float64).reshape(-1, len(_COLUMNS))
+    numbers = np.zeros(int(components.max(initial=0)) + 1, dtype=np.uint16)
+    numbers[[row[-1] for row in kept]] = np.arange(1, len(kept) + 1)
     kinds = [np.int64] * 7 + [np.float64] * 3
-    return {name: table[:, place].astype(kinds[place]) for place, name in enumerate(_COLUMNS)}
+    columns = {name: table[:, place].astype(kinds[place]) for place, name in enumerate(_COLUMNS)}
+    return columns, numbers[components]
+
+
+def self_confidence(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """p[label] of each pixel that is not ignored, (n,), in reading order. Raises: DataError: as `pixel_suspicion`."""
+    _check(labels, probabilities)
+    return _of_label(labels, probabilities)[labels != IGNORED]
 
 
 def suspect_masks(

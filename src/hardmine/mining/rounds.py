@@ -23,12 +23,13 @@ from hardmine.evaluation import Difference, Metrics, match_predictions, paired_d
 from hardmine.files.writing import is_taken, write_json
 from hardmine.mining.folder import refuse_existing, write_mined
 from hardmine.mining.label_tools import CVAT_NAMES, check_cvat_names
+from hardmine.mining.mask_folder import SEGMENTATION, mine_masks
 from hardmine.mining.tables import mine
 from hardmine.predictions import Confirmed, read_results
 from hardmine.training import RunFolder, RunResult, TrainingConfig, train
 from hardmine.training.data import open_measured_data
 from hardmine.training.decisions import DECISIONS_SUFFIX
-from hardmine.training.out_of_fold import predict_for_mining
+from hardmine.training.out_of_fold import predict_for_mining, predict_masks_for_mining
 from hardmine.training.record import read_dynamics
 
 __all__ = ["Round", "mine_in_rounds", "mine_run"]
@@ -70,6 +71,10 @@ def mine_in_rounds(
     out = Path(out)
     if rounds < 2:
         raise ConfigError(f"a loop needs at least 2 rounds, got {rounds}: after one there is nothing to train on")
+    if config.task == SEGMENTATION:
+        raise ConfigError(
+            "a loop is of boxes; with masks do each round by itself: train, mine --run RUN --folds 3, train --mined"
+        )
     if suspects.endswith(DECISIONS_SUFFIX):
         raise ConfigError(
             f"a loop mines anew in each round, so decisions ({suspects}) are of none; give keep, down or drop"
@@ -102,16 +107,30 @@ def mine_run(
 ) -> None:
     """Mines the train split of a run, as `predict_for_mining` predicts it, and writes the mined folder.
 
+    Of a segmentation that of `mine_masks`, which has no COCO files to keep `top` of.
+
     Raises: as `predict_for_mining` and `write_mined`.
     """
     refuse_existing(Path(out))
     check_cvat_names(cvat_names)
+    if RunFolder(Path(run)).read_config().task == SEGMENTATION:
+        _mine_masks_of(run, Path(out), folds, progress=progress, **changed)
+        return
     dataset, results = predict_for_mining(run, folds, progress=progress, **changed)
     state = PartialState()
     if state.is_main_process:
         dynamics = read_dynamics(RunFolder(Path(run)).dynamics, dataset)
         tables = mine(dataset, results, str(run), dynamics, Confirmed("xywh", category_offset=0))
         write_mined(out, tables, Path(run).name, top, cvat_names=cvat_names)
+    state.wait_for_everyone()
+
+
+def _mine_masks_of(run: Path | str, out: Path, folds: int | None, *, progress: bool, **changed: str | None) -> None:
+    state = PartialState()
+    dataset, found = predict_masks_for_mining(run, folds, progress=progress and state.is_main_process, **changed)
+    if state.is_main_process:
+        origin = (changed.get("data") or RunFolder(Path(run)).read_config().data, dataset.split)
+        mine_masks(dataset, found, out, Path(run).name, origin)
     state.wait_for_everyone()
 
 

@@ -5,6 +5,7 @@ table = resolve(found, dataset)            of the data set's own images and clas
 """
 
 from hardmine.predictions.found import BOX_FORMATS, Found
+from hardmine.predictions.masks import PredictedMasks
 from hardmine.predictions.parquet import found_in, scan_found
 from hardmine.predictions.proposals import proposals_in
 from hardmine.predictions.reading import holds_parquet, read_found, read_json, results_in_parts
@@ -24,6 +25,7 @@ __all__ = [
     "ClassNames",
     "Confirmed",
     "Found",
+    "PredictedMasks",
     "as_coco_results",
     "checked_record",
     "found_in",

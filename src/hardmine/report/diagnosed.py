@@ -7,7 +7,8 @@ What is required of it stands here, and nowhere else in this room:
      "held_back": {...} or null,
      "sentences": [{"text": str, "numbers": {...}}]}
 
-TABLE is what samples are told apart by: kind, iou, object_size, class, score, loss_decile, level, image. BIN has "bin",
+TABLE is what samples are told apart by: kind, iou, object_size, class, score, loss_decile, level, image; of pixels
+contour_distance, too. BIN has "bin",
 its name, "count", and shares of the whole in [0, 1]: "samples", "loss", "weight", "gradient"; more numbers may stand
 beside them. Only "bin" must be there: what is not there, or null, is not drawn.
 """
@@ -35,6 +36,7 @@ TITLES = {
     "score": "by score",
     "loss_decile": "by loss, in tenths of the samples",
     "level": "by level of the pyramid",
+    "contour_distance": "by pixels to the next one with another label",
     "image": "by image",
 }
 

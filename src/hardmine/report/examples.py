@@ -14,7 +14,16 @@ from hardmine.mining.suspect_table import SUGGESTED
 from hardmine.mining.tables import hardest
 from hardmine.tables.columns import SIDES
 
-__all__ = ["HARD_KINDS", "MOST_PREDICTIONS", "SUSPECT_KINDS", "Examples", "read_examples"]
+__all__ = [
+    "HARD_KINDS",
+    "LABEL_BOX",
+    "MOST_PREDICTIONS",
+    "SUSPECT_KINDS",
+    "Examples",
+    "fingerprint",
+    "in_columns",
+    "read_examples",
+]
 
 SUSPECT_KINDS = ("missing", "wrong class", "badly located", "spurious", "duplicate")
 HARD_KINDS = ("hard positive", "hard negative")
@@ -81,10 +90,11 @@ def read_examples(mined: Path, most: int) -> Examples:
             labels, predictions = _labels_on(scans["objects"], ids), _predictions_on(scans["predictions"], ids)
     except DataError as error:
         raise DataError(f"{mined}: {error}; mine again") from error
-    return Examples(rows, images, labels, predictions, totals, _fingerprint(tables["suspects"]))
+    return Examples(rows, images, labels, predictions, totals, fingerprint(tables["suspects"]))
 
 
-def _fingerprint(file: Path) -> str:
+def fingerprint(file: Path) -> str:
+    """Tells a table of suspects from others."""
     digest = sha256()
     for piece in read_pieces(file, LARGEST_TABLE):
         digest.update(piece)
@@ -100,10 +110,11 @@ def _rows(scans: Mapping[str, pl.LazyFrame], most: int) -> tuple[pl.DataFrame, d
     for kind, table in zip(HARD_KINDS, (scans["objects"], scans["predictions"]), strict=True):
         if num := table.filter(pl.col("kind") == kind).select(pl.len()).collect().item():
             totals[kind] = num
-    return pl.concat([_in_columns(part) for part in (*parts, positives, negatives)]), totals
+    return pl.concat([in_columns(part) for part in (*parts, positives, negatives)]), totals
 
 
-def _in_columns(rows: pl.DataFrame) -> pl.DataFrame:
+def in_columns(rows: pl.DataFrame) -> pl.DataFrame:
+    """With the columns of `Examples.rows`, those that are not there null."""
     lacking = [pl.lit(None, kind).alias(name) for name, kind in COLUMNS.items() if name not in rows.columns]
     return rows.with_columns(lacking).select(pl.col(name).cast(kind) for name, kind in COLUMNS.items())
 

@@ -23,7 +23,7 @@ DECIMALS = 1
 class Gallery:
     """One mined folder.  wanted: the pictures.  data: for the script, but for which pictures there are.
 
-    data_set: how to name the data set on a command line.
+    data_set: how to name the data set on a command line.  maps: of masks, where the maps of what is hard are.
     """
 
     mined: Path
@@ -32,6 +32,7 @@ class Gallery:
     data: Mapping[str, Any]
     data_set: str
     predictions: str
+    maps: Source | None = None
 
     @property
     def num_suspects(self) -> int:
@@ -96,7 +97,8 @@ def _columns(rows: pl.DataFrame) -> dict[str, list[Any]]:
     """What is said of each example, names as their place in a list of all."""
     names = sorted({name for column in ("category", "found_category") for name in rows[column] if name})
     number = {name: place for place, name in enumerate(names)}
-    kinds = [kind for kind in (*SUSPECT_KINDS, *HARD_KINDS) if kind in set(rows["kind"])]
+    there = list(dict.fromkeys(rows["kind"]))
+    kinds = [kind for kind in (*SUSPECT_KINDS, *HARD_KINDS) if kind in there] or there
     numbers = {name: rows[name].fill_nan(None).to_list() for name in ("value", "score", "iou", "loss")}
     return {
         "kinds": kinds,

@@ -1,6 +1,6 @@
 """What a folder that was given is: a run, a comparison, several, a loop, what was mined, a diagnosis."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from hardmine.files.reading import parse_json, read_text
 
 __all__ = ["Given", "read_facts", "recognise"]
 
-Kind = Literal["run", "comparison", "comparisons", "rounds", "mined", "diagnosis"]
+Kind = Literal["run", "comparison", "comparisons", "rounds", "mined", "mined masks", "diagnosis"]
 COMPARED, ROUNDS, DIAGNOSED, METRICS, CONFIG = (
     "compare.json",
     "rounds.json",
@@ -18,10 +18,13 @@ COMPARED, ROUNDS, DIAGNOSED, METRICS, CONFIG = (
     "metrics.jsonl",
     "config.json",
 )
-MINED = ("images.parquet", "objects.parquet", "predictions.parquet", "suspects.parquet")
+MINED: Mapping[Kind, Sequence[str]] = {
+    "mined": ("images.parquet", "objects.parquet", "predictions.parquet", "suspects.parquet"),
+    "mined masks": ("images.parquet", "regions.parquet", "classes.parquet"),
+}
 EXPECTED = (
     "expected the folder of a run (config.json, metrics.jsonl), of a comparison (compare.json), of a loop "
-    "(rounds.json), a mined folder (suspects.parquet), or a diagnosis (diagnosis.json)"
+    "(rounds.json), a mined folder (suspects.parquet, of masks regions.parquet), or a diagnosis (diagnosis.json)"
 )
 
 
@@ -46,9 +49,10 @@ def recognise(path: Path) -> list[Given]:
         found.append(_of_file(path / COMPARED))
     if (path / ROUNDS).exists():
         found += _of_rounds(path)
-    if all((path / name).exists() for name in MINED):
-        facts = path / "mined.json"
-        found.append(Given("mined", path, read_facts(facts) if facts.exists() else {}))
+    for kind, files in MINED.items():
+        if all((path / name).exists() for name in files):
+            facts = path / "mined.json"
+            found.append(Given(kind, path, read_facts(facts) if facts.exists() else {}))
     if (path / METRICS).exists():
         found.append(Given("run", path, read_facts(path / CONFIG)))
     if (path / DIAGNOSED).exists():

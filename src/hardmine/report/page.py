@@ -37,6 +37,7 @@ from hardmine.report.drawing import NUM_STYLES, chart, legend_of
 from hardmine.report.examples import LEAST_SCORE, MOST_PREDICTIONS, read_examples
 from hardmine.report.gallery import Gallery, gallery_of, source_of
 from hardmine.report.inputs import Given, read_facts, recognise
+from hardmine.report.mask_examples import mask_gallery_of, read_mask_examples
 from hardmine.report.names import measure_name, shown
 from hardmine.report.pictures import Source, cut_pictures
 from hardmine.report.precision_recall import precision_recall_panels
@@ -45,10 +46,18 @@ __all__ = ["MOST", "embedded", "write_report"]
 
 MOST = 2000
 """Examples of a kind that a page shows unless told otherwise."""
+MOST_KINDS = 8
+"""Kinds of examples that the line above a gallery counts; of masks there may be as many as pairs of classes."""
 LARGE = 1000
 """From here on numbers are whole and have commas."""
-ASSETS = "assets"
+ASSETS, HARDNESS = "assets", "hardness"
 SUFFIXES = (".html", ".htm")
+CALLED = {
+    "comparisons": "comparison on several data sets",
+    "rounds": "loop",
+    "mined": "mined folder",
+    "mined masks": "mined masks",
+}
 FACTS = ("hardmine", "torch", "torchvision", "python", "platform", "device", "processes", "cpu_count")
 
 
@@ -138,10 +147,13 @@ def _new_folder(path: Path) -> Iterator[Path]:
 
 
 def _cut(galleries: Sequence[tuple[Gallery, Source]], folder: Path) -> list[tuple[Gallery, dict[int, str]]]:
-    return [
-        (gallery, cut_pictures(gallery.wanted, source, folder / str(number)))
-        for number, (gallery, source) in enumerate(galleries, start=1)
-    ]
+    found = []
+    for number, (gallery, source) in enumerate(galleries, start=1):
+        wrong = cut_pictures(gallery.wanted, source, folder / str(number))
+        if gallery.maps is not None:
+            wrong = cut_pictures(gallery.wanted, gallery.maps, folder / str(number) / HARDNESS) | wrong
+        found.append((gallery, wrong))
+    return found
 
 
 def _read(given: Sequence[Given], most: int, images: Path | None) -> Contents:
@@ -166,6 +178,10 @@ def _read(given: Sequence[Given], most: int, images: Path | None) -> Contents:
                 examples = read_examples(one.folder, most)
                 source = source_of(one.facts, examples, images)
                 contents.galleries.append((gallery_of(one.folder, one.facts, examples), source))
+            case "mined masks":
+                examples, maps = read_mask_examples(one.folder, most)
+                source = source_of(one.facts, examples, images)
+                contents.galleries.append((mask_gallery_of(one.folder, one.facts, examples, maps), source))
     if runs:
         contents.curves = _curves(runs)
     return contents
@@ -209,14 +225,15 @@ def _called(name: str, run: Path, num: int) -> str:
 
 def _about(one: Given) -> dict[str, Any]:
     """A line of the table on what the page is made of."""
-    file = {"run": "metrics.jsonl", "mined": "suspects.parquet", "rounds": "rounds.json", "diagnosis": "diagnosis.json"}
+    file = {
+        "run": "metrics.jsonl", "mined": "suspects.parquet", "mined masks": "regions.parquet", "rounds": "rounds.json",
+        "diagnosis": "diagnosis.json",
+    }  # fmt: skip
     made = (one.folder / file.get(one.kind, "compare.json")).stat().st_mtime
     config = one.facts.get("config") if isinstance(one.facts.get("config"), dict) else one.facts
     environment = one.facts.get("environment") or _environment_of(one)
     return {
-        "what": {"comparisons": "comparison on several data sets", "rounds": "loop", "mined": "mined folder"}.get(
-            one.kind, one.kind
-        ),
+        "what": CALLED.get(one.kind, one.kind),
         "folder": str(one.folder / "diagnosis.json" if one.kind == "diagnosis" else one.folder),
         "made": datetime.fromtimestamp(made, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "data": (config or {}).get("data"),
@@ -297,5 +314,6 @@ def _render(
             machine=platform.platform(terse=True),
             most_predictions=MOST_PREDICTIONS,
             least_score=LEAST_SCORE,
+            most_kinds=MOST_KINDS,
         )
     )

@@ -22,7 +22,7 @@ from hardmine.data import DetectionDataset, open_dataset
 from hardmine.data.images import load_rgb, read_header
 from hardmine.errors import DataError, HardmineError
 
-__all__ = ["CROPS", "WHOLE", "FolderOfImages", "Generated", "Source", "Wanted", "cut_pictures", "window"]
+__all__ = ["CROPS", "CROP_SIDE", "WHOLE", "FolderOfImages", "Generated", "Source", "Wanted", "cut_pictures", "window"]
 
 logger = logging.getLogger("hardmine")
 

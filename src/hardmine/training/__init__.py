@@ -8,6 +8,7 @@ from hardmine.training.config import TrainingConfig
 from hardmine.training.folder import RunFolder
 from hardmine.training.loop import RunResult, train
 from hardmine.training.run import LoadedRun, evaluate_run, load_run, predict_run
+from hardmine.training.segment import predict_probabilities
 
 __all__ = [
     "LoadedRun",
@@ -16,6 +17,7 @@ __all__ = [
     "TrainingConfig",
     "evaluate_run",
     "load_run",
+    "predict_probabilities",
     "predict_run",
     "train",
 ]

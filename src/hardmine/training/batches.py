@@ -17,7 +17,18 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from hardmine.data.transforms import collate, training_transform
 from hardmine.training.config import TrainingConfig
 
-__all__ = ["BatchOrder", "TrainingImages", "are_weights", "derive_seed", "draw_images", "training_loader"]
+__all__ = [
+    "Augmentation",
+    "BatchOrder",
+    "TrainingImages",
+    "are_weights",
+    "derive_seed",
+    "draw_images",
+    "training_loader",
+]
+
+Augmentation = tuple[Callable[..., Any], Callable[..., Any]]
+"""What changes an image and its target, and what makes a batch of several."""
 
 
 def derive_seed(purpose: str, *numbers: int) -> int:
@@ -88,15 +99,25 @@ class TrainingImages(Dataset[tuple[Tensor, dict[str, Any]]]):
             return self.transform(*self.dataset[image])
 
 
-def training_loader(dataset: Dataset[Any], config: TrainingConfig, order: BatchOrder, workers: int) -> DataLoader[Any]:
-    """Augmented batches of one process, in this order, as (list of images, list of targets)."""
-    transform = training_transform(*config.flips, config.crop)
+def training_loader(
+    dataset: Dataset[Any],
+    config: TrainingConfig,
+    order: BatchOrder,
+    workers: int,
+    augmentation: Augmentation | None = None,
+) -> DataLoader[Any]:
+    """Augmented batches of one process, in this order.
+
+    Args: augmentation: what changes an image and its target, and what makes a batch of several; None: that of
+        detection, whose batches are (list of images, list of targets).
+    """
+    transform, make_batch = augmentation or (training_transform(*config.flips, config.crop), collate)
     return DataLoader(
         TrainingImages(dataset, transform, config.seed),
         batch_sampler=order,
         num_workers=workers,
         persistent_workers=workers > 0,
-        collate_fn=collate,
+        collate_fn=make_batch,
         # processes are started once, and again after a stop: that must not draw from the detector's random stream
         generator=torch.Generator() if workers else None,
     )

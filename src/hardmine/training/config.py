@@ -12,11 +12,11 @@ from types import UnionType
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from hardmine.data.groups import check_grouping
-from hardmine.data.label_errors import parse_shares
 from hardmine.data.scenes import SCENES
 from hardmine.detectors.frameworks import FRAMEWORKS, Framework, split_name
 from hardmine.errors import ConfigError, check_name
 from hardmine.training.decisions import DECISIONS_SUFFIX
+from hardmine.training.task_options import TASK_OPTIONS
 
 __all__ = ["TrainingConfig", "check_type"]
 
@@ -47,6 +47,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
 WITHOUT_RPN = ("fastrcnn",)
 """Detectors that find objects only among proposals that they are given."""
 _CHOICES = {
+    "task": tuple(TASK_OPTIONS),
     "precision": ("no", "bf16", "fp16"),
     "suspects": ("keep", "down", "drop"),
     "track": (None, "tensorboard", "wandb", "mlflow"),
@@ -59,6 +60,9 @@ class TrainingConfig:
 
     Args:
         data: `scenes`, or the path of a data set.
+        task: "detection", of boxes; or "segmentation", a class for every pixel.
+        classes, instances: of masks: what the values of pixels mean, and that they number objects, see
+            `open_segmentation`.
         images: the folder of the images, for annotations that do not lie beside them.
         allow_unlabelled: a split without any label is meant to be all background.
         train_split, val_split: what to learn from and what to measure on.
@@ -67,17 +71,19 @@ class TrainingConfig:
             expression, see `groups_of`; a fold has whole groups. None: each image is by itself.
         label_errors: "dropped=.2,swapped=.1": label these shares of the objects that are learnt from wrong on purpose,
             never those that are measured on; the same ones whatever the seed and the recipe, see
-            `with_label_errors`. None: no errors.
+            `with_label_errors`; of masks shares of the regions, see `with_mask_errors`. None: no errors.
         mined: a folder of `hardmine mine` on the train split: images are drawn by the weights in it; None: all alike.
         suspects: what becomes of the labels that are suspects in `mined`: "keep" them, weigh them "down" by the
             probability that they are at fault, or "drop" them; with the last two, a missing one is not background. Or
             the file of what people decided of them (.json): "drop" what they accepted, "keep" what they rejected, weigh
-            the others "down".
+            the others "down". Suspects of masks are regions: "drop" ignores those with a score of .5 or more, a file of
+            decisions what was accepted in it; "down" is none of theirs.
         proposals: where the detector has no RPN, "selective_search", or a file of boxes: see `with_proposals`.
         detector, backbone, weights: as `hardmine.detectors.build` takes them; only torchvision's have a backbone to
-            choose.
+            choose. The detector is one of the task; left empty it is "fasterrcnn" or "lraspp".
         image_size: side in pixels of what the detector is shown, of torchvision's the shorter one; None: the
-            detector's own, but 128 on the scenes.
+            detector's own, but 128 on the scenes. Of images with masks the side of the square that is cut out of them
+            in training; they are never resized, and measured whole. None: 256, but 128 on the scenes.
         recipe, recipe_options: a name in `RECIPES`, or PACKAGE:NAME (see `recipe_names`), and its arguments.
         seed: decides initial weights, data order, augmentation and sampling noise.
         epochs: None: as many as give about 360 optimiser steps, at least 6 and at most 100.
@@ -106,6 +112,9 @@ class TrainingConfig:
     """
 
     data: str = "scenes"
+    task: str = "detection"
+    classes: str | None = None
+    instances: bool = False
     images: str | None = None
     allow_unlabelled: bool = False
     train_split: str = "train"
@@ -116,7 +125,7 @@ class TrainingConfig:
     mined: str | None = None
     suspects: str = "keep"
     proposals: str | None = None
-    detector: str = "fasterrcnn"
+    detector: str = ""
     backbone: str = "micro"
     weights: str = "none"
     image_size: int | None = None
@@ -145,6 +154,7 @@ class TrainingConfig:
         for name, hint in get_type_hints(type(self)).items():
             check_type(f"training option {name}", getattr(self, name), hint)
             _check_range(name, getattr(self, name))
+        self._check_task()
         split_name(self.detector)
         if self.suspects != "keep" and self.mined is None:
             raise ConfigError(
@@ -154,11 +164,22 @@ class TrainingConfig:
         if self.group_by is not None:
             check_grouping(self.group_by)
         if self.label_errors is not None:
-            parse_shares(self.label_errors)
+            TASK_OPTIONS[self.task].check_label_errors(self.label_errors)
         try:
             json.dumps(self.recipe_options, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"recipe_options must be plain JSON values, got {self.recipe_options!r}") from error
+
+    def _check_task(self) -> None:
+        options = TASK_OPTIONS[self.task]
+        if not self.detector:
+            object.__setattr__(self, "detector", options.detector)
+        defaults = {option.name: option.default for option in fields(self)}
+        for name, why in options.refused.items():
+            if getattr(self, name) != defaults[name]:
+                raise ConfigError(f"training option {name} is {getattr(self, name)!r} for {self.task}: it {why}")
+        if self.task == "segmentation" and self.suspects == "down":
+            raise ConfigError("suspects of masks are regions, which are not weighed down; keep or drop them, or decide")
 
     def _check_proposals(self) -> None:
         if (self.detector in WITHOUT_RPN) != (self.proposals is not None):
@@ -205,8 +226,10 @@ class TrainingConfig:
     @property
     def side(self) -> int | None:
         """`image_size`, or where that is None, what its rule gives; None for the detector's own."""
-        is_small = self.data == SCENES and not self.is_torchvisions  # whose small backbones are made for scenes
-        return self.image_size if self.image_size is not None or not is_small else SCENES_SIDE
+        own = TASK_OPTIONS[self.task].side
+        is_made_for_scenes = own is None and self.is_torchvisions  # with its small backbones
+        usual = SCENES_SIDE if self.data == SCENES and not is_made_for_scenes else own
+        return usual if self.image_size is None else self.image_size
 
     @property
     def peak_lr(self) -> float:

@@ -1,9 +1,12 @@
 """What a configuration says to learn from, and what to measure on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from hardmine.data import DetectionDataset, Fold, groups_of, hold_out, open_dataset
+import numpy as np
+
+from hardmine.data import DetectionDataset, Fold, SegmentationDataset, groups_of, hold_out, open_dataset
 from hardmine.data.groups import FOLDER, field_of
 from hardmine.data.label_errors import parse_shares, with_label_errors
 from hardmine.data.telling import say_once
@@ -13,7 +16,9 @@ from hardmine.training.config import TrainingConfig
 from hardmine.training.mined import treat_suspects
 from hardmine.training.proposals import with_proposals
 
-__all__ = ["open_measured_data", "open_split", "open_training_data", "with_planted_errors"]
+__all__ = ["open_measured_data", "open_split", "open_training_data", "tell_shared_groups", "with_planted_errors"]
+
+Data = TypeVar("Data", DetectionDataset, SegmentationDataset)
 
 
 def open_training_data(config: TrainingConfig) -> tuple[DetectionDataset, DetectionDataset]:
@@ -41,7 +46,12 @@ def open_training_data(config: TrainingConfig) -> tuple[DetectionDataset, Detect
 
 
 def _tell_shared_groups(train_data: DetectionDataset, val_data: DetectionDataset, by: str) -> None:
-    learnt, measured = (set(groups_of(data, by).tolist()) for data in (train_data, val_data))
+    tell_shared_groups(train_data, val_data, by, groups_of)
+
+
+def tell_shared_groups(train_data: Data, val_data: Data, by: str, groups: Callable[[Data, str], np.ndarray]) -> None:
+    """Says once that what is measured was partly learnt, where groups of images are in both data sets."""
+    learnt, measured = (set(groups(data, by).tolist()) for data in (train_data, val_data))
     shared = sorted(learnt & measured)
     if shared and by != FOLDER and is_first():  # folders of two splits may be called alike
         say_once(

@@ -4,7 +4,7 @@ config.json               the training, as `TrainingConfig`; rules already appli
 env.json                  versions and hardware; how many images the run is of, and a hash of which
 metrics.jsonl             one line per finished epoch
 label_errors.parquet      with `label_errors`: each planted error, as it is and as it would be right
-predictions_<split>.json  COCO results of the final detector
+predictions_<split>.json  COCO results of the final detector; of a segmenter predictions_<split>/, a mask an image
 weights.safetensors       the final weights under torchvision's own names; the classes are in its header
 tracking.json             with `track`: how far the tracker was told; tensorboard/, wandb/: what it keeps
 dynamics/                 with `record`: how each object was learnt, see `record`
@@ -72,6 +72,10 @@ class RunFolder:
     def predictions(self, split: str) -> Path:
         """Where the results on a split lie; a split that is no plain name cannot lead out of the folder."""
         return self.path / f"predictions_{Path(split).name}.json"
+
+    def masks(self, split: str) -> Path:
+        """The folder of the masks that are predicted on a split, likewise."""
+        return self.predictions(split).with_suffix("")
 
     def start(self, config: TrainingConfig, environment: Mapping[str, object]) -> None:
         """Makes a new run folder. Raises RunError where something is there already, or where it cannot be made."""

@@ -2,24 +2,19 @@
 
 import logging
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from hardmine.data import DetectionDataset
-from hardmine.evaluation import Metrics, evaluate_predictions
-from hardmine.files.writing import write_json
-from hardmine.predictions import written_results
 from hardmine.training.config import TrainingConfig
-from hardmine.training.data import open_training_data
 from hardmine.training.folder import IMAGES, RunFolder
 from hardmine.training.measure import environment
-from hardmine.training.planted import write_planted
-from hardmine.training.predict import predict
 from hardmine.training.processes import start_accelerator
 from hardmine.training.progress import Reporter
 from hardmine.training.run import save_weights
+from hardmine.training.tasks import task_of
+from hardmine.training.tasks.task import Data
 from hardmine.training.tracking import Tracking, check_tracker
 from hardmine.training.trainer import Trainer
 
@@ -30,18 +25,24 @@ __all__ = ["RunResult", "train"]
 class RunResult:
     """A finished run: where it lies, how good it is, what it cost.
 
-    `rows` are the lines of `metrics.jsonl`; `seconds_per_step` is the median over all steps of the median epoch.
+    `metrics` are `Metrics`, of a segmentation `MaskMetrics`. `rows` are the lines of `metrics.jsonl`;
+    `seconds_per_step` is the median over all steps of the median epoch.
     """
 
     folder: RunFolder
     config: TrainingConfig
-    metrics: Metrics
+    metrics: Any
     rows: tuple[dict[str, Any], ...]
 
     @property
     def predictions(self) -> Path:
-        """COCO results on the validation split."""
-        return self.folder.predictions(self.config.measured_split)
+        """COCO results on the validation split, or the folder of the masks."""
+        return task_of(self.config).predictions(self.folder, self.config.measured_split)
+
+    @property
+    def main(self) -> float | None:
+        """The measure that recipes are compared by: AP, or mIoU."""
+        return getattr(self.metrics, task_of(self.config).main)
 
     @property
     def seconds_per_step(self) -> float:
@@ -55,7 +56,7 @@ class RunResult:
 
 
 def train(config: TrainingConfig, out: Path | str, *, resume: bool = False, progress: bool = True) -> RunResult:
-    """Trains a detector as the configuration says and leaves a complete run folder.
+    """Trains a detector or a segmenter as the configuration says and leaves a complete run folder.
 
     Runs on the CPU, on one GPU, or unchanged on several processes under `accelerate launch` or `torchrun`.
 
@@ -70,7 +71,7 @@ def train(config: TrainingConfig, out: Path | str, *, resume: bool = False, prog
     check_tracker(config.track)
     # a DETR has parameters for denoising, which is off in a batch without objects, and RF-DETR some for masks
     accelerator = start_accelerator(config.precision, uses_all=not config.framework.matches_sets)
-    train_data, val_data = open_training_data(config)
+    train_data, val_data = task_of(config).open_training_data(config)
     trainer = Trainer(config, accelerator, train_data)
     folder = RunFolder(Path(out))
     try:
@@ -80,36 +81,34 @@ def train(config: TrainingConfig, out: Path | str, *, resume: bool = False, prog
         accelerator.free_memory()
 
 
-def _open(folder: RunFolder, trainer: Trainer, data: Mapping[str, DetectionDataset], resume: bool) -> None:
+def _open(folder: RunFolder, trainer: Trainer, data: Mapping[str, Data], resume: bool) -> None:
     accelerator = trainer.accelerator
     if accelerator.is_main_process:
         start = folder.start_or_continue if resume else folder.start
         images = {name: {"number": len(of), "hash": of.hash_of_images()} for name, of in data.items()}
         package = trainer.config.framework.package
         start(trainer.config, environment(accelerator.device, accelerator.num_processes, package) | {IMAGES: images})
-        write_planted(folder.label_errors, data["training"])
+        trainer.task.write_planted(folder.label_errors, data["training"])
     accelerator.wait_for_everyone()
     if folder.checkpoint.exists():
         trainer.restore(folder.checkpoint)
 
 
-def _run(folder: RunFolder, trainer: Trainer, val_data: DetectionDataset, progress: bool) -> RunResult:
+def _run(folder: RunFolder, trainer: Trainer, val_data: Data, progress: bool) -> RunResult:
     is_main = trainer.accelerator.is_main_process
     with Tracking(folder, trainer.config, is_main=is_main) as tracking:
         tracking.start(trainer.rows, trainer.epochs)
         _run_epochs(folder, trainer, val_data, tracking, progress)
-        metrics = _metrics(trainer.rows)
+        metrics = _metrics(trainer)
         if is_main:
             folder.write_rows(trainer.rows)
-            save_weights(folder, trainer.final_detector, val_data)
+            save_weights(folder, trainer.final_detector, trainer.task.facts(val_data))
         tracking.finish(metrics)
     trainer.accelerator.wait_for_everyone()
     return RunResult(folder, trainer.config, metrics, tuple(trainer.rows))
 
 
-def _run_epochs(
-    folder: RunFolder, trainer: Trainer, val_data: DetectionDataset, tracking: Tracking, progress: bool
-) -> None:
+def _run_epochs(folder: RunFolder, trainer: Trainer, val_data: Data, tracking: Tracking, progress: bool) -> None:
     is_main = trainer.accelerator.is_main_process
     with Reporter(trainer.epochs, len(trainer.rows) + 1, enabled=progress, is_main=is_main) as reporter:
         try:
@@ -122,7 +121,7 @@ def _run_epochs(
             raise
 
 
-def _run_epoch(folder: RunFolder, trainer: Trainer, val_data: DetectionDataset, reporter: Reporter) -> None:
+def _run_epoch(folder: RunFolder, trainer: Trainer, val_data: Data, reporter: Reporter) -> None:
     row = trainer.run_epoch(reporter)
     if trainer.has_diverged(row) and not any(map(trainer.has_diverged, trainer.rows)):
         reporter.say(
@@ -142,8 +141,8 @@ def _run_epoch(folder: RunFolder, trainer: Trainer, val_data: DetectionDataset, 
     reporter.epoch_done(row)
 
 
-def _evaluate(folder: RunFolder, trainer: Trainer, val_data: DetectionDataset, reporter: Reporter) -> Metrics:
-    predictions = predict(
+def _evaluate(folder: RunFolder, trainer: Trainer, val_data: Data, reporter: Reporter) -> Any:
+    found = trainer.task.find(
         trainer.final_detector,
         val_data,
         trainer.accelerator,
@@ -151,10 +150,10 @@ def _evaluate(folder: RunFolder, trainer: Trainer, val_data: DetectionDataset, r
         workers=trainer.workers,
         watch=reporter.evaluating,
     )
-    if trainer.accelerator.is_main_process:
-        write_json(folder.predictions(trainer.config.measured_split), written_results(val_data, predictions))
-    return evaluate_predictions(val_data.coco_ground_truth(), predictions)
+    found.write(trainer.task.predictions(folder, trainer.config.measured_split))
+    return found.metrics
 
 
-def _metrics(rows: Sequence[dict[str, Any]]) -> Metrics:
-    return Metrics(**{field.name: rows[-1][field.name] for field in fields(Metrics)})
+def _metrics(trainer: Trainer) -> Any:
+    kind = trainer.task.metrics
+    return kind(**{field.name: trainer.rows[-1][field.name] for field in fields(kind)})

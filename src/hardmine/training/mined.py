@@ -15,13 +15,29 @@ import numpy as np
 import polars as pl
 
 from hardmine.core.boxes import SIDES
-from hardmine.data import DerivedDataset, DetectionDataset, ImageRecord, with_crowds
+from hardmine.data import (
+    DerivedDataset,
+    DetectionDataset,
+    ImageRecord,
+    SegmentationDataset,
+    SegmentationRecord,
+    with_crowds,
+)
 from hardmine.errors import DataError
 from hardmine.files.reading import check_regular
 from hardmine.training.batches import are_weights
 from hardmine.training.decisions import DECISIONS_SUFFIX, read_decisions
 
-__all__ = ["image_weights", "label_places", "suspects_by_image", "treat_suspects"]
+__all__ = [
+    "image_weights",
+    "label_places",
+    "names_in_table",
+    "read_columns",
+    "refuse_other_size",
+    "suspects_by_image",
+    "tell_removed",
+    "treat_suspects",
+]
 
 logger = logging.getLogger("hardmine")
 
@@ -84,7 +100,7 @@ def suspects_by_image(folder: Path | str, dataset: DetectionDataset) -> list[pl.
     """
     folder = Path(folder)
     file = folder / "suspects.parquet"
-    table = _read(file, SUSPECT, WHICH_LABEL).with_row_index("row").filter(pl.col("kind") != "duplicate")
+    table = read_columns(file, SUSPECT, WHICH_LABEL).with_row_index("row").filter(pl.col("kind") != "duplicate")
     if not table["probability"].is_between(0, 1).all():
         raise DataError(f"{file}: probabilities must be from 0 to 1; mine again")
     suspects = _with_places(folder, table).partition_by("image_id", as_dict=True)
@@ -118,7 +134,7 @@ def _mined_images(
 
     Rows are found by file name; by id only where the table or the data set has no names, and the ids are its own.
     """
-    table = _read(file, {**IMAGE, **(more or {})}, IF_THERE)
+    table = read_columns(file, {**IMAGE, **(more or {})}, IF_THERE)
     has_names = bool((table["file_name"].fill_null("") != "").any()) and dataset.folder is not None
     if not has_names and any(record.is_numbered for record in dataset.records):
         raise DataError(f"{file}: no file names, and {dataset.name} has no ids of its own; mine it again")
@@ -126,7 +142,7 @@ def _mined_images(
     by_key = {row[key]: row for row in table.iter_rows(named=True)}
     if len(by_key) < len(table):
         raise DataError(f"{file}: an {called} twice; mine again")
-    keys = _names(dataset, by_key) if has_names else [record.image_id for record in dataset.records]
+    keys = names_in_table(dataset, by_key) if has_names else [record.image_id for record in dataset.records]
     found = [by_key.get(own) for own in keys]
     for own, row, record in zip(keys, found, dataset.records, strict=True):
         if row is None and record.is_complete:
@@ -134,12 +150,12 @@ def _mined_images(
                 f"{file}: no {called} {own!r}; mine the split that is trained on, {dataset.name} {dataset.split!r}, "
                 "again if images were added"
             )
-        _refuse_other_size(file, row, record)
-    _tell_removed(file, len(by_key.keys() - set(keys)))
+        refuse_other_size(file, row, record)
+    tell_removed(file, len(by_key.keys() - set(keys)))
     return found
 
 
-def _names(dataset: DetectionDataset, mined: Container[str]) -> list[str]:
+def names_in_table(dataset: DetectionDataset | SegmentationDataset, mined: Container[str]) -> list[str]:
     """What each image is called in the table: relative to the folder below which most of them are found in it.
 
     The folder may have been moved since, and the innermost one with all images is another once some are gone.
@@ -153,7 +169,8 @@ def _names(dataset: DetectionDataset, mined: Container[str]) -> list[str]:
     return [path.relative_to(top).as_posix() if path.is_relative_to(top) else str(path) for path in paths]
 
 
-def _refuse_other_size(file: Path, row: Mapping[str, Any] | None, record: ImageRecord) -> None:
+def refuse_other_size(file: Path, row: Mapping[str, Any] | None, record: ImageRecord | SegmentationRecord) -> None:
+    """Raises: DataError: the image has another size than when it was mined."""
     size = (record.width, record.height)
     if row is not None and (row["width"] or size[0], row["height"] or size[1]) != size:
         raise DataError(
@@ -162,7 +179,8 @@ def _refuse_other_size(file: Path, row: Mapping[str, Any] | None, record: ImageR
         )
 
 
-def _tell_removed(file: Path, num: int) -> None:
+def tell_removed(file: Path, num: int) -> None:
+    """Says how many images of a table are not in the data set."""
     if num:
         logger.warning("%s: %d of its images are not in the data set that is trained on", file, num)
 
@@ -173,7 +191,9 @@ def _with_places(folder: Path, suspects: pl.DataFrame) -> pl.DataFrame:
     if not file.exists():
         return suspects.with_columns(place=pl.lit(None, pl.Int64))
     first = (
-        _read(file, {"image_id": pl.Int64, "object": pl.Int64}).group_by("image_id").agg(first=pl.col("object").min())
+        read_columns(file, {"image_id": pl.Int64, "object": pl.Int64})
+        .group_by("image_id")
+        .agg(first=pl.col("object").min())
     )
     joined = suspects.join(first, on="image_id", how="left", maintain_order="left")
     return joined.with_columns(place=pl.col("object") - pl.col("first"))
@@ -217,8 +237,8 @@ def label_places(record: ImageRecord, classes: Sequence[str], suspects: pl.DataF
     return found
 
 
-def _read(file: Path, columns: Mapping[str, Any], if_there: Mapping[str, Any] | None = None) -> pl.DataFrame:
-    """The columns of a table; those that may be absent are then null."""
+def read_columns(file: Path, columns: Mapping[str, Any], if_there: Mapping[str, Any] | None = None) -> pl.DataFrame:
+    """The columns of a table; those that may be absent are then null. Raises: DataError: it cannot be read."""
     if file.exists():
         check_regular(file)
     try:

@@ -5,20 +5,28 @@ fold. These are ordinary runs, in `RUN/folds`: what is finished stays, what was 
 """
 
 import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hardmine.data import DetectionDataset
+import numpy as np
+
+from hardmine.data import DetectionDataset, Fold, SegmentationDataset, hold_out_masks
+from hardmine.data.groups import groups_of_masks
 from hardmine.errors import ConfigError
 from hardmine.evaluation import read_predictions
 from hardmine.training.config import TrainingConfig
 from hardmine.training.data import open_split, with_planted_errors
 from hardmine.training.folder import RunFolder
-from hardmine.training.loop import train
-from hardmine.training.run import predict_dataset
+from hardmine.training.loop import RunResult, train
+from hardmine.training.mask_data import open_mask_split, with_planted_mask_errors
+from hardmine.training.processes import start_accelerator
+from hardmine.training.progress import watch_work
+from hardmine.training.run import load_run, predict_dataset
+from hardmine.training.segment import predict_probabilities
 
-__all__ = ["predict_for_mining"]
+__all__ = ["predict_for_mining", "predict_masks_for_mining"]
 
 logger = logging.getLogger("hardmine")
 
@@ -36,25 +44,70 @@ def predict_for_mining(
     Raises: ConfigError: fewer than two folds, or a run that itself holds a fold out.
         RunError, DataError: the run or its data cannot be used.
     """
+    config = _config_of(run, changed)
+    dataset = with_planted_errors(config, open_split(config, config.train_split))
+    if folds is None:
+        return dataset, predict_dataset(run, dataset)
+    results = []
+    for held_out in _train_without(config, run, folds, progress):
+        results += read_predictions(held_out.predictions)
+    return dataset, results
+
+
+def predict_masks_for_mining(
+    run: Path | str, folds: int | None = None, *, progress: bool = True, **changed: str | None
+) -> tuple[SegmentationDataset, Iterator[tuple[int, np.ndarray]]]:
+    """The same of a run of segmentation: the data set, and of each image its place and probabilities (C, H, W).
+
+    The models of the folds are trained at once, in all processes; images are predicted as they are asked for.
+
+    Args and errors as `predict_for_mining`.
+    """
+    config = _config_of(run, changed)
+    images = open_mask_split(config, config.train_split)
+    parts: list[tuple[Path, Sequence[int]]] = [(Path(run), range(len(images)))]
+    if folds is not None:
+        groups = None if config.group_by is None else groups_of_masks(images, config.group_by)
+        held = [hold_out_masks(images, Fold(number, folds), groups)[1].places for number in range(1, folds + 1)]
+        runs = _train_without(config, run, folds, progress)
+        parts = [(result.folder.path, places) for result, places in zip(runs, held, strict=True)]
+    return with_planted_mask_errors(config, images), _probabilities(parts, images, progress)
+
+
+def _probabilities(
+    parts: Sequence[tuple[Path, Sequence[int]]], images: SegmentationDataset, progress: bool
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Of each part by its own run. Raises: RunError, DataError: a run, or an image, cannot be used."""
+    found = (
+        (place, of_image.cpu().numpy())
+        for run, places in parts
+        for place, of_image in zip(
+            places,
+            predict_probabilities(load_run(run).segmenter, images, start_accelerator(), places=places),
+            strict=True,
+        )
+    )
+    return watch_work(found, len(images), "predicting") if progress else found
+
+
+def _config_of(run: Path | str, changed: dict[str, str | None]) -> TrainingConfig:
+    """Its configuration with other data, of which the errors that were planted for the run are not."""
     trained = RunFolder(Path(run)).read_config()
     config = replace(trained, **{name: value for name, value in changed.items() if value is not None})
     if (config.data, config.train_split) != (trained.data, trained.train_split):
         config = replace(config, label_errors=None)
-    dataset = with_planted_errors(config, open_split(config, config.train_split))
-    if folds is None:
-        return dataset, predict_dataset(run, dataset)
+    return config
+
+
+def _train_without(config: TrainingConfig, run: Path | str, folds: int, progress: bool) -> list[RunResult]:
+    """Trains as the run was trained, once without each fold. Raises: ConfigError: no folds, or a run with one."""
     if folds < 2 or config.fold is not None:
         raise ConfigError(
             f"{run}: got {folds} folds of a run with fold {config.fold}; expected at least 2, of one without"
         )
-    return dataset, _out_of_fold(config, Path(run) / "folds", folds, progress)
-
-
-def _out_of_fold(config: TrainingConfig, folder: Path, folds: int, progress: bool) -> list[dict[str, Any]]:
-    results = []
+    runs = []
     for number in range(1, folds + 1):
         logger.info("fold %d of %d", number, folds)
         fold = replace(config, fold=f"{number}/{folds}")
-        held_out = train(fold, folder / f"{number}_of_{folds}", resume=True, progress=progress)
-        results += read_predictions(held_out.predictions)
-    return results
+        runs.append(train(fold, Path(run) / "folds" / f"{number}_of_{folds}", resume=True, progress=progress))
+    return runs

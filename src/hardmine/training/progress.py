@@ -16,6 +16,8 @@ __all__ = ["Reporter", "watch_work"]
 logger = logging.getLogger("hardmine")
 
 Part = TypeVar("Part")
+MAIN = {"ap": "AP", "miou": "mIoU"}
+"""What is shown of an evaluation."""
 
 
 def watch_work(parts: Iterable[Part], total: int, what: str) -> Iterator[Part]:
@@ -90,7 +92,8 @@ class Reporter:
 
     def epoch_done(self, row: dict[str, Any]) -> None:
         """Takes note of an epoch's row of `metrics.jsonl`, and says it where there are no bars."""
-        ap = f"AP {row['ap']:.3f}  " if row.get("ap") is not None else ""
+        known = (f"{name} {row[key]:.3f}  " for key, name in MAIN.items() if row.get(key) is not None)
+        ap = next(known, "")
         self._ap = ap or self._ap
         if not self.has_bars:
             facts = f"loss {row['loss']:.4f}  {ap}{row['images_per_second']:.1f} images/s"

@@ -1,29 +1,26 @@
-"""A run as something to use: load its detector, evaluate it, predict with it."""
+"""A run as something to use: load its model, evaluate it, predict with it."""
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
-from hardmine.data import DetectionDataset, open_dataset
-from hardmine.detectors import Detector, build, wrap
+from hardmine.data import DetectionDataset
+from hardmine.detectors import SEGMENTERS, Detector, Segmenter, build, wrap
 from hardmine.detectors.frameworks import split_name
-from hardmine.errors import RunError
-from hardmine.evaluation import Metrics, evaluate_predictions
-from hardmine.files.writing import as_json, is_taken, write_json, write_new
+from hardmine.errors import ConfigError, RunError
 from hardmine.predictions import written_results
 from hardmine.training import checkpoint
 from hardmine.training.config import TrainingConfig
-from hardmine.training.data import open_split, open_training_data
 from hardmine.training.folder import RunFolder
-from hardmine.training.predict import predict, predict_shards
+from hardmine.training.predict import predict
 from hardmine.training.processes import start_accelerator
-from hardmine.training.proposals import with_proposals
 from hardmine.training.recipe_names import make_recipe
+from hardmine.training.tasks import Asked, task_of
 
 __all__ = [
     "LoadedRun",
@@ -43,12 +40,30 @@ CHECKPOINT = ".pt"  # of ultralytics
 
 @dataclass(frozen=True, slots=True)
 class LoadedRun:
-    """A finished run's detector, in evaluation mode on the CPU, and what its labels 0..C-1 mean."""
+    """A finished run's model, in evaluation mode on the CPU, and what its labels 0..C-1 mean.
 
-    detector: Detector
+    model: a `Detector`, or of a segmentation a `Segmenter`, which `predict_probabilities` (training/segment.py) runs
+    over a data set; `detector` and `segmenter` give it as the one or the other.
+    """
+
+    model: Detector | Segmenter
     config: TrainingConfig
     classes: tuple[str, ...]
     category_ids: tuple[int | str, ...]
+
+    @property
+    def detector(self) -> Detector:
+        """The model of a run of detection. Raises: RunError: it is of another task."""
+        if isinstance(self.model, Detector):
+            return self.model
+        raise RunError(f"this is a run of {self.config.task}, of which there are no boxes; give a run of detection")
+
+    @property
+    def segmenter(self) -> Segmenter:
+        """The model of a run of segmentation. Raises: RunError: it is of another task."""
+        if isinstance(self.model, Segmenter):
+            return self.model
+        raise RunError(f"this is a run of {self.config.task}, of which there are no masks; give a run of segmentation")
 
     @property
     def classes_by_id(self) -> dict[int | str, str]:
@@ -56,10 +71,13 @@ class LoadedRun:
         return dict(zip(self.category_ids, self.classes, strict=True))
 
 
-def make_detector(config: TrainingConfig, num_classes: int, *, load: bool = True) -> Detector:
+def make_detector(config: TrainingConfig, num_classes: int, *, load: bool = True) -> Any:
     """Builds the configuration's detector with initial weights that depend on the seed but not on the recipe.
 
-    Without `load` no pretrained weights are fetched, for a detector that gets its own next.
+    It is a `Detector`, or of a segmentation a `Segmenter`. Without `load` no pretrained weights are fetched, for a
+    detector that gets its own next.
+
+    Raises: ConfigError: as `build` and `wrap`, or it is none of the task.
     """
     recipe = make_recipe(config.recipe, config.recipe_options)
     set_seed(config.seed)
@@ -72,6 +90,12 @@ def make_detector(config: TrainingConfig, num_classes: int, *, load: bool = True
         load=load,
     )
     detector = wrap(model, recipe, image_size=config.side)
+    if not isinstance(detector, task_of(config).model):
+        segmenters = ", ".join(SEGMENTERS)
+        raise ConfigError(
+            f"{config.detector} is no model for --task {config.task}; segmenters are {segmenters} and "
+            "transformers:segformer, all others find boxes"
+        )
     if recipe.prior is not None and _starts_anew(config):
         detector.initialize_prior(recipe.prior)
     return detector
@@ -83,10 +107,8 @@ def _starts_anew(config: TrainingConfig) -> bool:
     return config.weights in FRESH_HEAD and "/" not in name and not name.endswith(CHECKPOINT)
 
 
-def save_weights(folder: RunFolder, detector: Detector, dataset: DetectionDataset) -> None:
+def save_weights(folder: RunFolder, detector: Detector | Segmenter, facts: Mapping[str, Any]) -> None:
     """Writes the model's weights under its framework's own names, with the classes they were trained for."""
-    ids = {"category_ids": dataset.category_ids, "own_category_ids": dataset.own_category_ids}
-    facts = {"classes": dataset.classes, **ids}
     checkpoint.save_tensors(folder.weights, detector.model.state_dict(), facts)
 
 
@@ -116,7 +138,7 @@ def evaluate_run(
     *,
     allow_unlabelled: bool = False,
     proposals: str | None = None,
-) -> Metrics:
+) -> Any:
     """Measures a finished run on its own validation split, or on another split or data set with the same classes.
 
     The predictions on the run's own data are kept in the run folder, where that can be written.
@@ -124,17 +146,20 @@ def evaluate_run(
     Args:
         proposals: of a detector that needs them; None: from where the run had its own.
 
+    Returns: `Metrics`, of a segmentation `MaskMetrics`.
     Raises:
         RunError: as `load_run`.  DataError: the data set cannot be used or has other classes.
     """
     loaded = load_run(run)
-    dataset = _open_data(loaded, data, split, images, allow_unlabelled=allow_unlabelled, proposals=proposals)
-    accelerator = start_accelerator()
-    predictions = _predict(loaded, dataset, accelerator)
-    metrics = evaluate_predictions(dataset.coco_ground_truth(), predictions)
-    if data is None and accelerator.is_main_process:
+    task, accelerator = task_of(loaded.config), start_accelerator()
+    asked = Asked(data=data, split=split, images=images, allow_unlabelled=allow_unlabelled, proposals=proposals)
+    dataset = task.open_asked(loaded.config, loaded.classes_by_id, asked)
+    loaded.model.to(accelerator.device)
+    found = task.find(loaded.model, dataset, accelerator, batch_size=loaded.config.images_per_step)
+    metrics = found.metrics
+    if data is None:
         try:
-            write_json(RunFolder(Path(run)).predictions(dataset.split), written_results(dataset, predictions))
+            found.write(task.predictions(RunFolder(Path(run)), dataset.split))
         except RunError as error:
             logger.warning("the predictions could not be kept: %s", error)
     return metrics
@@ -152,7 +177,7 @@ def predict_run(
     """Writes what a finished run finds in a data set, or in images without labels, and returns where.
 
     A file `*.json` becomes COCO results; anything else a folder of Parquet shards, to which each process writes its
-    own, and in which what was stopped goes on.
+    own, and in which what was stopped goes on. Of a segmentation it is a new folder of masks, see training/segment.py.
 
     Args:
         proposals: of a detector that needs them; None: from where the run had its own.
@@ -161,20 +186,14 @@ def predict_run(
         RunError: as `load_run`, or `out` exists.  DataError: the data set cannot be used or has other classes.
     """
     out = Path(out)
-    in_one_piece = out.suffix == ".json"
-    if in_one_piece and is_taken(out):
-        raise RunError(f"{out} exists already; choose another file")
+    task = task_of(RunFolder(Path(run)).read_config())
+    task.refuse_out(out)
     loaded = load_run(run)
-    dataset = _open_data(loaded, data, split, images, allow_unlabelled=True, proposals=proposals)
+    asked = Asked(data=data, split=split, images=images, proposals=proposals, needs_labels=False)
+    dataset = task.open_asked(loaded.config, loaded.classes_by_id, asked)
     accelerator = start_accelerator()
-    if in_one_piece:
-        results = _predict(loaded, dataset, accelerator)
-        if accelerator.is_main_process:
-            write_new(out, as_json(written_results(dataset, results)))
-    else:
-        loaded.detector.to(accelerator.device)
-        size, options = loaded.config.images_per_step, _what_decides(loaded.config, proposals)
-        predict_shards(loaded.detector, dataset, accelerator, out, batch_size=size, options=options)
+    loaded.model.to(accelerator.device)
+    task.write_found(loaded.model, dataset, accelerator, out, loaded.config, asked)
     return out
 
 
@@ -194,35 +213,6 @@ def _classes(facts: Mapping[str, Any], source: Path) -> tuple[tuple[str, ...], t
 
 def _are(kind: type | tuple[type, ...], values: Any) -> bool:
     return isinstance(values, list) and bool(values) and all(isinstance(value, kind) for value in values)
-
-
-def _what_decides(config: TrainingConfig, proposals: str | None) -> str:
-    """What of a configuration, beside the weights, decides what is found."""
-    on_backbone = f", {config.backbone}" if config.is_torchvisions else ""
-    source = proposals or config.proposals
-    among = f", among proposals of {source}" if source else ""
-    return f"{config.detector}{on_backbone}, image size {config.side}{among}"
-
-
-def _open_data(
-    loaded: LoadedRun,
-    data: str | Path | None,
-    split: str | None,
-    images: Path | None,
-    *,
-    allow_unlabelled: bool = False,
-    proposals: str | None = None,
-) -> DetectionDataset:
-    config = replace(loaded.config, allow_unlabelled=allow_unlabelled or loaded.config.allow_unlabelled)
-    config = config if proposals is None else replace(config, proposals=proposals)
-    config = config if images is None else replace(config, images=str(images))
-    if data is not None:
-        classes = loaded.classes_by_id
-        dataset = open_dataset(data, split, classes=classes, images=images, allow_unlabelled=allow_unlabelled)
-        return with_proposals(dataset, config.proposals)
-    if split in (None, config.measured_split):
-        return open_training_data(config)[1]
-    return open_split(config, split, loaded.classes)
 
 
 def _predict(loaded: LoadedRun, dataset: DetectionDataset, accelerator: Accelerator) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from typing import Any, Self
 from accelerate.tracking import GeneralTracker, MLflowTracker, TensorBoardTracker, WandBTracker
 
 from hardmine.errors import ConfigError, DataError, RunError
-from hardmine.evaluation import Metrics
+from hardmine.evaluation import MaskMetrics, Metrics
 from hardmine.files.printable import printable
 from hardmine.files.reading import parse_json, read_text
 from hardmine.files.writing import write_json
@@ -33,7 +33,8 @@ logger = logging.getLogger("hardmine")
 
 PROJECT = "hardmine"
 """Project of W&B and experiment of MLflow, unless `WANDB_PROJECT` and `MLFLOW_EXPERIMENT_NAME` say otherwise."""
-MEASURES = tuple(field.name for field in fields(Metrics) if field.name != "per_class")
+BY_CLASS = {"per_class": "ap", "iou_per_class": "iou", "boundary_iou_per_class": "boundary iou"}
+MEASURES = tuple(field.name for kind in (Metrics, MaskMetrics) for field in fields(kind) if field.name not in BY_CLASS)
 UNLIKED = re.compile(r"[^\w. -]")
 """What MLflow takes in no name, and what would divide one into levels."""
 
@@ -103,7 +104,7 @@ class Tracking:
         self._try(lambda tracker: tracker.log(values_of(row), step=row["step"]), self._tracker)
         self._note(step=row["step"])
 
-    def finish(self, metrics: Metrics) -> None:
+    def finish(self, metrics: Metrics | MaskMetrics) -> None:
         """Tells the measures of the final detector by themselves."""
         if self._tracker is None:
             return
@@ -142,7 +143,7 @@ class Tracking:
 def values_of(row: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a row: `train/...` of the training, `val/...` of an evaluation, and the epoch."""
     measured = dict(_numbers(_measures(row)))
-    beside = {*MEASURES, "per_class", "step", "epoch"}
+    beside = {*MEASURES, *BY_CLASS, "step", "epoch"}
     trained = _numbers((name, value) for name, value in row.items() if name not in beside)
     return {
         "epoch": row["epoch"],
@@ -163,7 +164,8 @@ def configuration_of(config: TrainingConfig) -> dict[str, int | float | str | bo
 
 def _measures(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield from ((name, row.get(name)) for name in MEASURES)
-    yield from ((f"ap of {UNLIKED.sub('_', name)}", ap) for name, ap in (row.get("per_class") or {}).items())
+    for key, measure in BY_CLASS.items():
+        yield from ((f"{measure} of {UNLIKED.sub('_', name)}", of) for name, of in (row.get(key) or {}).items())
 
 
 def _numbers(values: Any) -> Iterator[tuple[str, float]]:

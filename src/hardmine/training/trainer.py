@@ -17,23 +17,23 @@ from typing import Any, cast
 import torch
 from accelerate import Accelerator
 from accelerate.utils import send_to_device, set_seed
-from torch import Tensor, nn
+from torch import Tensor
 
-from hardmine.data import DetectionDataset
-from hardmine.detectors import Detector
+from hardmine.detectors import Detector, Segmenter
 from hardmine.equation.compiling import compile, has_compiler
 from hardmine.errors import DivergedError, RunError
-from hardmine.evaluation import Metrics
 from hardmine.training import checkpoint
 from hardmine.training.batches import BatchOrder, derive_seed, training_loader
 from hardmine.training.config import TrainingConfig
 from hardmine.training.folder import refuse_other_config
 from hardmine.training.measure import peak_memory, reset_peak_memory, synchronize
-from hardmine.training.mined import image_weights
 from hardmine.training.optimise import averaged_weights, learning_rate, optimizer_for, set_learning_rate
 from hardmine.training.progress import Reporter
 from hardmine.training.record import Recorder, WithPlaces
 from hardmine.training.run import make_detector
+from hardmine.training.summed import SummedLoss
+from hardmine.training.tasks import Task, task_of
+from hardmine.training.tasks.task import Data
 
 __all__ = ["SummedLoss", "Trainer"]
 
@@ -47,53 +47,34 @@ ROW = ("loss", "seconds_per_step", "peak_memory_mb", "peak_memory_of")
 """What of a finished epoch is read again."""
 
 
-class SummedLoss(nn.Module):
-    """A detector's losses and, under `loss`, their sum: the module that accelerate wraps.
-
-    The detector inside stays as it is, so each process can call it directly to predict, in float32.
-    """
-
-    def __init__(self, detector: Detector, classification_weight: float = 1.0) -> None:
-        super().__init__()
-        self.detector = detector
-        self.classification_weight = classification_weight
-
-    def forward(self, images: list[Tensor], targets: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        targets = [target | {"labels": target["labels"] + self.detector.label_offset} for target in targets]
-        losses = {name: self._weighed(name, loss) for name, loss in self.detector(images, targets).items()}
-        return {"loss": torch.stack(list(losses.values())).sum(), **losses}
-
-    def _weighed(self, name: str, loss: Tensor) -> Tensor:
-        is_weighed = self.classification_weight != 1 and name.startswith(self.detector.classification_losses)
-        return loss * self.classification_weight if is_weighed else loss
-
-
 class Trainer:
-    """A detector, its optimiser and its batches, trained epoch by epoch.
+    """A detector or segmenter, its optimiser and its batches, trained epoch by epoch.
 
     The initial weights and the order of the images depend on `config.seed` only, not on the recipe. `rows` holds one
     entry per finished epoch: the lines of `metrics.jsonl`.
     """
 
-    def __init__(self, config: TrainingConfig, accelerator: Accelerator, train_data: DetectionDataset) -> None:
+    def __init__(self, config: TrainingConfig, accelerator: Accelerator, train_data: Data) -> None:
         self.epochs = config.num_epochs(len(train_data), accelerator.num_processes)
         is_compiled = config.compiles_on(accelerator.device.type) and has_compiler(accelerator.device.type)
         rules_applied = {"epochs": self.epochs, "batch_size": config.images_per_step, "lr": config.peak_lr}
         self.config, self.accelerator = replace(config, **rules_applied, compile=is_compiled), accelerator
-        self.detector = make_detector(config, len(train_data.classes))
+        self.task: Task = task_of(config)
+        self.detector: Detector | Segmenter = make_detector(config, len(train_data.classes))
         self.optimizer = optimizer_for(self.detector, config)
         if is_compiled:
             self._compile_losses()
-        summed = SummedLoss(self.detector, config.classification_weight)
-        self.model, self.optimizer = accelerator.prepare(summed, self.optimizer)
+        self.model, self.optimizer = accelerator.prepare(self.task.summed(self.detector, config), self.optimizer)
         self.average = None if config.ema is None else averaged_weights(self.detector, config.ema)
         self.workers = config.workers if config.workers is not None else (0 if accelerator.device.type == "cpu" else 4)
-        weights = None if config.mined is None else image_weights(config.mined, train_data)
+        images: Any = train_data
+        weights = None if config.mined is None else self.task.image_weights(config.mined, images)
         place = accelerator.process_index, accelerator.num_processes
         self.order = BatchOrder(len(train_data), config, *place, weights)
-        self.recorder = Recorder(self.detector) if config.record else None
-        images = WithPlaces(train_data) if config.record else train_data
-        self.loader = training_loader(images, config, self.order, self.workers)
+        self.recorder = Recorder(cast(Detector, self.detector)) if config.record else None
+        images = WithPlaces(images) if config.record else images
+        augmentation = self.task.augmentation(config)
+        self.loader = training_loader(images, config, self.order, self.workers, augmentation)
         self.rows: list[dict[str, Any]] = []
         self.first_loss = 0.0  # of the first steps; 0: not known, since they were made by another process
 
@@ -104,9 +85,9 @@ class Trainer:
         compile(self.detector, self.accelerator.device)
 
     @property
-    def final_detector(self) -> Detector:
+    def final_detector(self) -> Detector | Segmenter:
         """What is evaluated and saved: the averaged weights where there are such."""
-        return self.detector if self.average is None else cast(Detector, self.average.module)
+        return self.detector if self.average is None else cast(Detector | Segmenter, self.average.module)
 
     def run_epoch(self, reporter: Reporter) -> dict[str, Any]:
         """Trains for one epoch and returns its row of `metrics.jsonl`, for the caller to complete and append to `rows`.
@@ -139,13 +120,12 @@ class Trainer:
         """Whether the loss of an epoch, finite as it is, says that nothing is learnt any more."""
         return row["loss"] > NONSENSE or row["loss"] > BLOWN_UP * self.first_loss > 0
 
-    def backward(self, images: list[Tensor], targets: list[dict[str, Any]]) -> dict[str, Tensor]:
+    def backward(self, images: Any, targets: Any) -> dict[str, Tensor]:
         """Leaves the gradients of one batch, averaged over the processes, in the detector; returns its losses."""
         device = self.accelerator.device
-        tensors = [{name: value for name, value in t.items() if isinstance(value, Tensor)} for t in targets]
         if self.recorder is not None:
             self.recorder.expect(targets)
-        losses = self.model(send_to_device(images, device), send_to_device(tensors, device))
+        losses = self.model(send_to_device(images, device), send_to_device(self.task.tensors(targets), device))
         self.optimizer.zero_grad()
         self.accelerator.backward(losses["loss"])
         return {name: loss.detach() for name, loss in losses.items()}
@@ -176,7 +156,7 @@ class Trainer:
             checkpoint.load_module(self.average, checkpoint.without_prefix("average", tensors), path)
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(facts.get("scaler") or {})
-        self.rows = _checked_rows(facts.get("rows"), self.epochs, path)
+        self.rows = _checked_rows(facts.get("rows"), self.epochs, self.task, path)
 
     def _facts(self) -> dict[str, Any]:
         scaler = self.accelerator.scaler
@@ -193,7 +173,7 @@ class Trainer:
         self.model.train()
         reset_peak_memory(self.accelerator.device)
 
-    def _step(self, images: list[Tensor], targets: list[dict[str, Any]], step: int) -> dict[str, Tensor]:
+    def _step(self, images: Any, targets: Any, step: int) -> dict[str, Tensor]:
         self.detector.set_progress(step / (self.epochs * len(self.loader)))
         losses = self.backward(images, targets)
         if self.config.clip_norm is not None:
@@ -229,11 +209,11 @@ class Trainer:
         }
 
 
-def _checked_rows(rows: Any, epochs: int, source: Path) -> list[dict[str, Any]]:
+def _checked_rows(rows: Any, epochs: int, task: Task, source: Path) -> list[dict[str, Any]]:
     """The rows of the epochs that are finished. Raises RunError where the checkpoint does not hold them."""
     are_rows = isinstance(rows, list) and all(isinstance(row, dict) and set(ROW) <= row.keys() for row in rows)
     in_order = are_rows and [row.get("epoch") for row in rows] == list(range(1, len(rows) + 1))
-    measured = {field.name for field in fields(Metrics)} if in_order and len(rows) == epochs else set()
+    measured = {field.name for field in fields(task.metrics)} if in_order and len(rows) == epochs else set()
     if not in_order or len(rows) > epochs or not measured <= (rows or [{}])[-1].keys():
         raise RunError(f"{source}: its rows of epochs cannot be read; restore it from a copy, or train again")
     return rows

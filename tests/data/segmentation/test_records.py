@@ -74,3 +74,13 @@ def test_images_are_told_apart_by_number_and_name(tmp_path):
     one, other = dataset(tmp_path / "a.png"), dataset(tmp_path / "b.png")
     assert one.hash_of_images() != other.hash_of_images()
     assert one.hash_of_images() == dataset(tmp_path / "below" / "a.png").hash_of_images()
+
+
+def test_files_are_called_by_their_path_below_the_folder_of_all(tmp_path):
+    mask = HeldMask(np.zeros((4, 4), np.uint8))
+    files = [tmp_path / "a" / "1.png", tmp_path / "a" / "b" / "2.png", None]
+    records = [SegmentationRecord(number, file, mask, 4, 4) for number, file in enumerate(files)]
+    some = SegmentationDataset("some", "train", ("road",), records)
+    assert some.folder == tmp_path / "a"
+    assert some.file_names == ("1.png", "b/2.png", "")
+    assert dataset(None).folder is None

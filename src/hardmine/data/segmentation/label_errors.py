@@ -21,7 +21,7 @@ from scipy.ndimage import binary_dilation, find_objects
 from skimage.measure import label as label_components
 
 from hardmine.core.pixels import IGNORED
-from hardmine.data.label_errors import generator_of
+from hardmine.data.label_errors import generator_of, shares_of
 from hardmine.data.segmentation.records import Mask, SegmentationDataset, SegmentationRecord
 from hardmine.data.telling import say_once
 from hardmine.errors import ConfigError
@@ -32,6 +32,7 @@ __all__ = [
     "MaskErrorKind",
     "PlantedMaskError",
     "WithMaskErrors",
+    "parse_mask_shares",
     "plant_mask_errors",
     "with_mask_errors",
 ]
@@ -94,6 +95,11 @@ class WithMaskErrors(SegmentationDataset):
     def planted(self, index: int) -> list[PlantedMaskError]:
         """The errors of an image. Raises: DataError: as `mask`."""
         return self._spoilt[index].spoil()[1]
+
+
+def parse_mask_shares(text: str) -> dict[MaskErrorKind, float]:
+    """Reads "dropped=.2" or "dropped=.2,grown=.1", shares of the regions. Raises: ConfigError: as `parse_shares`."""
+    return shares_of(text, MASK_ERROR_KINDS, "regions")
 
 
 def with_mask_errors(dataset: SegmentationDataset, shares: Mapping[MaskErrorKind, float]) -> WithMaskErrors:

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from hardmine.core.pixels import IGNORED
-from hardmine.data.derived import Fold, is_held_out
+from hardmine.data.derived import Fold, are_drawn, is_held_out
 from hardmine.data.identity import as_text
 from hardmine.data.images import load_rgb
 from hardmine.data.problems import Problem
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
 else:  # torch is imported where the first image becomes a tensor
     Dataset = object
 
-__all__ = ["IGNORED", "Mask", "SegmentationDataset", "SegmentationPart", "SegmentationRecord", "hold_out_masks"]
+__all__ = [
+    "IGNORED",
+    "Mask",
+    "SegmentationDataset",
+    "SegmentationPart",
+    "SegmentationRecord",
+    "hold_out_masks",
+    "some_masks",
+]
 
 
 class Mask(Protocol):
@@ -97,6 +106,21 @@ class SegmentationDataset(Dataset):
         where = record.file or f"{self.name}, image id {record.image_id}"
         return _of_size(record.mask.read(), record, f"the mask of {where}")
 
+    @cached_property
+    def folder(self) -> Path | None:
+        """The innermost folder that holds all images; None where they are generated."""
+        folders = {os.path.dirname(os.path.abspath(record.file)) for record in self.records if record.file}  # noqa: PTH100, PTH120
+        return Path(os.path.commonpath(folders)) if folders else None
+
+    @cached_property
+    def file_names(self) -> tuple[str, ...]:
+        """Of each image, relative to `folder`, with slashes; empty where it is generated."""
+        folder = self.folder
+        return tuple(
+            as_text(os.path.relpath(record.file, folder).replace(os.sep, "/")) if record.file and folder else ""
+            for record in self.records
+        )
+
     def hash_of_images(self) -> str:
         """Tells these images from others by number and name, in this order."""
         named = [(record.image_id, record.file.name if record.file else "") for record in self.records]
@@ -139,6 +163,13 @@ def hold_out_masks(
     is_held = is_held_out(len(dataset), fold, groups, f"{dataset.name}, split {dataset.split!r}")
     rest, held = (np.flatnonzero(chosen).tolist() for chosen in (~is_held, is_held))
     return SegmentationPart(dataset, rest, dataset.split), SegmentationPart(dataset, held, "held_out")
+
+
+def some_masks(dataset: SegmentationDataset, most: int) -> SegmentationDataset:
+    """So many of its images, as `some_images` takes them; the data set itself where there are no more."""
+    if len(dataset) <= most:
+        return dataset
+    return SegmentationPart(dataset, np.flatnonzero(are_drawn(len(dataset), most)).tolist(), dataset.split)
 
 
 def _of_size(array: np.ndarray, record: SegmentationRecord, what: object) -> np.ndarray:

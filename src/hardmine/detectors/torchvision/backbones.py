@@ -21,7 +21,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP
 from hardmine.detectors.torchvision.weights import imagenet_network
 from hardmine.errors import ConfigError, check_name
 
-__all__ = ["OWN_NETWORKS", "Family", "Pyramid", "family_of"]
+__all__ = ["OWN_NETWORKS", "Family", "Pyramid", "TwoLevels", "family_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Family:
     test_proposals: that an image gives to the RoI head when it predicts.
     roi_bins, roi_points: RoIAlign's features of a proposal, so many a side, each the mean of so many points a side.
     image_size: the image's shorter side, in pixels.
+    segmenter_strides: of the two maps of features that a segmenter sees, the finer one first.
     """
 
     dense_strides: tuple[int, ...]
@@ -50,6 +51,7 @@ class Family:
     test_proposals: int = 1000
     roi_bins: int = 7
     roi_points: int = 2
+    segmenter_strides: tuple[int, int] = (8, 16)
 
 
 TINY = Family(
@@ -62,6 +64,7 @@ TINY = Family(
     proposals=256,
     roi_samples=64,
     image_size=128,
+    segmenter_strides=(4, 16),
 )
 FAMILIES = {
     "tiny": TINY,
@@ -148,6 +151,59 @@ class Pyramid(nn.Module):
         if self.is_channels_last:
             maps = {name: level.permute(0, 3, 1, 2) for name, level in maps.items()}
         return self.fpn(maps)
+
+
+class TwoLevels(nn.Module):
+    """A network's maps of features at two strides, as a segmenter looks at them, under the names that it gives them.
+
+    Stages of a coarser stride keep that of the second map: their steps of 2 become 1 and their later convolutions are
+    dilated, as in torchvision's segmenters. ImageNet weights come with fixed BatchNorm statistics and a fixed stem.
+
+    Raises: ConfigError: the network has no feature maps at these strides, or its weights cannot be had.
+    """
+
+    def __init__(
+        self, backbone: str, strides: tuple[int, int], names: tuple[str, str], *, imagenet: bool, load: bool
+    ) -> None:
+        super().__init__()
+        body = _tiny_network() if backbone in OWN_NETWORKS else _body(_network(backbone, imagenet and load))
+        _dilate_below(body, strides[1], backbone)
+        stages = _stages(body, backbone)
+        if max(stages) != strides[1] or strides[0] not in stages:
+            raise ConfigError(f"backbone {backbone!r} has feature maps at strides {sorted(stages)}, not {strides}")
+        if imagenet:
+            _fix_batch_norm(body)
+            _fix_stem(body, stages)
+        kept = {names[0]: stages[strides[0]], names[1]: stages[strides[1]]}
+        self.body = IntermediateLayerGetter(body, return_layers={stage.name: name for name, stage in kept.items()})
+        self.channels = tuple(stage.channels for stage in kept.values())
+        self.channels_last = frozenset(name for name, stage in kept.items() if stage.is_channels_last)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        maps = self.body(images)
+        return {
+            name: level.permute(0, 3, 1, 2) if name in self.channels_last else level for name, level in maps.items()
+        }
+
+
+def _dilate_below(body: nn.Sequential, stride: int, backbone: str) -> None:
+    """Lets what comes behind the maps of this stride keep it, and see as far as it did."""
+    names = [name for name, _ in body.named_children()]
+    stages = _stages(body, backbone)
+    if stride not in stages:
+        return
+    behind = names[names.index(stages[stride].name) + 1 :]
+    for layer in (layer for name in behind for layer in body.get_submodule(name).modules()):
+        if isinstance(layer, nn.Conv2d):
+            _dilate(layer)
+
+
+def _dilate(layer: nn.Conv2d) -> None:
+    if layer.stride != (1, 1):
+        layer.stride = (1, 1)
+    elif layer.kernel_size != (1, 1):
+        layer.dilation = (2, 2)
+        layer.padding = tuple(side - 1 for side in layer.kernel_size)
 
 
 @dataclass(frozen=True, slots=True)

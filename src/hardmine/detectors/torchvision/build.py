@@ -19,6 +19,7 @@ from torchvision.ops import MultiScaleRoIAlign
 from hardmine.detectors.torchvision.backbones import Family, Pyramid, family_of
 from hardmine.detectors.torchvision.cascade import STAGES, AgnosticPredictor, CascadeRCNN, CascadeStage, StageSettings
 from hardmine.detectors.torchvision.fast_rcnn import FastRCNN
+from hardmine.detectors.torchvision.segmenters import SEGMENTERS, build_segmenter
 from hardmine.detectors.torchvision.weights import load_coco, load_file
 from hardmine.errors import ConfigError, check_name
 
@@ -40,16 +41,19 @@ def build(
     image_size: int | None = None,
     load: bool = True,
 ) -> nn.Module:
-    """A torchvision detector for ``num_classes`` foreground classes.
+    """A torchvision detector for ``num_classes`` foreground classes, or a segmenter for as many with the background.
 
-    Args: detector: a key of `DETECTORS`.  backbone: "micro", "tiny" or a torchvision classification network.
+    Args: detector: a key of `DETECTORS` or `SEGMENTERS`.
+        backbone: "micro", "tiny" or a torchvision classification network.
         weights: "none", "imagenet" (the backbone's), "coco" (the whole detector's, on torchvision's own architecture),
         or a file with a state_dict (.safetensors or .pth) of the detector or of its backbone.
         image_size: length in pixels of the image's shorter side; None for what suits the backbone.
         load: False builds the same architecture without fetching any weights.
     Raises: ConfigError: unknown names, or weights that cannot be had.
     """
-    check_name("detector", detector, DETECTORS)
+    check_name("detector", detector, [*DETECTORS, *SEGMENTERS])
+    if detector in SEGMENTERS:
+        return build_segmenter(detector, num_classes, backbone=backbone, weights=weights, load=load)
     if weights == "coco":
         return _build_reference(detector, num_classes, backbone, image_size, load)
     family = family_of(backbone)

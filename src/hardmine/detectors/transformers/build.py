@@ -1,4 +1,7 @@
-"""Building a detector of transformers: a kind from its default configuration, a folder, or a name on the hub."""
+"""Building a detector or segmenter of transformers: a kind by its default configuration, a folder, a name on the hub.
+
+Of a folder or a name on the hub, its configuration says which of the two it is.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from hardmine.detectors.torchvision.weights import load_file
+from hardmine.detectors.transformers.segmentation import SEGMENTERS
 from hardmine.errors import ConfigError, check_name
 
 __all__ = ["build"]
@@ -21,8 +25,11 @@ KINDS = {
     "lw_detr": "LwDetr",
     "rf_detr": "RfDetr",
     "yolos": "Yolos",
+    "segformer": "Segformer",
 }
 """What a kind's classes are called."""
+DETECTS, SEGMENTS = "ObjectDetection", "SemanticSegmentation"
+"""How the names of classes end that do the one or the other."""
 STAGES = {
     "detr": ["stage4"],
     "conditional_detr": ["stage4"],
@@ -32,7 +39,7 @@ STAGES = {
 
 
 def build(name: str, num_classes: int, *, weights: str, image_size: int | None, load: bool) -> nn.Module:  # noqa: ARG001
-    """A detector for ``num_classes`` foreground classes.
+    """A detector for ``num_classes`` foreground classes, or a segmenter for as many, background included.
 
     Args: name: a key of `KINDS`, which starts from scratch; or a folder of `save_pretrained`, or a name on the hub,
         which starts from its weights (safetensors only) where these fit.
@@ -56,7 +63,7 @@ def _of_kind(name: str, num_classes: int) -> nn.Module:
 
     options: dict[str, Any] = {"num_labels": num_classes, **_instead_of_defaults(name)}
     config = getattr(transformers, f"{KINDS[name]}Config")(**options)
-    return getattr(transformers, f"{KINDS[name]}ForObjectDetection")(config)
+    return getattr(transformers, f"{KINDS[name]}For{SEGMENTS if name in SEGMENTERS else DETECTS}")(config)
 
 
 def _instead_of_defaults(name: str) -> dict[str, Any]:
@@ -72,17 +79,17 @@ def _instead_of_defaults(name: str) -> dict[str, Any]:
 
 
 def _of_folder(name: str, num_classes: int, *, load: bool) -> nn.Module:
-    from transformers import AutoConfig, AutoModelForObjectDetection
+    import transformers
 
     if "/" not in name and not Path(name).is_dir():
         check_name("kind of transformers' detectors, folder or name on the hub", name, KINDS)
     options: dict[str, Any] = {"trust_remote_code": False, "num_labels": num_classes}
     try:
+        config = transformers.AutoConfig.from_pretrained(name, **options)
+        auto = getattr(transformers, f"AutoModelFor{SEGMENTS if config.model_type in SEGMENTERS else DETECTS}")
         if not load:
-            return AutoModelForObjectDetection.from_config(AutoConfig.from_pretrained(name, **options))
-        return AutoModelForObjectDetection.from_pretrained(
-            name, **options, ignore_mismatched_sizes=True, use_safetensors=True
-        )
+            return auto.from_config(config)
+        return auto.from_pretrained(name, **options, ignore_mismatched_sizes=True, use_safetensors=True)
     except (OSError, ValueError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigError(

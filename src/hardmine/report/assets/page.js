@@ -42,6 +42,9 @@
     svg.append(makeSvg("rect", { ...at, class: `box halo ${className.includes("other") ? "other" : ""}` }),
       makeSvg("rect", { ...at, class: `box ${className}` }));
   };
+  const drawPaths = (svg, paths) => {  // dashes over a solid line: where both run alike, both are seen
+    for (const [className, d] of paths) if (d) svg.append(makeSvg("path", { d, class: `box ${className}` }));
+  };
   const number = (value, digits = 2) => (value === null ? "–" : value.toFixed(digits));
   const grouped = (value) => value.toLocaleString("en");
   const NAMES = { missing: "missing label", spurious: "spurious label" };
@@ -109,11 +112,13 @@
     }
 
     // ---- what is said of an example
+    kindName(i) { return shown(NAMES[this.kindOf(i)] ?? this.kindOf(i)); }
     kindOf(i) { return this.examples.kinds[this.examples.kind[i]]; }
     className(place) { return place === null || place === undefined ? null : shown(this.examples.classes[place]); }
     classesOf(i) {
       const label = this.className(this.examples.category[i]), found = this.className(this.examples.foundCategory[i]);
       const kind = this.kindOf(i);
+      if (this.data.paths) return "";  // the kind says both
       if (kind === "missing") return found ?? "";
       if (kind === "hard negative") return `${found}${label && label !== found ? ` near ${label}` : ""}`;
       return label && found && label !== found ? `${label} → ${found}` : label ?? found ?? "";
@@ -122,13 +127,20 @@
       const image = this.examples.image[i];
       return shown(this.data.images.name[image] || `image ${this.data.images.id[image]}`);
     }
-    valueOf(i) { return `${this.isSuspect(i) ? "p =" : "hardness"} ${number(this.examples.value[i])}`; }
+    valueOf(i) { return `${this.data.paths ? "" : this.isSuspect(i) ? "p = " : "hardness "}${number(this.examples.value[i])}`; }
+    valueName(i) { return this.data.paths ? "score" : this.isSuspect(i) ? "probability" : "hardness"; }
     restOf(i) {
       const { score, iou, loss, why } = this.examples;
       return [why[i], score[i] === null ? "" : `score ${number(score[i])}`, iou[i] === null ? "" : `IoU ${number(iou[i])}`,
         loss[i] === null ? "" : `loss ${number(loss[i])}`].filter(Boolean).join(", ");
     }
-    cropFile(i) { return `${this.data.folder}/crops/${i}.jpg`; }
+    get pictures() { return `${this.data.folder}${this.controls.hardness?.checked ? "/hardness" : ""}`; }
+    cropFile(i) { return `${this.pictures}/crops/${i}.jpg`; }
+    showHardness() {
+      if (!this.controls.hardness) return;
+      this.controls.hardness.checked = !this.controls.hardness.checked;
+      this.layOut();
+    }
     hasPicture(i) { return !this.withoutPicture.has(this.examples.image[i]); }
 
     // ---- filters
@@ -142,11 +154,12 @@
         add(this.controls.kind, "suspects", `all suspects (${grouped(numSuspects)})`);
         add(this.controls.kind, "hard", `all hard ones (${grouped(this.count - numSuspects)})`);
       }
-      kinds.forEach((name, place) => add(this.controls.kind, String(place), `${NAMES[name] ?? name} (${grouped(counts[place])})`));
+      kinds.forEach((name, place) => add(this.controls.kind, String(place), `${shown(NAMES[name] ?? name)} (${grouped(counts[place])})`));
       const inClass = new Map();
       for (let i = 0; i < this.count; i++) for (const of of new Set([category[i], foundCategory[i]])) if (of !== null) inClass.set(of, (inClass.get(of) ?? 0) + 1);
       add(this.controls.class, "", "any");
       classes.forEach((name, place) => add(this.controls.class, String(place), `${shown(name)} (${grouped(inClass.get(place) ?? 0)})`));
+      if (this.data.paths) this.controls.sort.querySelector('[value="score"]').remove();
       if (!this.examples.loss.some((loss) => loss !== null)) this.controls.sort.querySelector('[value="loss"]').remove();
       if (!numSuspects) this.controls.decision.closest("label").hidden = true;
       if (numSuspects && numSuspects < this.count) this.controls.kind.value = "suspects";
@@ -224,8 +237,8 @@
       cell.example = i;
       cell.setAttribute("role", "listitem");
       open.type = "button";
-      const kind = NAMES[this.kindOf(i)] ?? this.kindOf(i);
-      open.setAttribute("aria-label", `${kind}, ${this.classesOf(i)}, ${this.valueOf(i)}, ${this.fileOf(i)}: show the whole image`);
+      const kind = this.kindName(i);
+      open.setAttribute("aria-label", `${[kind, this.classesOf(i), this.valueOf(i), this.fileOf(i)].filter(Boolean).join(", ")}: show the whole image`);
       if (this.hasPicture(i)) {
         const image = make("img");
         image.alt = "";
@@ -258,11 +271,18 @@
     boxesOf(i) {
       const [x, y, width, height] = this.examples.crop[i];
       const svg = makeSvg("svg", { viewBox: `${x} ${y} ${width} ${height}`, "aria-hidden": "true" });
-      if (this.controls.boxes.checked) {
+      if (this.controls.boxes.checked) this.drawOwn(svg, i);
+      return svg;
+    }
+    drawOwn(svg, i) {
+      const { paths } = this.data;
+      if (paths) {
+        const [label, found] = [paths.label[i], paths.found[i]];
+        drawPaths(svg, [["region", paths.region[i]], ["halo", label], ["halo", found], ["label", label], ["found", found]]);
+      } else {
         if (this.examples.label[i]) drawBox(svg, this.examples.label[i], "label");
         if (this.examples.found[i]) drawBox(svg, this.examples.found[i], "found");
       }
-      return svg;
     }
     showDecision(cell) {
       const decision = this.decisionOf(cell.example);
@@ -293,7 +313,7 @@
     listen() {
       this.root.tabIndex = -1;
       for (const [name, control] of Object.entries(this.controls)) {
-        if (name === "boxes") control.addEventListener("change", () => this.layOut());
+        if (name === "boxes" || name === "hardness") control.addEventListener("change", () => this.layOut());
         else control.addEventListener("input", () => this.choose());
       }
       this.root.querySelector('[data-action="download"]')?.addEventListener("click", () => this.download());
@@ -325,6 +345,9 @@
         else if (event.key in decisions) {
           this.decide(this.chosen[this.current], decisions[event.key]);
           if (decisions[event.key]) this.goTo(this.current + 1);
+        } else if (event.key === "h" && this.controls.hardness) {
+          this.showHardness();
+          this.goTo(this.current);
         } else return;
         event.preventDefault();
       });
@@ -356,10 +379,10 @@
       const { gallery } = this, { examples, data } = gallery;
       this.place = Math.min(gallery.chosen.length - 1, Math.max(0, place));
       const i = gallery.chosen[this.place], image = examples.image[i], [width, height] = data.images.size[image];
-      const kind = NAMES[gallery.kindOf(i)] ?? gallery.kindOf(i);
-      this.find("#viewer-title").textContent = `${kind}: ${gallery.classesOf(i)}`;
+      const kind = gallery.kindName(i);
+      this.find("#viewer-title").textContent = [kind, gallery.classesOf(i)].filter(Boolean).join(": ");
       this.find(".viewer-facts").textContent = [`${grouped(this.place + 1)} of ${grouped(gallery.chosen.length)}`,
-        gallery.isSuspect(i) ? `probability ${number(examples.value[i], 3)}` : `hardness ${number(examples.value[i], 3)}`, gallery.restOf(i), gallery.fileOf(i),
+        `${gallery.valueName(i)} ${number(examples.value[i], 3)}`, gallery.restOf(i), gallery.fileOf(i),
         `${width}×${height}`].filter(Boolean).join(" · ");
       const stage = this.find(".stage");
       stage.replaceChildren();
@@ -367,18 +390,20 @@
       if (gallery.hasPicture(i)) {
         const picture = make("img");
         picture.alt = "";
-        picture.src = `${data.folder}/images/${image}.jpg`;
+        picture.src = `${gallery.pictures}/images/${image}.jpg`;
         stage.append(picture);
       } else stage.append(make("span", "gone", "no picture"));
-      if (this.find('[data-control="others"]').checked) this.drawOthers(svg, image);
-      if (examples.label[i]) drawBox(svg, examples.label[i], "label");
-      if (examples.found[i]) drawBox(svg, examples.found[i], "found");
+      this.find('[data-for="boxes"]').hidden = Boolean(data.paths);
+      this.find('[data-for="masks"]').hidden = !data.paths;
+      if (!data.paths && this.find('[data-control="others"]').checked) this.drawOthers(svg, image);
+      if (!data.paths || this.find('[data-control="outlines"]').checked) gallery.drawOwn(svg, i);
       stage.append(svg);
-      this.find('[data-show="others"]').textContent = `Solid: labels (${data.images.labels[image].length}); dashed: predictions (${data.images.predictions[image].length}, the surest ${limits.predictions} at most, score ${limits.score} or more). Thick: what this is about. Point at a box for its class.`;
+      if (data.paths) this.find('[data-show="others"]').textContent = "Solid: contours of the labels; dashed: of what is predicted, both around the region that is suspect, which is shaded.";
+      else this.find('[data-show="others"]').textContent = `Solid: labels (${data.images.labels[image].length}); dashed: predictions (${data.images.predictions[image].length}, the surest ${limits.predictions} at most, score ${limits.score} or more). Thick: what this is about. Point at a box for its class.`;
       this.find(".decide").hidden = !gallery.isSuspect(i);
       for (const decision of ["accept", "reject"]) this.find(`[data-action="${decision}"]`).setAttribute("aria-pressed", gallery.decisionOf(i) === decision);
       const next = gallery.chosen[this.place + 1];
-      if (next !== undefined && gallery.hasPicture(next)) new Image().src = `${data.folder}/images/${examples.image[next]}.jpg`;
+      if (next !== undefined && gallery.hasPicture(next)) new Image().src = `${gallery.pictures}/images/${examples.image[next]}.jpg`;
     },
     drawOthers(svg, image) {
       const { images } = this.gallery.data;
@@ -404,11 +429,13 @@
     const does = { close: () => dialog.close(), previous: () => viewer.show(viewer.place - 1), next: () => viewer.show(viewer.place + 1),
       accept: () => viewer.decide("accept", true), reject: () => viewer.decide("reject", true) };
     for (const [name, what] of Object.entries(does)) viewer.find(`[data-action="${name}"]`).addEventListener("click", what);
-    viewer.find('[data-control="others"]').addEventListener("change", () => viewer.show(viewer.place));
+    for (const name of ["others", "outlines"]) viewer.find(`[data-control="${name}"]`).addEventListener("change", () => viewer.show(viewer.place));
+    does.hardness = () => { viewer.gallery.showHardness(); viewer.show(viewer.place); };
+    viewer.find('[data-action="hardness"]').addEventListener("click", does.hardness);
     dialog.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const keys = { ArrowRight: does.next, j: does.next, ArrowLeft: does.previous, k: does.previous,
-        a: () => viewer.decide("accept"), r: () => viewer.decide("reject"), u: () => viewer.decide(null) };
+        a: () => viewer.decide("accept"), r: () => viewer.decide("reject"), u: () => viewer.decide(null), h: does.hardness };
       if (!(event.key in keys)) return;
       keys[event.key]();
       event.preventDefault();
