@@ -38,7 +38,7 @@ def ohem_by_and_by(budget: int = 64) -> hm.Recipe:
         name="ohem_by_and_by",
         kind="hard",
         on=BEYOND_RPN,
-        slots=lambda head: {"select": hm.Slot(hm.Scheduled(None, hm.OHEM(budget), 0.0, 1.0))},
+        slots=lambda _: {"select": hm.Slot(hm.Scheduled(None, hm.OHEM(budget), 0.0, 1.0))},
     )
 
 
@@ -48,7 +48,7 @@ def self_paced(first_share: float = 0.5, full_at: float = 0.5) -> hm.Recipe:
         name="self_paced",
         kind="hard",
         on=BEYOND_RPN,
-        slots=lambda head: {slot: hm.Slot(hm.SelfPaced(first_share, full_at)) for slot in ("classify", "regress")},
+        slots=lambda _: {slot: hm.Slot(hm.SelfPaced(first_share, full_at)) for slot in ("classify", "regress")},
     )
 
 

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from hardmine.data import DetectionDataset, open_dataset
-from hardmine.detectors import Detector, build, wrap
+from hardmine.detectors import Detector, build, reassign_missed, wrap
 from hardmine.detectors.frameworks import split_name
 from hardmine.errors import RunError
 from hardmine.evaluation import Metrics, evaluate_predictions
@@ -74,6 +74,8 @@ def make_detector(config: TrainingConfig, num_classes: int, *, load: bool = True
     detector = wrap(model, recipe, image_size=config.side)
     if recipe.prior is not None and _starts_anew(config):
         detector.initialize_prior(recipe.prior)
+    if config.reassign:
+        reassign_missed(detector, config.reassign)
     return detector
 
 
