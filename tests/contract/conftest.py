@@ -63,6 +63,7 @@ from hardmine import (
     SimOTA,
     SmoothL1,
     TaskAligned,
+    WithClosest,
 )
 from hardmine.core.samples import GroundTruth, Levels, Predictions
 from hardmine.equation.normalize import PerPositive, PerQuality, PerSampled, PerValid, PerWeight
