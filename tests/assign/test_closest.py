@@ -44,7 +44,7 @@ def closest_by_hand(usual, anchors, ground_truth, is_padding, k, min_iou):
                 for i in range(iou.shape[1])
                 if usual[b, i] < 0 and not is_padding[b, i] and iou[g, i] >= min_iou and iou[:, i].argmax() == g
             ]
-            for i in sorted(mine, key=lambda i: -iou[g, i])[:k]:  # noqa: B023
+            for i in sorted(mine, key=lambda i: -iou[g, i])[:k]:
                 found[b, i] = g
     return found
 
