@@ -124,7 +124,7 @@ def assign(method: Assigner, size: Size) -> Callable[[], object]:
     scores = torch.rand(1, size.samples, CLASSES) if method.needs else torch.zeros(1, 0, CLASSES)
     boxes = random_boxes(size.samples, IMAGE, IMAGE, (0.01, 0.3)).unsqueeze(0)
     objects, labels = random_boxes(size.positives, IMAGE, IMAGE), torch.randint(CLASSES, (size.positives,))
-    ground_truth = hm.GroundTruth.from_lists([objects], [labels])
+    ground_truth = hm.GroundTruth.from_lists([objects], [labels], missed=[torch.ones_like(labels, dtype=torch.bool)])
     extra: dict[str, Any] = {"levels": _levels(size.samples), "predictions": Predictions(boxes, scores)}
     used = {name: value for name, value in extra.items() if name in method.needs}
     return lambda: method(boxes, ground_truth, **used)

@@ -15,6 +15,7 @@ from .assign import (
     MaxIoU as MaxIoU,
     SimOTA as SimOTA,
     TaskAligned as TaskAligned,
+    WithClosest as WithClosest,
 )
 from .core.samples import (
     BACKGROUND as BACKGROUND,

@@ -63,6 +63,7 @@ from hardmine import (
     SimOTA,
     SmoothL1,
     TaskAligned,
+    WithClosest,
 )
 from hardmine.core.samples import GroundTruth, Levels, Predictions
 from hardmine.equation.normalize import PerPositive, PerQuality, PerSampled, PerValid, PerWeight
@@ -141,6 +142,9 @@ ASSIGNERS: dict[str, Callable[[], nn.Module]] = {
     "MaxIoU, off": lambda: MaxIoU(0.5, 0.5, force_match="off"),
     "MaxIoU, in chunks": lambda: MaxIoU(chunk=1),
     "MaxIoU, of points": lambda: MaxIoU(box_strides=2.0),
+    "WithClosest": WithClosest,
+    "WithClosest, of ATSS": lambda: WithClosest(ATSS(k=1), k=1),
+    "WithClosest, all": lambda: WithClosest(MaxIoU(0.7, 0.3, 0.3, "off"), k=1000, min_iou=1e-6),
     "FCOSPoints": FCOSPoints,
     "FCOSPoints, in chunks": lambda: FCOSPoints(chunk=1),
     "ATSS": lambda: ATSS(3),

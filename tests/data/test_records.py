@@ -85,11 +85,13 @@ REGIONS = np.array([[0, 0, 20, 20], [30, 30, 40, 40]], dtype=np.float32)
 
 
 def test_places_that_could_not_be_read_are_crowds_behind_the_objects(tmp_path, write_image):
-    changed = record(5, write_image(tmp_path / "a.png"), unreadable=REGIONS, weights=np.array([0.5], dtype=np.float32))
+    of_objects = {"weights": np.array([0.5], dtype=np.float32), "missed": np.array([True])}
+    changed = record(5, write_image(tmp_path / "a.png"), unreadable=REGIONS, **of_objects)
     _, target = DetectionDataset("d", "train", "ab", (3, 9), [changed])[0]
     assert target["boxes"].tolist() == [[1, 2, 11, 22], *REGIONS.tolist()]
     assert target["iscrowd"].tolist() == [True, True, True]
     assert target["weights"].tolist() == [0.5, 1, 1]
+    assert target["missed"].tolist() == [True, False, False]
 
 
 def test_an_incomplete_image_is_of_nothing_but_its_objects(tmp_path, write_image):

@@ -89,6 +89,7 @@ def test_a_crop_keeps_what_is_visible_and_ignores_slivers():
     crowd, image = torch.zeros(100, dtype=torch.bool), torch.zeros(3, 100, 100, dtype=torch.uint8)
     image[:] = (torch.arange(100)[:, None] // 10 * 10 + torch.arange(100) // 10).to(torch.uint8)  # the box's label
     target = {"boxes": boxes, "labels": labels, "iscrowd": crowd, "weights": labels.float(), "image_id": 7}
+    target["missed"] = labels % 2 == 0
     torch.manual_seed(0)
     slivers = 0
     for flip in [0.0, 1.0] * 10:
@@ -103,6 +104,7 @@ def test_a_crop_keeps_what_is_visible_and_ignores_slivers():
         area = (right - left) * (bottom - top)
         assert torch.equal(changed["iscrowd"], area < 20)
         assert torch.equal(changed["weights"], changed["labels"].float())
+        assert torch.equal(changed["missed"], changed["labels"] % 2 == 0)
         slivers += int(changed["iscrowd"].sum())
     assert slivers
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.tv_tensors import BoundingBoxes
 
-from hardmine.detectors.targets import check_targets, split_crowds, weights_of
+from hardmine.detectors.targets import check_targets, missed_of, split_crowds, weights_of
 from hardmine.errors import ShapeError
 
 IMAGES = [torch.zeros(3, 20, 30)] * 3
@@ -145,3 +145,17 @@ def test_proposals_are_as_many_as_they_like_and_no_objects():
         check_targets(IMAGES[:1], [given | {"proposals": torch.ones(7, 3)}], (*NEEDED, "proposals"))
     (objects,), _ = split_crowds([given], (*NEEDED, "proposals"))
     assert (len(objects["boxes"]), len(objects["proposals"])) == (1, 7)
+
+
+def test_nothing_is_missed_where_a_target_does_not_say_so():
+    silent = {"boxes": torch.rand(3, 4)}
+    assert missed_of([silent, empty()]) is None
+    missed = missed_of([target() | {"missed": torch.tensor([1, 0])}, silent])
+    assert [marks.tolist() for marks in missed] == [[True, False], [False, False, False]]
+    assert all(marks.dtype == torch.bool for marks in missed)
+
+
+def test_the_mark_of_a_crowd_goes_with_it():
+    marked = target() | {"iscrowd": torch.tensor([True, False]), "missed": torch.tensor([True, False])}
+    objects, _ = split_crowds([marked], NEEDED)
+    assert objects[0]["missed"].tolist() == [False]

@@ -1,6 +1,7 @@
 """Rounds of training and mining: what each stands on, what is kept, and what is said of them."""
 
 import json
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -73,3 +74,15 @@ def test_decisions_are_of_no_round(config, tmp_path):
     with pytest.raises(ConfigError, match="a loop mines anew in each round"):
         mine_in_rounds(config, 2, tmp_path / "out", suspects="decisions.json", progress=False)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_loop_reassigns_what_the_round_before_missed(config, tmp_path):
+    mine_in_rounds(config, 2, tmp_path, folds=None, reassign=2, progress=False)
+    first, second = (RunFolder(tmp_path / f"round{number}").read_config() for number in (1, 2))
+    assert (first.reassign, second.reassign) == (0, 2)
+
+
+def test_a_loop_that_could_not_reassign_in_its_second_round_does_not_begin(config, tmp_path):
+    with pytest.raises(ConfigError, match="FCOSPoints"):
+        mine_in_rounds(replace(config, detector="fcos"), 2, tmp_path / "loop", reassign=2, progress=False)
+    assert not (tmp_path / "loop").exists()

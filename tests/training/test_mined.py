@@ -14,7 +14,7 @@ from hardmine.mining import mine, write_mined
 from hardmine.training import train
 from hardmine.training.batches import TrainingImages
 from hardmine.training.data import open_training_data
-from hardmine.training.mined import image_weights, treat_suspects
+from hardmine.training.mined import image_weights, mark_missed, treat_suspects
 
 
 @pytest.fixture
@@ -332,3 +332,84 @@ def test_duplicates_are_no_suspects_to_treat(tmp_path):
     mine_folder(dataset, tmp_path / "mined", [("a.jpg", "cat", 5, 6, 25, 21, 0.95)])
     assert pl.read_parquet(tmp_path / "mined/suspects.parquet")["kind"].to_list() == ["duplicate"]
     assert not treat_suspects(tmp_path / "mined", dataset, "drop").records[0].is_crowd.any()
+
+
+def missed_of(dataset):
+    """What is marked on each image, None where nothing is."""
+    return [None if record.missed is None else record.missed.tolist() for record in dataset.records]
+
+
+def test_what_was_missed_is_marked_and_what_was_found_is_not(tmp_path):
+    found = [("a.jpg", "cat", 5, 6, 25, 21, 0.95)]
+    mined = folder_of(["a.jpg", "b.jpg", "c.jpg"], objects={"a.jpg": SHARED, "b.jpg": SHARED[1:], "c.jpg": []})
+    mine_folder(mined, tmp_path / "mined", found)
+    assert missed_of(mark_missed(tmp_path / "mined", mined)) == [
+        [label != SHARED[0] for label in SHARED],
+        [True] * (len(SHARED) - 1),
+        None,
+    ]
+
+
+def test_marks_are_found_again_whatever_images_are_gone_and_in_whatever_order_labels_are(tmp_path):
+    objects = {"a.jpg": SHARED, "b.jpg": SHARED[1:]}
+    mined = folder_of(["0.jpg", "a.jpg", "b.jpg"], objects=objects)
+    mine_folder(mined, tmp_path / "mined", [("a.jpg", "cat", 5, 6, 25, 21, 0.95)])
+    moved = folder_of(["a.jpg", "b.jpg"], objects={**objects, "a.jpg": [*SHARED[1:], SHARED[0]]})
+    others = [True] * (len(SHARED) - 1)
+    assert missed_of(mark_missed(tmp_path / "mined", moved)) == [[*others, False], others]
+
+
+def test_an_object_that_is_no_more_cannot_be_marked(tmp_path):
+    mine_folder(folder_of(["a.jpg"], objects={"a.jpg": SHARED}), tmp_path / "mined", SURE[:1])
+    dataset = folder_of(["a.jpg"], objects={"a.jpg": SHARED[:1]})
+    with pytest.raises(DataError, match=r"objects.parquet: image id 1 has no label .* mine again"):
+        mark_missed(tmp_path / "mined", dataset)
+
+
+def test_a_mark_and_a_doubt_on_one_label_stand_beside_each_other(dataset, mined):
+    """A dropped label is a crowd, whose mark nobody reads."""
+    rows = [
+        {"image_id": r.image_id, "object": 100 * r.image_id + place, "kind": "hard positive", **sides("", box)}
+        for r in dataset.records
+        for place, box in enumerate(r.boxes)
+    ]
+    pl.DataFrame(rows).write_parquet(mined / "objects.parquet")
+    first = treat_suspects(mined, mark_missed(mined, dataset), "drop").records[0]
+    assert first.missed.tolist() == [True] * (len(first.labels) - 1) + [False]
+    assert first.is_crowd.tolist() == [True] + [False] * (len(first.labels) - 2) + [True]
+
+
+def marked_folder(dataset, folder):
+    mine_of = mine(
+        dataset, [{"image_id": dataset.records[0].image_id, "category_id": 1, "bbox": [0, 0, 9, 9], "score": 0.1}]
+    )
+    write_mined(folder, mine_of, "results.json")
+    return str(folder)
+
+
+def test_a_training_gives_missed_objects_more_positives(dataset, small, tmp_path):
+    folder = marked_folder(dataset, tmp_path / "mined")
+    plain = train(small(mined=folder), tmp_path / "plain", progress=False)
+    again = train(small(mined=folder, reassign=0), tmp_path / "again", progress=False)
+    reassigned = train(small(mined=folder, reassign=3), tmp_path / "reassigned", progress=False)
+    assert plain.rows[-1]["loss"] == again.rows[-1]["loss"] != reassigned.rows[-1]["loss"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"reassign": 3}, "no mined folder to say what was missed"),
+        ({"reassign": 3, "mined": "m", "detector": "ultralytics:yolo11n"}, "whose framework assigns by itself"),
+        ({"reassign": -1, "mined": "m"}, "from 0 to 1000"),
+    ],
+)
+def test_what_cannot_be_reassigned_is_refused(small, options, message):
+    with pytest.raises(ConfigError, match=message):
+        small(**options)
+
+
+def test_a_detector_that_goes_by_points_is_refused_before_anything_is_written(dataset, small, tmp_path):
+    folder = marked_folder(dataset, tmp_path / "mined")
+    with pytest.raises(ConfigError, match="FCOSPoints"):
+        train(small(mined=folder, reassign=3, detector="fcos"), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()

@@ -110,6 +110,7 @@ class Pairing:
     boxes: (B, N, 4).  objects: (B, G, 4).  labels, is_object: (B, G).  is_padding: (B, N).  ignore_regions: (B, R, 4).
     levels, predictions: empty where the method does not need them; padding stays what it is in predictions, since
     copies of all scores would be dear.  dtype: of the boxes as they came.
+    missed: (B, G) bool, the objects that mining found missed, of no meaning in padding; None: nobody says.
     """
 
     boxes: Tensor
@@ -121,6 +122,7 @@ class Pairing:
     levels: Levels
     predictions: Predictions
     dtype: torch.dtype
+    missed: Tensor | None = None
 
     @classmethod
     def of(
@@ -134,7 +136,8 @@ class Pairing:
         objects = ground_truth.boxes.to(safe.dtype).masked_fill(~ground_truth.is_object.unsqueeze(-1), 0)
         regions = ground_truth.ignore_regions.to(safe.dtype)
         labels, is_object = ground_truth.labels, ground_truth.is_object
-        return cls(side_by_side(safe), objects, labels, is_object, is_padding, regions, levels, said, boxes.dtype)
+        of_objects = objects, labels, is_object, is_padding, regions
+        return cls(side_by_side(safe), *of_objects, levels, said, boxes.dtype, ground_truth.missed)
 
     @property
     def points(self) -> Tensor:

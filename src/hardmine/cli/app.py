@@ -211,9 +211,10 @@ def loop(
     from hardmine.mining import mine_in_rounds
 
     choice = parse_recipe(recipe)
-    suspects = training.pop("suspects", None) or "down"
+    suspects, reassign = training.pop("suspects", None) or "down", training.pop("reassign", None) or 0
     config = given_options(training | {"recipe": choice.name, "recipe_options": choice.options, "seed": seed})
-    table = mine_in_rounds(config, rounds, out, folds=folds if folds > 1 else None, suspects=suspects, resume=resume)
+    how: dict[str, Any] = {"suspects": suspects, "reassign": reassign, "resume": resume}
+    table = mine_in_rounds(config, rounds, out, folds=folds if folds > 1 else None, **how)
     if PartialState().is_main_process:
         said = f"Results: rounds.json, runs and mined folders in {out}"
         show_all(rounds_table(table), ROUNDS_NOTE, said, page_of(out))

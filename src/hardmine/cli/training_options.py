@@ -42,6 +42,9 @@ TRAINING_OPTIONS = {
         "Suspect labels in --mined: keep, drop, or weigh them down, as a loop does; or a file of decisions, .json.",
         "keep",
     ),
+    "reassign": _option(
+        int, "Positives more of each object that --mined says was missed: the anchors and proposals closest to it.", "0"
+    ),
     "proposals": _option(str, "For fastrcnn: selective_search, or a file of boxes.", "none"),
     "detector": _option(
         str,

@@ -50,6 +50,7 @@ class GroundTruth:
     R = 0 where the batch has none.
     weights: (B, G), how much each object counts: a factor of the w of its positives; None: 1 each. What belongs to an
     object of weight 0 is neither object nor background: it takes nobody's place (see `counted`).
+    missed: (B, G) bool, the objects that mining found missed, for `WithClosest`; None: nobody says.
     """
 
     boxes: Tensor
@@ -57,6 +58,7 @@ class GroundTruth:
     is_object: Tensor
     ignore_regions: Tensor
     weights: Tensor | None = None
+    missed: Tensor | None = None
 
     @classmethod
     def from_lists(
@@ -65,8 +67,9 @@ class GroundTruth:
         labels: Sequence[Tensor],
         ignore_regions: Sequence[Tensor] | None = None,
         weights: Sequence[Tensor] | None = None,
+        missed: Sequence[Tensor] | None = None,
     ) -> "GroundTruth":
-        """Pads one (G_b, 4), one (G_b,) and, where there are any, one (R_b, 4) and one (G_b,) tensor an image.
+        """Pads one (G_b, 4), one (G_b,) and, where there are any, one (R_b, 4) and two (G_b,) tensors an image.
 
         Raises: ShapeError: shapes that do not belong together.
         """
@@ -80,6 +83,7 @@ class GroundTruth:
             if ignore_regions is None
             else _pad(ignore_regions, max(len(regions) for regions in ignore_regions)),
             weights=None if weights is None else _pad(weights, columns),
+            missed=None if missed is None else _pad(missed, columns),
         )
 
     @property

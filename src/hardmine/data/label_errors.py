@@ -272,6 +272,7 @@ def _with_labels(record: ImageRecord, labels: Sequence[_Label]) -> ImageRecord:
         is_crowd=np.append(record.is_crowd, False)[sources],
         areas=None if record.areas is None else _areas(record, boxes, sources),
         weights=None if record.weights is None else np.append(record.weights, np.float32(1))[sources],
+        missed=None if record.missed is None else np.append(record.missed, False)[sources],
         duplicate_of=None if record.duplicate_of is None else _moved(record.duplicate_of, sources),
     )
 

@@ -45,6 +45,7 @@ class ImageRecord:
     is_crowd: np.ndarray  # (n,) bool, neither object nor background
     areas: np.ndarray | None = None  # (n,) float32, the file's own (COCO: of the mask); None: those of the boxes
     weights: np.ndarray | None = None  # (n,) float32, how much each object counts in training; None: 1 each
+    missed: np.ndarray | None = None  # (n,) bool, what mining found missed and is to be re-assigned; None: nothing
     orientation: int = 1  # the EXIF orientation to apply when the file is decoded
     unreadable: np.ndarray | None = None  # (m, 4) float32, xyxy: where objects are that could not be read; None: none
     is_complete: bool = True  # False: an object could not be read, and nobody knows where it is
@@ -103,14 +104,15 @@ class DetectionDataset(Dataset):
     def __getitem__(self, index: int) -> "tuple[Tensor, dict[str, Any]]":
         """Image (3, H, W) uint8 and its target: boxes (n, 4) float32, labels (n,) int64, iscrowd (n,) bool, image_id.
 
-        Where the objects have weights, also these, (n,) float32, and where there are, proposals (P, 4) float32. Places
-        that could not be read are crowds, the last.
+        Where the objects have weights, also these, (n,) float32, where some are to be re-assigned, missed (n,) bool,
+        and where there are, proposals (P, 4) float32. Places that could not be read are crowds, the last.
         Raises: DataError: the image file cannot be decoded.
         """
         import torch
 
         record = with_crowds(self.records[index], self.records[index].regions)
         arrays = {"boxes": record.boxes, "labels": record.labels, "iscrowd": record.is_crowd, "weights": record.weights}
+        arrays["missed"] = record.missed
         target = {name: torch.from_numpy(array.copy()) for name, array in arrays.items() if array is not None}
         if (proposals := self.proposals(index)) is not None:
             target["proposals"] = torch.from_numpy(proposals)
@@ -230,6 +232,7 @@ def with_crowds(record: ImageRecord, boxes: np.ndarray, label: int = 0) -> Image
         return record
     areas = np.concatenate([record.object_areas(), np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)])
     weights = None if record.weights is None else np.concatenate([record.weights, np.ones(num, dtype=np.float32)])
+    missed = None if record.missed is None else np.concatenate([record.missed, np.zeros(num, dtype=bool)])
     return replace(
         record,
         boxes=np.concatenate([record.boxes, boxes.astype(np.float32)]),
@@ -237,4 +240,5 @@ def with_crowds(record: ImageRecord, boxes: np.ndarray, label: int = 0) -> Image
         is_crowd=np.concatenate([record.is_crowd, np.ones(num, dtype=bool)]),
         areas=areas.astype(np.float32),
         weights=weights,
+        missed=missed,
     )

@@ -101,6 +101,7 @@ def _cut(record: ImageRecord, tile: _Tile, number: int, visible: float) -> Image
         is_crowd=is_crowd[is_there],
         areas=(record.object_areas() * share)[is_there].astype(np.float32),
         weights=None if record.weights is None else record.weights[is_there],
+        missed=None if record.missed is None else record.missed[is_there],
         orientation=1,
         unreadable=lost[lost_share > 0],
         duplicate_of=None,

@@ -17,7 +17,7 @@ from hardmine.errors import ConfigError
 __all__ = ["RandomCrop", "TrainingTransform", "collate", "training_transform"]
 
 Target = dict[str, Any]
-OF_OBJECTS = ("labels", "weights", "place")
+OF_OBJECTS = ("labels", "weights", "missed", "place")
 """What a target may say of each object beside its box and whether it is a crowd."""
 BOXES = ("boxes", "proposals")
 """What of a target moves with the image."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from hardmine.core.samples import GroundTruth
-from hardmine.detectors.targets import Targets, check_targets, split_crowds, weights_of
+from hardmine.detectors.targets import Targets, check_targets, missed_of, split_crowds, weights_of
 from hardmine.equation.framework_head import FrameworkHead
 from hardmine.equation.head import Head
 from hardmine.equation.training_time import set_progress
@@ -25,6 +25,7 @@ class Detector(nn.Module, ABC):
     Images are (3, H, W) floats in [0, 1], targets dicts with the framework's own labels: ``boxes`` (G, 4) and
     ``labels`` (G,), and optionally ``iscrowd`` (G,), objects that are neither to be found nor background, and
     ``weights`` (G,), how much each object counts (a listwise loss has no weights: there only 0 makes a difference).
+    ``missed`` (G,) says which objects mining found missed, to a detector that was told to `reassign_missed`.
     The model's parameters, its state_dict and its inference stay as they are: it is `model`.
     """
 
@@ -100,7 +101,7 @@ class Detector(nn.Module, ABC):
     def _ground_truth(self, objects: Targets, crowds: list[Tensor] | None) -> GroundTruth:
         boxes = [target["boxes"] for target in objects]
         labels = [target["labels"].long() - self.label_offset for target in objects]
-        ground_truth = GroundTruth.from_lists(boxes, labels, crowds, weights_of(objects))
+        ground_truth = GroundTruth.from_lists(boxes, labels, crowds, weights_of(objects), missed_of(objects))
         self._check_values(ground_truth)
         return ground_truth
 

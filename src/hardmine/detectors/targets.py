@@ -13,7 +13,7 @@ from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat
 
 from hardmine.errors import ShapeError
 
-__all__ = ["Targets", "check_targets", "split_crowds", "weights_of"]
+__all__ = ["Targets", "check_targets", "missed_of", "split_crowds", "weights_of"]
 
 Targets = Sequence[Mapping[str, Tensor]]
 
@@ -39,11 +39,12 @@ FIELDS = {
     "labels": Field(("G",), "integer"),
     "iscrowd": Field(("G",), "real"),
     "weights": Field(("G",), "real"),
+    "missed": Field(("G",), "real"),
     "masks": Field(("G", "H", "W"), "real"),
     "keypoints": Field(("G", "K", "3"), "floating point"),
     "proposals": Field(("P", "4"), "floating point"),
 }
-OPTIONAL = ("iscrowd", "weights")
+OPTIONAL = ("iscrowd", "weights", "missed")
 
 
 def check_targets(images: Sequence[Tensor], targets: Any, needed: Iterable[str]) -> None:
@@ -105,7 +106,7 @@ def _is_kind(value: Tensor, kind: str) -> bool:
 
 def split_crowds(targets: Targets, needed: Iterable[str]) -> tuple[list[dict[str, Tensor]], list[Tensor] | None]:
     """The objects of each image, by the fields that are read, and the boxes of its crowds; None where none has one."""
-    names = {*needed, "weights"}
+    names = {*needed, "weights", "missed"}
     objects = [{name: value for name, value in target.items() if name in names} for target in targets]
     crowds = [_is_crowd(target) for target in targets]
     if not torch.cat(crowds).any():  # crowds are rare; without them nothing has to be picked out
@@ -127,3 +128,11 @@ def weights_of(targets: Targets) -> list[Tensor] | None:
         return None
     ones = [torch.ones_like(target["boxes"][:, 0]) for target in targets]
     return [target.get("weights", one).to(one.dtype) for target, one in zip(targets, ones, strict=True)]
+
+
+def missed_of(targets: Targets) -> list[Tensor] | None:
+    """Whether mining found each object missed, as the targets say; None where none does."""
+    if not any("missed" in target for target in targets):
+        return None
+    nothing = [torch.zeros_like(target["boxes"][:, 0]) for target in targets]
+    return [target.get("missed", none).bool() for target, none in zip(targets, nothing, strict=True)]

@@ -69,7 +69,7 @@ def _compile_head(head: Head) -> None:
 
 def _of_any_number(ground_truth: GroundTruth) -> GroundTruth:
     """The same, so marked that a graph made for it holds for any number of objects."""
-    columns = {name: getattr(ground_truth, name) for name in ("boxes", "labels", "is_object", "weights")}
+    columns = {name: getattr(ground_truth, name) for name in ("boxes", "labels", "is_object", "weights", "missed")}
     return replace(ground_truth, **{name: _of_any_length(of) for name, of in columns.items() if of is not None})
 
 

@@ -188,6 +188,7 @@ class _Fields:
             is_crowd=self.is_crowd[kept],
             areas=None if self.areas is None else self.areas[kept],
             weights=None if self.weights is None else self.weights[kept],
+            missed=None,
             duplicate_of=None if twice is None else now[twice[kept[twice]]],
         )
 

@@ -31,6 +31,7 @@ from hardmine.training.data import open_measured_data
 from hardmine.training.decisions import DECISIONS_SUFFIX
 from hardmine.training.out_of_fold import predict_for_mining, predict_masks_for_mining
 from hardmine.training.record import read_dynamics
+from hardmine.training.run import make_detector
 
 __all__ = ["Round", "mine_in_rounds", "mine_run"]
 
@@ -58,6 +59,7 @@ def mine_in_rounds(
     *,
     folds: int | None = 3,
     suspects: str = "down",
+    reassign: int = 0,
     resume: bool = False,
     progress: bool = True,
 ) -> list[Round]:
@@ -65,6 +67,7 @@ def mine_in_rounds(
 
     Args: folds: models that are trained to judge the labels of each round, see `predict_for_mining`.
         suspects: what becomes of suspect labels from the second round on, see `TrainingConfig`.
+        reassign: positives more of each object that the round before missed or hardly found, see `TrainingConfig`.
     Raises: ConfigError: fewer than two rounds, or a configuration that cannot be used.  DataError: as `train`.
         RunError: `out` exists and `resume` is not given, or a run failed.
     """
@@ -82,7 +85,10 @@ def mine_in_rounds(
     if not resume and is_taken(out):
         raise RunError(f"{out} exists already; choose another folder with --out, or continue with --resume")
     mined = [out / f"mined{number}" for number in range(1, rounds)]
-    configs = [config, *(replace(config, mined=str(folder), suspects=suspects) for folder in mined)]
+    more = {"suspects": suspects, "reassign": reassign}
+    configs = [config, *(replace(config, mined=str(folder), **more) for folder in mined)]
+    if reassign:
+        make_detector(configs[-1], num_classes=1, load=False)  # it says so now, where it cannot be done
     val_data, runs = open_measured_data(config), []
     for number, of_round in enumerate(configs, start=1):
         logger.info("round %d of %d", number, rounds)

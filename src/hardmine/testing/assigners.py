@@ -132,7 +132,8 @@ def _ignores_padded_objects(assigner: Assigner) -> None:
 def _with_padding(objects: GroundTruth, poison: float) -> GroundTruth:
     is_object = F.pad(objects.is_object, (0, 3))
     boxes = poisoned(F.pad(objects.boxes, (0, 0, 0, 3)), ~is_object, poison)
-    return GroundTruth(boxes, F.pad(objects.labels, (0, 3)), is_object, objects.ignore_regions)
+    missed = None if objects.missed is None else F.pad(objects.missed, (0, 3), value=True)
+    return GroundTruth(boxes, F.pad(objects.labels, (0, 3)), is_object, objects.ignore_regions, missed=missed)
 
 
 def _treats_images_alone(assigner: Assigner) -> None:
@@ -149,7 +150,8 @@ def _treats_images_alone(assigner: Assigner) -> None:
 def _image(call: _Call, b: int) -> _Call:
     objects = call.ground_truth
     tensors = (objects.boxes, objects.labels, objects.is_object, objects.ignore_regions)
-    own = GroundTruth(*(tensor[b : b + 1] for tensor in tensors))
+    missed = None if objects.missed is None else objects.missed[b : b + 1]
+    own = GroundTruth(*(tensor[b : b + 1] for tensor in tensors), missed=missed)
     said = Predictions(call.predictions.boxes[b : b + 1], call.predictions.scores[b : b + 1])
     return _Call(call.case, call.anchors[b : b + 1], own, said)
 
@@ -193,7 +195,8 @@ def _ignores_negatives_in_ignore_regions(assigner: Assigner) -> None:
 
 def _is_captured(assigner: Assigner) -> None:
     boxes, region = torch.tensor([[4.0, 5, 30, 28], [30, 20, 60, 50]]), torch.tensor([[0.0, 40, 20, 64]])
-    objects = GroundTruth.from_lists([boxes, boxes + 1], [torch.arange(2)] * 2, [region, region])
+    missed = [torch.tensor([True, False])] * 2
+    objects = GroundTruth.from_lists([boxes, boxes + 1], [torch.arange(2)] * 2, [region, region], missed=missed)
     anchors = make_anchors()
     said = make_predictions(anchors)
     with captured(assigner) as compiled:

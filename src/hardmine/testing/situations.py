@@ -107,9 +107,11 @@ OBJECTS = _object_cases()
 
 
 def ground_truth_of(case: str) -> GroundTruth:
-    """The objects of one of `OBJECTS`."""
+    """The objects of one of `OBJECTS`, every other of them missed."""
     boxes, regions = OBJECTS[case]
-    return GroundTruth.from_lists(boxes, [torch.arange(len(box)) % NUM_CLASSES for box in boxes], regions)
+    numbers = [torch.arange(len(box)) for box in boxes]
+    labels, missed = ([number % divisor for number in numbers] for divisor in (NUM_CLASSES, 2))
+    return GroundTruth.from_lists(boxes, labels, regions, missed=[odd == 0 for odd in missed])
 
 
 def sampled() -> Iterator[tuple[str, Samples]]:

@@ -43,6 +43,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "flip_vertical": (0, 1),
     "crop": (0, 1),
     "eval_every": (1, 100_000),
+    "reassign": (0, 1000),
 }
 WITHOUT_RPN = ("fastrcnn",)
 """Detectors that find objects only among proposals that they are given."""
@@ -78,6 +79,8 @@ class TrainingConfig:
             the file of what people decided of them (.json): "drop" what they accepted, "keep" what they rejected, weigh
             the others "down". Suspects of masks are regions: "drop" ignores those with a score of .5 or more, a file of
             decisions what was accepted in it; "down" is none of theirs.
+        reassign: of each object that `mined` says was missed or hardly found, so many of the anchors, and of the
+            proposals, that came closest to it are positives as well, see `WithClosest`; 0: none.
         proposals: where the detector has no RPN, "selective_search", or a file of boxes: see `with_proposals`.
         detector, backbone, weights: as `hardmine.detectors.build` takes them; only torchvision's have a backbone to
             choose. The detector is one of the task; left empty it is "fasterrcnn" or "lraspp".
@@ -124,6 +127,7 @@ class TrainingConfig:
     label_errors: str | None = None
     mined: str | None = None
     suspects: str = "keep"
+    reassign: int = 0
     proposals: str | None = None
     detector: str = ""
     backbone: str = "micro"
@@ -161,6 +165,7 @@ class TrainingConfig:
                 f"training option suspects is {self.suspects!r} but there is no mined folder to list them"
             )
         self._check_proposals()
+        self._check_reassign()
         if self.group_by is not None:
             check_grouping(self.group_by)
         if self.label_errors is not None:
@@ -185,6 +190,17 @@ class TrainingConfig:
         if (self.detector in WITHOUT_RPN) != (self.proposals is not None):
             remedy = "give selective_search or a file" if self.proposals is None else f"only {WITHOUT_RPN[0]} takes any"
             raise ConfigError(f"training option proposals is {self.proposals!r} for {self.detector}: {remedy}")
+
+    def _check_reassign(self) -> None:
+        if self.reassign and self.mined is None:
+            raise ConfigError(
+                f"training option reassign is {self.reassign} but there is no mined folder to say what was missed"
+            )
+        if self.reassign and not self.is_torchvisions:
+            raise ConfigError(
+                f"training option reassign is {self.reassign} for {self.detector}, whose framework assigns by itself: "
+                "only torchvision's detectors take it"
+            )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -13,7 +13,7 @@ from hardmine.data.telling import say_once
 from hardmine.errors import DataError
 from hardmine.launch import is_first
 from hardmine.training.config import TrainingConfig
-from hardmine.training.mined import treat_suspects
+from hardmine.training.mined import mark_missed, treat_suspects
 from hardmine.training.proposals import with_proposals
 
 __all__ = ["open_measured_data", "open_split", "open_training_data", "tell_shared_groups", "with_planted_errors"]
@@ -41,6 +41,7 @@ def open_training_data(config: TrainingConfig) -> tuple[DetectionDataset, Detect
     train_data = with_planted_errors(config, train_data)
     _refuse_without_objects(config, train_data, "there is nothing to learn")
     if config.mined is not None:
+        train_data = mark_missed(config.mined, train_data) if config.reassign else train_data
         train_data = treat_suspects(config.mined, train_data, config.suspects)
     return train_data, val_data
 

@@ -1,4 +1,4 @@
-"""What a mined folder says to the next round: how often each image is drawn, and how much each label counts.
+"""What a mined folder says to the next round: how often an image is drawn, how much a label counts, what was missed.
 
 Images are found again by the names of their files, and labels by their place among those of their image, their class
 and their box: numbers and ids of a data set move when an image or a label comes or goes.
@@ -31,6 +31,7 @@ from hardmine.training.decisions import DECISIONS_SUFFIX, read_decisions
 __all__ = [
     "image_weights",
     "label_places",
+    "mark_missed",
     "names_in_table",
     "read_columns",
     "refuse_other_size",
@@ -50,6 +51,7 @@ SUSPECT = {
     **{f"{prefix}{side}": pl.Float64 for prefix in ("", "suggested_") for side in SIDES},
 }
 WHICH_LABEL = {"object": pl.Int64, "category": pl.String, "suggested_category": pl.String, "prediction": pl.Int64}
+OBJECT = {"image_id": pl.Int64, "object": pl.Int64, "kind": pl.String, **dict.fromkeys(SIDES, pl.Float64)}
 SAME_PX = 0.01
 
 
@@ -103,11 +105,34 @@ def suspects_by_image(folder: Path | str, dataset: DetectionDataset) -> list[pl.
     table = read_columns(file, SUSPECT, WHICH_LABEL).with_row_index("row").filter(pl.col("kind") != "duplicate")
     if not table["probability"].is_between(0, 1).all():
         raise DataError(f"{file}: probabilities must be from 0 to 1; mine again")
-    suspects = _with_places(folder, table).partition_by("image_id", as_dict=True)
+    return _by_image(folder, dataset, _with_places(folder, table))
+
+
+def mark_missed(folder: Path | str, dataset: DetectionDataset) -> DetectionDataset:
+    """The data set with the hard positives of `objects.parquet` marked: what was missed, or hardly found.
+
+    Raises: DataError: there is no such table, or objects in it that the data set does not have.
+    """
+    folder = Path(folder)
+    file = folder / "objects.parquet"
+    table = _with_places(folder, read_columns(file, OBJECT, {"category": pl.String}))
+    hard = _by_image(folder, dataset, table.filter(pl.col("kind") == "hard positive"))
+    records = []
+    for record, objects in zip(dataset.records, hard, strict=True):
+        missed = np.zeros(len(record.labels), dtype=bool)
+        if objects is not None:
+            missed[label_places(record, dataset.classes, objects, folder, file.name)] = True
+        records.append(replace(record, missed=missed) if missed.any() else record)
+    return DerivedDataset(dataset, dataset.split, range(len(records)), records)
+
+
+def _by_image(folder: Path, dataset: DetectionDataset, table: pl.DataFrame) -> list[pl.DataFrame | None]:
+    """The rows of a table that are of each image of a data set; None: none."""
+    of_image = table.partition_by("image_id", as_dict=True)
     images = folder / "images.parquet"
     has_ids = not images.exists() and not any(record.is_numbered for record in dataset.records)
     rows = [{"image_id": record.image_id} for record in dataset.records] if has_ids else _mined_images(images, dataset)
-    return [None if row is None else suspects.get((row["image_id"],)) for row in rows]
+    return [None if row is None else of_image.get((row["image_id"],)) for row in rows]
 
 
 def _tell_decided(how: str, decided: Mapping[int, bool], on_images: Sequence[pl.DataFrame | None]) -> None:
@@ -216,8 +241,14 @@ def _doubted(record: ImageRecord, classes: Sequence[str], suspects: pl.DataFrame
     return with_crowds(record, regions[(regions[:, 2:] > regions[:, :2]).all(axis=1)])
 
 
-def label_places(record: ImageRecord, classes: Sequence[str], suspects: pl.DataFrame, folder: Path | str) -> list[int]:
-    """Which object of the record each suspect label is: at its place, or else the only one with its class and box.
+def label_places(
+    record: ImageRecord,
+    classes: Sequence[str],
+    suspects: pl.DataFrame,
+    folder: Path | str,
+    table: str = "suspects.parquet",
+) -> list[int]:
+    """Which object of the record each label of a table is: at its place, or else the only one with its class and box.
 
     Raises: DataError: there is none, or several.
     """
@@ -230,7 +261,7 @@ def label_places(record: ImageRecord, classes: Sequence[str], suspects: pl.DataF
         if suspect["place"] not in candidates and len(candidates) != 1:
             of_class = "" if category is None else f" of class {category!r}"
             raise DataError(
-                f"{Path(folder) / 'suspects.parquet'}: image id {record.image_id} has {len(candidates) or 'no'} "
+                f"{Path(folder) / table}: image id {record.image_id} has {len(candidates) or 'no'} "
                 f"label{of_class} with the box {box}, expected the one that was mined; mine again"
             )
         found.append(suspect["place"] if suspect["place"] in candidates else candidates[0])

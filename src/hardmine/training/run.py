@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from hardmine.data import DetectionDataset
-from hardmine.detectors import SEGMENTERS, Detector, Segmenter, build, wrap
+from hardmine.detectors import SEGMENTERS, Detector, Segmenter, build, reassign_missed, wrap
 from hardmine.detectors.frameworks import split_name
 from hardmine.errors import ConfigError, RunError
 from hardmine.predictions import written_results
@@ -98,6 +98,8 @@ def make_detector(config: TrainingConfig, num_classes: int, *, load: bool = True
         )
     if recipe.prior is not None and _starts_anew(config):
         detector.initialize_prior(recipe.prior)
+    if config.reassign:
+        reassign_missed(detector, config.reassign)
     return detector
 
 

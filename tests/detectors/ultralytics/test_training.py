@@ -121,6 +121,46 @@ def test_a_recipe_that_mines_trains_otherwise_and_leaves_nothing_in_the_checkpoi
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == "3"
 
 
+def shares_of_heads(yolo: Any, train: Callable[..., Any], **options: Any) -> list[tuple[float, float]]:
+    """What the losses of the two heads of a YOLO26 weigh in each step of a training."""
+    seen = []
+
+    def look(trainer: Any) -> None:
+        criterion = trainer.model.criterion
+        seen.append((criterion.o2m, criterion.o2o))
+
+    yolo.add_callback("on_train_batch_end", look)
+    train(yolo, **options)
+    return seen
+
+
+def test_the_schedule_of_the_two_heads_of_yolo26_stays_ultralytics_own(train):
+    """One-to-many gives way to one-to-one, epoch by epoch, whatever the recipe does."""
+    stock = shares_of_heads(YOLO("yolo26n.yaml"), train, name="stock", epochs=3)
+    yolo = YOLO("yolo26n.yaml")
+    hardmine.attach(yolo, RECIPES["ghm"]())
+    assert shares_of_heads(yolo, train, name="ghm", epochs=3) == stock
+    assert len(set(stock)) == 3
+    assert stock == sorted(stock, reverse=True)
+
+
+def test_a_trainer_says_how_far_it_is_before_each_epoch(train):
+    told = []
+
+    class Watched(Sampling):
+        needs = frozenset({"progress"})
+
+        def weigh(self, samples):
+            told.append(float(samples["progress"].max()))
+            return torch.ones_like(samples.assignment.iou)
+
+    yolo = YOLO("yolo11n.yaml")
+    hardmine.attach(yolo, Recipe("watched", lambda _: {"select": Slot(Watched())}))
+    train(yolo, epochs=2)
+    assert set(told) == {0.0, 0.5}
+    assert told == sorted(told)
+
+
 def test_the_averaged_model_is_evaluated_with_the_frameworks_loss(train, monkeypatch):
     from ultralytics.engine.validator import BaseValidator
 

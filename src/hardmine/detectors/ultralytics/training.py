@@ -98,7 +98,11 @@ class AttachedToTrainer(Attached):
             self.load(trainer.wdir)
 
     def on_train_epoch_start(self, trainer: Any) -> None:
-        """Has images drawn by their weights; the trainer makes its loader anew where memory was too little."""
+        """Says how far training is, and has images drawn by their weights.
+
+        The trainer makes its loader anew where memory was too little.
+        """
+        self.set_progress(trainer.epoch / trainer.epochs)
         loader = trainer.train_loader
         if self.mined is not None and not isinstance(loader.sampler, DrawnImages):
             _draw(loader, self.mined, trainer.args.seed)
