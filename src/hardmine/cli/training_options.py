@@ -42,6 +42,15 @@ TRAINING_OPTIONS = {
         "Suspect labels in --mined: keep, drop, or weigh them down, as a loop does; or a file of decisions, .json.",
         "keep",
     ),
+    "augment_from": _option(str, "Folder of `hardmine mine`: paste what is hard in it onto other images.", "nothing"),
+    "augment": _option(
+        str,
+        "With --augment-from, how often an image: paste=.5,distractors=.5,crop=.1,mosaic=.1.",
+        "paste=.5,distractors=.5",
+    ),
+    "repeat_factors": _option(
+        str, "rfs:t=.3 or irfs:t=.3: draw images of classes rarer than t more often.", "all alike"
+    ),
     "proposals": _option(str, "For fastrcnn: selective_search, or a file of boxes.", "none"),
     "detector": _option(
         str,

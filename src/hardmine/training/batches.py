@@ -88,9 +88,18 @@ class TrainingImages(Dataset[tuple[Tensor, dict[str, Any]]]):
             return self.transform(*self.dataset[image])
 
 
-def training_loader(dataset: Dataset[Any], config: TrainingConfig, order: BatchOrder, workers: int) -> DataLoader[Any]:
-    """Augmented batches of one process, in this order, as (list of images, list of targets)."""
-    transform = training_transform(*config.flips, config.crop)
+def training_loader(
+    dataset: Dataset[Any],
+    config: TrainingConfig,
+    order: BatchOrder,
+    workers: int,
+    augmentation: Callable[..., Any] | None = None,
+) -> DataLoader[Any]:
+    """Augmented batches of one process, in this order, as (list of images, list of targets).
+
+    Args: augmentation: a transform that comes before flips and crops.
+    """
+    transform = training_transform(*config.flips, config.crop, augmentation)
     return DataLoader(
         TrainingImages(dataset, transform, config.seed),
         batch_sampler=order,

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from types import UnionType
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
+from hardmine.augmentation import AUGMENT, parse_chances, parse_repeat_rule
 from hardmine.data.groups import check_grouping
 from hardmine.data.label_errors import parse_shares
 from hardmine.data.scenes import SCENES
@@ -73,6 +74,12 @@ class TrainingConfig:
             probability that they are at fault, or "drop" them; with the last two, a missing one is not background. Or
             the file of what people decided of them (.json): "drop" what they accepted, "keep" what they rejected, weigh
             the others "down".
+        augment_from: a folder of `hardmine mine` on the train split: what is hard in it is pasted onto other images,
+            and cut out as images of its own; None: nothing is.
+        augment: which of these, with what probability an image: "paste=.5,distractors=.5,crop=.1,mosaic=.1", hard
+            objects pasted, hard backgrounds pasted, replaced by the surroundings of a hard place, or of four.
+        repeat_factors: "rfs:t=.3" or "irfs:t=.3": images of classes rarer than t are drawn more often, see
+            `hardmine.augmentation.repeat_factors`, times the weights of `mined`; None: whatever their classes.
         proposals: where the detector has no RPN, "selective_search", or a file of boxes: see `with_proposals`.
         detector, backbone, weights: as `hardmine.detectors.build` takes them; only torchvision's have a backbone to
             choose.
@@ -115,6 +122,9 @@ class TrainingConfig:
     label_errors: str | None = None
     mined: str | None = None
     suspects: str = "keep"
+    augment_from: str | None = None
+    augment: str = AUGMENT
+    repeat_factors: str | None = None
     proposals: str | None = None
     detector: str = "fasterrcnn"
     backbone: str = "micro"
@@ -151,6 +161,7 @@ class TrainingConfig:
                 f"training option suspects is {self.suspects!r} but there is no mined folder to list them"
             )
         self._check_proposals()
+        self._check_augmentation()
         if self.group_by is not None:
             check_grouping(self.group_by)
         if self.label_errors is not None:
@@ -164,6 +175,13 @@ class TrainingConfig:
         if (self.detector in WITHOUT_RPN) != (self.proposals is not None):
             remedy = "give selective_search or a file" if self.proposals is None else f"only {WITHOUT_RPN[0]} takes any"
             raise ConfigError(f"training option proposals is {self.proposals!r} for {self.detector}: {remedy}")
+
+    def _check_augmentation(self) -> None:
+        parse_chances(self.augment)
+        if self.augment != AUGMENT and self.augment_from is None:
+            raise ConfigError(f"training option augment is {self.augment!r} but there is no augment_from to cut from")
+        if self.repeat_factors is not None:
+            parse_repeat_rule(self.repeat_factors)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

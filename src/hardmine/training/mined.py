@@ -21,7 +21,15 @@ from hardmine.files.reading import check_regular
 from hardmine.training.batches import are_weights
 from hardmine.training.decisions import DECISIONS_SUFFIX, read_decisions
 
-__all__ = ["image_weights", "label_places", "suspects_by_image", "treat_suspects"]
+__all__ = [
+    "SAME_PX",
+    "image_weights",
+    "label_places",
+    "mined_images",
+    "read_columns",
+    "suspects_by_image",
+    "treat_suspects",
+]
 
 logger = logging.getLogger("hardmine")
 
@@ -46,7 +54,7 @@ def image_weights(folder: Path | str, dataset: DetectionDataset) -> np.ndarray:
         not finite, are negative or all 0.
     """
     file = Path(folder) / "images.parquet"
-    rows = _mined_images(file, dataset, {"weight": pl.Float64})
+    rows = mined_images(file, dataset, {"weight": pl.Float64})
     weights = np.array([1.0 if row is None else row["weight"] for row in rows], dtype=float)
     if not are_weights(weights):
         raise DataError(f"{file}: weights must be finite, at least 0 and not all 0; mine again")
@@ -84,13 +92,13 @@ def suspects_by_image(folder: Path | str, dataset: DetectionDataset) -> list[pl.
     """
     folder = Path(folder)
     file = folder / "suspects.parquet"
-    table = _read(file, SUSPECT, WHICH_LABEL).with_row_index("row").filter(pl.col("kind") != "duplicate")
+    table = read_columns(file, SUSPECT, WHICH_LABEL).with_row_index("row").filter(pl.col("kind") != "duplicate")
     if not table["probability"].is_between(0, 1).all():
         raise DataError(f"{file}: probabilities must be from 0 to 1; mine again")
     suspects = _with_places(folder, table).partition_by("image_id", as_dict=True)
     images = folder / "images.parquet"
     has_ids = not images.exists() and not any(record.is_numbered for record in dataset.records)
-    rows = [{"image_id": record.image_id} for record in dataset.records] if has_ids else _mined_images(images, dataset)
+    rows = [{"image_id": record.image_id} for record in dataset.records] if has_ids else mined_images(images, dataset)
     return [None if row is None else suspects.get((row["image_id"],)) for row in rows]
 
 
@@ -111,14 +119,16 @@ def _with_treatment(suspects: pl.DataFrame, how: str, decided: Mapping[int, bool
     return suspects.with_columns(is_dropped=pl.Series(is_dropped, dtype=pl.Boolean)).filter(pl.Series(is_doubted))
 
 
-def _mined_images(
+def mined_images(
     file: Path, dataset: DetectionDataset, more: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any] | None]:
     """The row of `images.parquet` of each image of the data set; None where mining left it out as incomplete.
 
     Rows are found by file name; by id only where the table or the data set has no names, and the ids are its own.
+
+    Raises: DataError: it cannot be read, or is of other images.
     """
-    table = _read(file, {**IMAGE, **(more or {})}, IF_THERE)
+    table = read_columns(file, {**IMAGE, **(more or {})}, IF_THERE)
     has_names = bool((table["file_name"].fill_null("") != "").any()) and dataset.folder is not None
     if not has_names and any(record.is_numbered for record in dataset.records):
         raise DataError(f"{file}: no file names, and {dataset.name} has no ids of its own; mine it again")
@@ -173,7 +183,9 @@ def _with_places(folder: Path, suspects: pl.DataFrame) -> pl.DataFrame:
     if not file.exists():
         return suspects.with_columns(place=pl.lit(None, pl.Int64))
     first = (
-        _read(file, {"image_id": pl.Int64, "object": pl.Int64}).group_by("image_id").agg(first=pl.col("object").min())
+        read_columns(file, {"image_id": pl.Int64, "object": pl.Int64})
+        .group_by("image_id")
+        .agg(first=pl.col("object").min())
     )
     joined = suspects.join(first, on="image_id", how="left", maintain_order="left")
     return joined.with_columns(place=pl.col("object") - pl.col("first"))
@@ -217,8 +229,8 @@ def label_places(record: ImageRecord, classes: Sequence[str], suspects: pl.DataF
     return found
 
 
-def _read(file: Path, columns: Mapping[str, Any], if_there: Mapping[str, Any] | None = None) -> pl.DataFrame:
-    """The columns of a table; those that may be absent are then null."""
+def read_columns(file: Path, columns: Mapping[str, Any], if_there: Mapping[str, Any] | None = None) -> pl.DataFrame:
+    """The columns of a table; those that may be absent are then null. Raises: DataError: it cannot be read."""
     if file.exists():
         check_regular(file)
     try:

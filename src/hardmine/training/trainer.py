@@ -25,11 +25,11 @@ from hardmine.equation.compiling import compile, has_compiler
 from hardmine.errors import DivergedError, RunError
 from hardmine.evaluation import Metrics
 from hardmine.training import checkpoint
+from hardmine.training.augmented import augmentation_of, weights_of_images
 from hardmine.training.batches import BatchOrder, derive_seed, training_loader
 from hardmine.training.config import TrainingConfig
 from hardmine.training.folder import refuse_other_config
 from hardmine.training.measure import peak_memory, reset_peak_memory, synchronize
-from hardmine.training.mined import image_weights
 from hardmine.training.optimise import averaged_weights, learning_rate, optimizer_for, set_learning_rate
 from hardmine.training.progress import Reporter
 from hardmine.training.record import Recorder, WithPlaces
@@ -88,12 +88,14 @@ class Trainer:
         self.model, self.optimizer = accelerator.prepare(summed, self.optimizer)
         self.average = None if config.ema is None else averaged_weights(self.detector, config.ema)
         self.workers = config.workers if config.workers is not None else (0 if accelerator.device.type == "cpu" else 4)
-        weights = None if config.mined is None else image_weights(config.mined, train_data)
+        weights = weights_of_images(config, train_data)
         place = accelerator.process_index, accelerator.num_processes
         self.order = BatchOrder(len(train_data), config, *place, weights)
         self.recorder = Recorder(self.detector) if config.record else None
         images = WithPlaces(train_data) if config.record else train_data
-        self.loader = training_loader(images, config, self.order, self.workers)
+        self.loader = training_loader(
+            images, config, self.order, self.workers, augmentation_of(config, images, train_data)
+        )
         self.rows: list[dict[str, Any]] = []
         self.first_loss = 0.0  # of the first steps; 0: not known, since they were made by another process
 
