@@ -30,9 +30,16 @@ from hardmine.training import TrainingConfig, train
 from hardmine.training.folder import RunFolder
 
 SEEDS, FOLDS, NUM_TRAIN, NUM_VAL = (0, 1, 2), 3, 480, 240
-MOST_WITH = {"one": 36, "six": 12}
+MOST_WITH = {"one": 48, "six": 24}
 """How many training scenes may have this digit."""
-SCENES = {"detector": "retinanet", "backbone": "tiny", "batch_size": 4, "lr": 0.003, "epochs": 8, "recipe": "focal"}
+SCENES = {
+    "detector": "retinanet",
+    "backbone": "tiny",
+    "batch_size": 4,
+    "lr": 0.003,
+    "epochs": 6,
+    "recipe": "ohem_mmdet",
+}
 CELLS = {"detector": "retinanet", "backbone": "mobilenet_v2", "weights": "imagenet", "recipe": "focal"}
 CELLS |= {"image_size": 160, "epochs": 6}
 THRESHOLD = {"scenes": 0.3, "bccd": 0.6}
