@@ -4,6 +4,7 @@ With a mask of the object its pixels are cut, without one its box and a border a
 edge would say where something was pasted (Dwibedi et al., Cut, Paste and Learn, ICCV 2017, arXiv:1708.01642).
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from hardmine.augmentation.targets import Target, prepared
 from hardmine.core.boxes import area, pairwise_intersection
 from hardmine.errors import ConfigError
 
-__all__ = ["HardCrops", "Patch"]
+__all__ = ["HardCrops", "Patch", "resized_pixels"]
 
 Masks = Callable[[int, np.ndarray], np.ndarray | None]
 
@@ -58,7 +59,7 @@ class Patch:
         factors = torch.tensor([*by, *by])
         return replace(
             self,
-            pixels=v2.functional.resize(self.pixels, size),
+            pixels=resized_pixels(self.pixels, size),
             core=self.core * factors,
             border=(self.border[0] * by[0], self.border[1] * by[1]),
             mask=mask,
@@ -77,10 +78,21 @@ class Patch:
         )
 
 
+def resized_pixels(image: Tensor, size: Sequence[int]) -> Tensor:
+    """An image (3, H, W) uint8 in another size (h, w), smoothly.
+
+    By way of floats: to a single pixel torch 2.14 cannot make bytes smaller, by an internal error.
+    """
+    if tuple(size) == tuple(image.shape[-2:]):
+        return image
+    resized = v2.functional.resize(image.as_subclass(Tensor).float(), list(size))
+    return resized.round().clamp(0, 255).to(torch.uint8)
+
+
 def _distance(length: int, start: float, end: float) -> Tensor:
-    """(length,) how far each pixel is from the stretch between two coordinates; 0 where it touches it."""
-    first = torch.arange(length, dtype=torch.float32)
-    return torch.maximum(start - (first + 1), first - end).clamp(min=0)
+    """(length,) how many pixels each is from those that a stretch between two coordinates touches; 0 for these."""
+    pixel = torch.arange(length, dtype=torch.float32)
+    return torch.maximum(math.floor(start) - pixel, pixel + 1 - math.ceil(end)).clamp(min=0)
 
 
 def _mirrored(boxes: Tensor, axis: int, length: int) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from hardmine.augmentation.crops import HardCrops
+from hardmine.augmentation.crops import HardCrops, resized_pixels
 from hardmine.augmentation.pasting import drawn_scale
 from hardmine.augmentation.targets import UNKNOWN_PLACE, Target, joined, prepared, without_objects
 from hardmine.data.transforms import BOXES, cut
@@ -93,7 +93,7 @@ class HardMosaic(nn.Module):
         window = _window_around(self.crops.places.boxes[place].tolist(), size, full)
         image, target = cut(image, target, window, self.visible)
         resized = {name: v2.functional.resize(target[name], [height, width]) for name in BOXES if name in target}
-        return v2.functional.resize(image.as_subclass(Tensor), [height, width]), target | resized
+        return resized_pixels(image, (height, width)), target | resized
 
 
 def _check(factors: tuple[float, float], visible: float) -> None:
