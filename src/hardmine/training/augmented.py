@@ -81,7 +81,10 @@ def hard_places(folder: Path | str, dataset: DetectionDataset) -> HardPlaces:
     objects = _objects(folder / "objects.parquet", dataset, number)
     found = [*objects, *_backgrounds(folder / "predictions.parquet", dataset, number)]
     if not found:
-        raise DataError(f"{folder}: no hard object and no hard background to augment from; mine another run's errors")
+        raise DataError(
+            f"{folder}: no hard object and no hard background whose labels are trusted, so there is nothing to augment "
+            "from; mine what a trained model finds, out of folds (--folds 3)"
+        )
     image, boxes, labels, which, hardness = zip(*found, strict=True)
     return HardPlaces(
         np.array(image, dtype=np.int64),
