@@ -45,6 +45,15 @@ TRAINING_OPTIONS = {
     "reassign": _option(
         int, "Positives more of each object that --mined says was missed: the anchors and proposals closest to it.", "0"
     ),
+    "augment_from": _option(str, "Folder of `hardmine mine`: paste what is hard in it onto other images.", "nothing"),
+    "augment": _option(
+        str,
+        "With --augment-from, how often an image: paste=.5,distractors=.5,crop=.1,mosaic=.1.",
+        "paste=.5,distractors=.5",
+    ),
+    "repeat_factors": _option(
+        str, "rfs:t=.3 or irfs:t=.3: draw images of classes rarer than t more often.", "all alike"
+    ),
     "proposals": _option(str, "For fastrcnn: selective_search, or a file of boxes.", "none"),
     "detector": _option(
         str,

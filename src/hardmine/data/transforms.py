@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 
 from hardmine.errors import ConfigError
 
-__all__ = ["RandomCrop", "TrainingTransform", "collate", "training_transform"]
+__all__ = ["BOXES", "OF_OBJECTS", "RandomCrop", "TrainingTransform", "as_tv", "collate", "cut", "training_transform"]
 
 Target = dict[str, Any]
 OF_OBJECTS = ("labels", "weights", "missed", "place")
@@ -24,10 +24,14 @@ BOXES = ("boxes", "proposals")
 
 
 def training_transform(
-    flip_horizontal: float = 0.5, flip_vertical: float = 0.0, crop: float = 0.0
+    flip_horizontal: float = 0.5,
+    flip_vertical: float = 0.0,
+    crop: float = 0.0,
+    first: Callable[..., Any] | None = None,
 ) -> "TrainingTransform":
     """Flips and cuts with the given probabilities; vertical only where up and down mean nothing (cells, aerial images).
 
+    Args: first: a transform that comes before these.
     Raises: ConfigError: a probability outside 0..1.
     """
     chances = {"flip_horizontal": flip_horizontal, "flip_vertical": flip_vertical, "crop": crop}
@@ -35,7 +39,8 @@ def training_transform(
         if not 0 <= probability <= 1:
             raise ConfigError(f"{name} is {probability}, expected a probability from 0 to 1")
     flips = [v2.RandomHorizontalFlip(flip_horizontal), v2.RandomVerticalFlip(flip_vertical)]
-    return TrainingTransform(v2.Compose([v2.RandomApply([RandomCrop()], crop), *flips]))
+    before = [] if first is None else [first]
+    return TrainingTransform(v2.Compose([*before, v2.RandomApply([RandomCrop()], crop), *flips]))
 
 
 class RandomCrop(nn.Module):
@@ -53,18 +58,26 @@ class RandomCrop(nn.Module):
         kept = (size * (self.least + (1 - self.least) * torch.rand(2))).round().int().clamp(min=1)
         corner = (torch.rand(2) * (size - kept + 1)).int()
         window = [*corner.tolist(), *kept.tolist()]
-        boxes = v2.functional.crop(target["boxes"], *window)
-        share = _areas(boxes) / _areas(target["boxes"])
-        crowd = target["iscrowd"] | (share < self.visible)
-        inside = share > 0
-        objects = {name: target[name] for name in OF_OBJECTS if name in target} | {"iscrowd": crowd}
-        # an index makes a plain tensor of the boxes, and later transforms would leave them alone
-        cut = {name: values[inside] for name, values in objects.items()}
-        cut["boxes"] = _some(boxes, inside)
-        if "proposals" in target:
-            proposals = v2.functional.crop(target["proposals"], *window)
-            cut["proposals"] = _some(proposals, _areas(proposals) > 0)
-        return v2.functional.crop(image, *window), target | cut
+        return cut(image, target, window, self.visible)
+
+
+def cut(image: Tensor, target: Target, window: Sequence[int], visible: float) -> tuple[Tensor, Target]:
+    """What of an image and its target lies in a window (top, left, height, width) in pixels; boxes are tv_tensors.
+
+    Objects keep what is in it of them; one of which less than the share ``visible`` is, becomes a crowd.
+    """
+    boxes = v2.functional.crop(target["boxes"], *window)
+    share = _areas(boxes) / _areas(target["boxes"])
+    inside = share > 0
+    objects = {name: target[name] for name in OF_OBJECTS if name in target}
+    objects["iscrowd"] = target["iscrowd"] | (share < visible)
+    # an index makes a plain tensor of the boxes, and later transforms would leave them alone
+    kept = {name: values[inside] for name, values in objects.items()}
+    kept["boxes"] = _some(boxes, inside)
+    if "proposals" in target:
+        proposals = v2.functional.crop(target["proposals"], *window)
+        kept["proposals"] = _some(proposals, _areas(proposals) > 0)
+    return v2.functional.crop(image, *window), target | kept
 
 
 def _some(boxes: Tensor, chosen: Tensor) -> Tensor:
@@ -85,15 +98,20 @@ class TrainingTransform:
         self.transform = transform
 
     def __call__(self, image: Tensor, target: Target) -> tuple[Tensor, Target]:
-        height, width = image.shape[-2:]
-        boxes = {
-            name: tv_tensors.BoundingBoxes(target[name], format="XYXY", canvas_size=(height, width))  # pyright: ignore[reportCallIssue]
-            for name in BOXES
-            if name in target
-        }
-        image, changed = self.transform(tv_tensors.Image(image), {**target, **boxes})
-        plain = {name: changed[name].as_subclass(Tensor) for name in boxes}
+        image, changed = self.transform(*as_tv(image, target))
+        plain = {name: changed[name].as_subclass(Tensor) for name in BOXES if name in changed}
         return image.as_subclass(Tensor), {**changed, **plain}
+
+
+def as_tv(image: Tensor, target: Target) -> tuple[Tensor, Target]:
+    """The image and all boxes of its target as torchvision's tv_tensors, which transforms move together."""
+    height, width = image.shape[-2:]
+    boxes = {
+        name: tv_tensors.BoundingBoxes(target[name], format="XYXY", canvas_size=(height, width))  # pyright: ignore[reportCallIssue]
+        for name in BOXES
+        if name in target
+    }
+    return tv_tensors.Image(image), {**target, **boxes}
 
 
 def collate(batch: Sequence[tuple[Tensor, Target]]) -> tuple[list[Tensor], list[Target]]:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from types import UnionType
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
+from hardmine.augmentation import AUGMENT, parse_chances, parse_repeat_rule
 from hardmine.data.groups import check_grouping
 from hardmine.data.scenes import SCENES
 from hardmine.detectors.frameworks import FRAMEWORKS, Framework, split_name
@@ -81,6 +82,12 @@ class TrainingConfig:
             decisions what was accepted in it; "down" is none of theirs.
         reassign: of each object that `mined` says was missed or hardly found, so many of the anchors, and of the
             proposals, that came closest to it are positives as well, see `WithClosest`; 0: none.
+        augment_from: a folder of `hardmine mine` on the train split: what is hard in it is pasted onto other images,
+            and cut out as images of its own; None: nothing is.
+        augment: which of these, with what probability an image: "paste=.5,distractors=.5,crop=.1,mosaic=.1", hard
+            objects pasted, hard backgrounds pasted, replaced by the surroundings of a hard place, or of four.
+        repeat_factors: "rfs:t=.3" or "irfs:t=.3": images of classes rarer than t are drawn more often, see
+            `hardmine.augmentation.repeat_factors`, times the weights of `mined`; None: whatever their classes.
         proposals: where the detector has no RPN, "selective_search", or a file of boxes: see `with_proposals`.
         detector, backbone, weights: as `hardmine.detectors.build` takes them; only torchvision's have a backbone to
             choose. The detector is one of the task; left empty it is "fasterrcnn" or "lraspp".
@@ -128,6 +135,9 @@ class TrainingConfig:
     mined: str | None = None
     suspects: str = "keep"
     reassign: int = 0
+    augment_from: str | None = None
+    augment: str = AUGMENT
+    repeat_factors: str | None = None
     proposals: str | None = None
     detector: str = ""
     backbone: str = "micro"
@@ -166,6 +176,7 @@ class TrainingConfig:
             )
         self._check_proposals()
         self._check_reassign()
+        self._check_augmentation()
         if self.group_by is not None:
             check_grouping(self.group_by)
         if self.label_errors is not None:
@@ -201,6 +212,13 @@ class TrainingConfig:
                 f"training option reassign is {self.reassign} for {self.detector}, whose framework assigns by itself: "
                 "only torchvision's detectors take it"
             )
+
+    def _check_augmentation(self) -> None:
+        parse_chances(self.augment)
+        if self.augment != AUGMENT and self.augment_from is None:
+            raise ConfigError(f"training option augment is {self.augment!r} but there is no augment_from to cut from")
+        if self.repeat_factors is not None:
+            parse_repeat_rule(self.repeat_factors)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

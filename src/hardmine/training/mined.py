@@ -29,9 +29,11 @@ from hardmine.training.batches import are_weights
 from hardmine.training.decisions import DECISIONS_SUFFIX, read_decisions
 
 __all__ = [
+    "SAME_PX",
     "image_weights",
     "label_places",
     "mark_missed",
+    "mined_images",
     "names_in_table",
     "read_columns",
     "refuse_other_size",
@@ -64,7 +66,7 @@ def image_weights(folder: Path | str, dataset: DetectionDataset) -> np.ndarray:
         not finite, are negative or all 0.
     """
     file = Path(folder) / "images.parquet"
-    rows = _mined_images(file, dataset, {"weight": pl.Float64})
+    rows = mined_images(file, dataset, {"weight": pl.Float64})
     weights = np.array([1.0 if row is None else row["weight"] for row in rows], dtype=float)
     if not are_weights(weights):
         raise DataError(f"{file}: weights must be finite, at least 0 and not all 0; mine again")
@@ -131,7 +133,7 @@ def _by_image(folder: Path, dataset: DetectionDataset, table: pl.DataFrame) -> l
     of_image = table.partition_by("image_id", as_dict=True)
     images = folder / "images.parquet"
     has_ids = not images.exists() and not any(record.is_numbered for record in dataset.records)
-    rows = [{"image_id": record.image_id} for record in dataset.records] if has_ids else _mined_images(images, dataset)
+    rows = [{"image_id": record.image_id} for record in dataset.records] if has_ids else mined_images(images, dataset)
     return [None if row is None else of_image.get((row["image_id"],)) for row in rows]
 
 
@@ -152,12 +154,14 @@ def _with_treatment(suspects: pl.DataFrame, how: str, decided: Mapping[int, bool
     return suspects.with_columns(is_dropped=pl.Series(is_dropped, dtype=pl.Boolean)).filter(pl.Series(is_doubted))
 
 
-def _mined_images(
+def mined_images(
     file: Path, dataset: DetectionDataset, more: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any] | None]:
     """The row of `images.parquet` of each image of the data set; None where mining left it out as incomplete.
 
     Rows are found by file name; by id only where the table or the data set has no names, and the ids are its own.
+
+    Raises: DataError: it cannot be read, or is of other images.
     """
     table = read_columns(file, {**IMAGE, **(more or {})}, IF_THERE)
     has_names = bool((table["file_name"].fill_null("") != "").any()) and dataset.folder is not None

@@ -90,8 +90,10 @@ class Recorder:
         assignment = given[2] if isinstance(head, Head) else Assignment(output.matched_gt, output.boxes[..., 0] * 0)
         said = best_of_objects(head.predictions(output), head.traits.activation, ground_truth, assignment)
         for target, is_object, *values in zip(self.targets, ground_truth.is_object, *said.values(), strict=True):
-            place = target["place"][~target["iscrowd"]].tolist()
-            measured = {name: value[is_object].tolist() for name, value in zip(said, values, strict=True)}
+            place = target["place"][~target["iscrowd"]]
+            own = place >= 0  # objects that were pasted are none of the image's own
+            measured = {name: value[is_object][own].tolist() for name, value in zip(said, values, strict=True)}
+            place = place[own].tolist()
             which = {name: [target[name]] * len(place) for name in ("image_id", "file_name")}
             self.rows.append({**which, "place": place, **measured})
         self.targets = ()

@@ -34,7 +34,9 @@ TASK_OPTIONS: dict[str, TaskOptions] = {
         "lraspp",
         256,
         {
-            **dict.fromkeys(("proposals", "allow_unlabelled", "record"), _OF_BOXES),
+            **dict.fromkeys(
+                ("proposals", "allow_unlabelled", "record", "reassign", "augment_from", "repeat_factors"), _OF_BOXES
+            ),
             "crop": "is of boxes; images with masks are always cut, to image_size",
         },
         parse_mask_shares,

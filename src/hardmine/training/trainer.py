@@ -68,12 +68,12 @@ class Trainer:
         self.average = None if config.ema is None else averaged_weights(self.detector, config.ema)
         self.workers = config.workers if config.workers is not None else (0 if accelerator.device.type == "cpu" else 4)
         images: Any = train_data
-        weights = None if config.mined is None else self.task.image_weights(config.mined, images)
+        weights = self.task.image_weights(config, images)
         place = accelerator.process_index, accelerator.num_processes
         self.order = BatchOrder(len(train_data), config, *place, weights)
         self.recorder = Recorder(cast(Detector, self.detector)) if config.record else None
         images = WithPlaces(images) if config.record else images
-        augmentation = self.task.augmentation(config)
+        augmentation = self.task.augmentation(config, images, train_data)
         self.loader = training_loader(images, config, self.order, self.workers, augmentation)
         self.rows: list[dict[str, Any]] = []
         self.first_loss = 0.0  # of the first steps; 0: not known, since they were made by another process

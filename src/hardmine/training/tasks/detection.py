@@ -17,11 +17,11 @@ from hardmine.errors import RunError
 from hardmine.evaluation import Judged, Metrics, evaluate_predictions, judge
 from hardmine.files.writing import as_json, is_taken, write_json, write_new
 from hardmine.predictions import read_results, written_results
+from hardmine.training.augmented import augmentation_of, weights_of_images
 from hardmine.training.batches import Augmentation
 from hardmine.training.config import TrainingConfig
 from hardmine.training.data import open_measured_data, open_split, open_training_data
 from hardmine.training.folder import RunFolder
-from hardmine.training.mined import image_weights
 from hardmine.training.planted import write_planted
 from hardmine.training.predict import predict, predict_shards
 from hardmine.training.proposals import with_proposals
@@ -86,11 +86,14 @@ class Detection(Task):
     def groups(self, dataset: DetectionDataset, by: str) -> np.ndarray:
         return groups_of(dataset, by)
 
-    def image_weights(self, mined: Path | str, dataset: DetectionDataset) -> np.ndarray:
-        return image_weights(mined, dataset)
+    def image_weights(self, config: TrainingConfig, dataset: DetectionDataset) -> np.ndarray | None:
+        return weights_of_images(config, dataset)
 
-    def augmentation(self, config: TrainingConfig) -> Augmentation:
-        return training_transform(*config.flips, config.crop), collate
+    def augmentation(
+        self, config: TrainingConfig, images: Any = None, dataset: DetectionDataset | None = None
+    ) -> Augmentation:
+        added = None if dataset is None else augmentation_of(config, images, dataset)
+        return training_transform(*config.flips, config.crop, added), collate
 
     def tensors(self, targets: list[dict[str, Any]]) -> list[dict[str, Tensor]]:
         return [{name: value for name, value in of.items() if isinstance(value, Tensor)} for of in targets]

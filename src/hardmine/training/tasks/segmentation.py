@@ -73,10 +73,10 @@ class Segmentation(Task):
     def groups(self, dataset: SegmentationDataset, by: str) -> np.ndarray:
         return groups_of_masks(dataset, by)
 
-    def image_weights(self, mined: Path | str, dataset: SegmentationDataset) -> np.ndarray:
-        return mask_image_weights(mined, dataset)
+    def image_weights(self, config: TrainingConfig, dataset: SegmentationDataset) -> np.ndarray | None:
+        return None if config.mined is None else mask_image_weights(config.mined, dataset)
 
-    def augmentation(self, config: TrainingConfig) -> Augmentation:
+    def augmentation(self, config: TrainingConfig, images: Any = None, dataset: Any = None) -> Augmentation:
         side = config.side
         if side is None:
             raise ConfigError("images with masks are cut to image_size pixels in training, and it is not known")

@@ -101,12 +101,16 @@ class Task(ABC):
         """The name of the group of each image, (I,). Raises: ConfigError, DataError: as `groups_of`."""
 
     @abstractmethod
-    def image_weights(self, mined: Path | str, dataset: Any) -> np.ndarray:
-        """How often each image is drawn, (I,), as a mined folder says. Raises: DataError: it cannot be used."""
+    def image_weights(self, config: TrainingConfig, dataset: Any) -> np.ndarray | None:
+        """How often each image is drawn, (I,); None: all alike. Raises: DataError: a mined folder cannot be used."""
 
     @abstractmethod
-    def augmentation(self, config: TrainingConfig) -> Augmentation:
-        """What changes a training image and its target, and what makes a batch of several."""
+    def augmentation(self, config: TrainingConfig, images: Any = None, dataset: Any = None) -> Augmentation:
+        """What changes a training image and its target, and what makes a batch of several.
+
+        Args: images: (image, target) by number, of the data set, to cut out what is added; None: nothing is.
+        Raises: ConfigError, DataError: a mined folder cannot be used.
+        """
 
     @abstractmethod
     def tensors(self, targets: Any) -> Any:
