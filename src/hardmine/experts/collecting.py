@@ -17,7 +17,7 @@ from hardmine.data.transforms import collate
 from hardmine.detectors import Detector, Segmenter
 from hardmine.detectors.targets import check_targets, split_crowds, weights_of
 from hardmine.detectors.torchvision.faster_rcnn import FasterRCNNDetector
-from hardmine.detectors.torchvision.roi_stage import LABEL_OFFSET, Proposals
+from hardmine.detectors.torchvision.roi_stage import Proposals
 from hardmine.errors import ConfigError, ShapeError
 from hardmine.experts.held_out import HeldOutSamples
 from hardmine.experts.merged import Merged, last_layer
@@ -110,7 +110,7 @@ def _rois(detector: FasterRCNNDetector, images: list[Tensor], targets: list[dict
     check_targets(images, targets, detector.needed_fields)
     batch, resized = detector.resized(images, [dict(target) for target in targets])
     objects, crowds = split_crowds(resized, detector.needed_fields)
-    labels = [target["labels"].long() - LABEL_OFFSET for target in objects]
+    labels = [target["labels"].long() - detector.label_offset for target in objects]
     truth = GroundTruth.from_lists([target["boxes"] for target in objects], labels, crowds, weights_of(objects))
     features = model.backbone(batch.tensors)
     features = {"0": features} if isinstance(features, Tensor) else features
@@ -120,7 +120,7 @@ def _rois(detector: FasterRCNNDetector, images: list[Tensor], targets: list[dict
     padded = Proposals.from_lists(proposals)
     assignment = detector.roi_head.assigner(padded.boxes, truth, is_padding=padded.is_padding)
     label = truth.labels_of(truth.counted(assignment))
-    columns = torch.where(label == IGNORE, IGNORE, label + LABEL_OFFSET)  # background, -1, is the first column
+    columns = torch.where(label == IGNORE, IGNORE, label + detector.label_offset)  # background, -1, is the first column
     numbers = [len(of_image) for of_image in proposals]
     of_images = [columns[place, :number] for place, number in enumerate(numbers)]
     return list(zip(rows.flatten(1).split(numbers), logits.split(numbers), of_images, strict=True))
@@ -132,6 +132,11 @@ def _alone(layer: nn.Module) -> nn.Module:
 
 def _pixels(segmenter: Segmenter, images: Tensor, masks: Tensor, at: str | None) -> list[Rows]:
     """The cells of the last layer's map; a cell has the label of the pixel at its middle."""
+    if masks.shape != (len(images), *images.shape[2:]) or masks.is_floating_point():
+        raise ShapeError(
+            f"got masks of {masks.dtype} and shape {tuple(masks.shape)}, expected whole numbers of shape "
+            f"{(len(images), *images.shape[2:])}"
+        )
     layer = _alone(last_layer(segmenter, at)[2])
     caught: list[tuple[Any, Any]] = []
     handle = layer.register_forward_hook(lambda _, given, said: caught.append((given[0], said)))

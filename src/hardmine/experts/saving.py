@@ -6,7 +6,7 @@ from hardmine.errors import ConfigError, RunError
 from hardmine.experts.bank import Bank
 from hardmine.experts.expert import Expert
 from hardmine.experts.mixture import SecondModel
-from hardmine.training import checkpoint
+from hardmine.training.checkpoint import load_module, load_tensors, refuse_infinite, save_tensors
 
 __all__ = ["load_expert", "save_expert"]
 
@@ -21,7 +21,7 @@ def save_expert(file: Path | str, second: SecondModel) -> None:
     kinds = [kind for kind, of in KINDS.items() if type(second) is of]
     if not kinds or not isinstance(second, Expert | Bank):
         raise ConfigError(f"got a {type(second).__name__}, expected an Expert or a Bank; save its state_dict yourself")
-    checkpoint.save_tensors(Path(file), second.state_dict(), {"kind": kinds[0], "options": second.options})
+    save_tensors(Path(file), second.state_dict(), {"kind": kinds[0], "options": second.options})
 
 
 def load_expert(file: Path | str) -> Expert | Bank:
@@ -30,11 +30,11 @@ def load_expert(file: Path | str) -> Expert | Bank:
     Raises: RunError: the file is missing, damaged, or of something else.
     """
     file = Path(file)
-    tensors, facts = checkpoint.load_tensors(file)
-    checkpoint.refuse_infinite(tensors, file)
+    tensors, facts = load_tensors(file)
+    refuse_infinite(tensors, file)
     try:
         second = KINDS[facts["kind"]](**facts["options"])
     except (KeyError, TypeError, ConfigError) as error:
         raise RunError(f"{file} holds no expert and no bank ({error}); give a file that save_expert wrote") from error
-    checkpoint.load_module(second, tensors, file)
+    load_module(second, tensors, file)
     return second.eval()
