@@ -11,7 +11,8 @@ SOURCE = ROOT / "src" / "hardmine"
 MODULES = sorted(SOURCE.rglob("*.py"))
 ORDER = (
     "errors", "launch", "files", "tables", "core", "assign", "sampling", "losses", "testing", "equation", "recipes",
-    "detectors", "data", "augmentation", "predictions", "evaluation", "training", "mining", "diagnosis", "comparison",
+    "detectors", "data", "augmentation", "predictions", "evaluation", "training", "experts", "mining", "diagnosis",
+    "comparison",
     "figures", "claims", "report", "cli",
 )  # fmt: skip
 RECIPES = [path for path in (SOURCE / "recipes").glob("*.py") if path.name != "__init__.py"]

@@ -2,6 +2,7 @@ from . import (
     assign as assign,
     detectors as detectors,
     diagnosis as diagnosis,
+    experts as experts,
     losses as losses,
     mining as mining,
     recipes as recipes,

@@ -19,6 +19,7 @@ from hardmine.training.batches import BatchOrder, training_loader
 from hardmine.training.data import open_training_data
 from hardmine.training.folder import RunFolder
 from hardmine.training.mined import image_weights
+from hardmine.training.tasks import DETECTION
 
 
 @pytest.fixture(scope="module")
@@ -151,8 +152,8 @@ def test_no_distractors_is_told(mined, dataset, tmp_path, small, caplog):
 def batches(config, workers=0):
     dataset, _ = open_training_data(config)
     order = BatchOrder(len(dataset), config, 0, 1, weights_of_images(config, dataset))
-    augmented = augmentation_of(config, dataset, dataset)
-    return list(training_loader(dataset, config, order, workers, augmented))
+    augmentation = DETECTION.augmentation(config, dataset, dataset)
+    return list(training_loader(dataset, config, order, workers, augmentation))
 
 
 def test_a_draw_is_augmented_alike_whatever_the_recipe_and_the_number_of_loaders(mined, small):
