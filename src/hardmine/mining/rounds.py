@@ -30,6 +30,7 @@ from hardmine.training.data import open_measured_data
 from hardmine.training.decisions import DECISIONS_SUFFIX
 from hardmine.training.out_of_fold import predict_for_mining
 from hardmine.training.record import read_dynamics
+from hardmine.training.tasks import DETECTION, task_of
 
 __all__ = ["Round", "mine_in_rounds", "mine_run"]
 
@@ -70,6 +71,8 @@ def mine_in_rounds(
     out = Path(out)
     if rounds < 2:
         raise ConfigError(f"a loop needs at least 2 rounds, got {rounds}: after one there is nothing to train on")
+    if task_of(config) is not DETECTION:
+        raise ConfigError(f"a loop mines boxes, and the task is {config.task}; leave --task out")
     if suspects.endswith(DECISIONS_SUFFIX):
         raise ConfigError(
             f"a loop mines anew in each round, so decisions ({suspects}) are of none; give keep, down or drop"

@@ -17,6 +17,7 @@ from hardmine.training.data import open_split, with_planted_errors
 from hardmine.training.folder import RunFolder
 from hardmine.training.loop import train
 from hardmine.training.run import predict_dataset
+from hardmine.training.tasks import DETECTION, task_of
 
 __all__ = ["predict_for_mining"]
 
@@ -37,6 +38,8 @@ def predict_for_mining(
         RunError, DataError: the run or its data cannot be used.
     """
     trained = RunFolder(Path(run)).read_config()
+    if task_of(trained) is not DETECTION:
+        raise ConfigError(f"{run} is a run of {trained.task}; boxes are mined with a run of detection")
     config = replace(trained, **{name: value for name, value in changed.items() if value is not None})
     if (config.data, config.train_split) != (trained.data, trained.train_split):
         config = replace(config, label_errors=None)
