@@ -88,7 +88,7 @@ def train(
     resume: Resume = False,
     **training: Any,
 ) -> None:
-    """Train one detector, or with --task segmentation a segmenter, under one recipe, and measure it on the val split."""
+    """Train one detector under one recipe, or a segmenter, and measure it on the validation split."""
     from accelerate import PartialState
 
     from hardmine.cli.recipe_arguments import parse_recipe
@@ -179,7 +179,7 @@ def plot(
     ],
     out: Annotated[Path, typer.Option(help="New file .png, .svg, or .html with the numbers.")],
 ) -> None:
-    """Draw the learning curves of runs, finished or not: AP or mIoU, the loss and its parts, learning rate, time of a step."""
+    """Draw the learning curves of runs, finished or not: AP or mIoU, the loss and its parts, rates, times."""
     from hardmine.figures import save
     from hardmine.figures.curves import curves, find_runs
     from hardmine.figures.saving import check_savable

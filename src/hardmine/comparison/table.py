@@ -202,7 +202,8 @@ class Comparison:
         if chosen.difference is None:
             return f"On {self.protocol.test_split}: {chosen.recipe}, the first recipe, stays the choice."
         said = f"{chosen.difference.value:+.3f} [{chosen.difference.low:+.3f}, {chosen.difference.high:+.3f}]"
-        return f"Chosen by its {self.task.called}: {chosen.recipe}; on {self.protocol.test_split}: {said}, {chosen.verdict}."
+        by = f"Chosen by its {self.task.called}: {chosen.recipe}"
+        return f"{by}; on {self.protocol.test_split}: {said}, {chosen.verdict}."
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON-able dictionary."""
