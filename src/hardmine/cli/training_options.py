@@ -49,9 +49,9 @@ TRAINING_OPTIONS = {
     "detector": _option(
         str,
         "fasterrcnn, cascadercnn, fastrcnn, retinanet, ssd, ssdlite or fcos; or of another framework: "
-        "ultralytics:yolo11n, transformers:rtdetr_v2, rfdetr:nano, ... Of masks: lraspp, deeplabv3, fcn or "
-        "transformers:segformer.",
-        "fasterrcnn; lraspp",
+        "ultralytics:yolo11n, transformers:rtdetr_v2, rfdetr:nano, ... Of masks: lraspp, where nothing is said, "
+        "deeplabv3, fcn or transformers:segformer.",
+        "fasterrcnn",
     ),
     "backbone": _option(str, "Of torchvision's: micro, tiny, or a network: mobilenet_v2, resnet18, ...", "micro"),
     "weights": _option(str, "Initial weights: none, imagenet, coco, or a file.", "none"),

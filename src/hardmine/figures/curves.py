@@ -1,4 +1,4 @@
-"""Learning curves of runs, from `metrics.jsonl`: AP or mIoU, loss and its parts, learning rate and time of a step, by epoch.
+"""Learning curves of runs, from `metrics.jsonl`: AP or mIoU, loss and its parts, learning rate, time of a step.
 
 Runs in one folder that differ in nothing but the seed are drawn alike, as one entry of the legend.
 """
@@ -132,11 +132,12 @@ def _panels_of_one(curve: _Curve) -> list[Panel]:
     parts = parts_of_loss([curve.rows])
     losses = [curve.of(part, part, is_own=part == LOSS) for part in (LOSS, *(parts if len(parts) > 1 else ()))]
     last = _last_epoch([curve])
+    measures = [
+        _measured(of, [curve.of(key, name, is_own=name == _main(of)) for key, name in of.items()], last)
+        for of in MEASURES
+    ]
     panels = [
-        *(
-            _measured(of, [curve.of(key, name, is_own=name == _main(of)) for key, name in of.items()], last)
-            for of in MEASURES
-        ),
+        *measures,
         Panel(*SUM, losses, log_y=_is_steep(losses), counts=last),
         Panel(*RATE, [curve.of("lr", "lr")], row=1, counts=last),
         Panel(*TIME, [curve.of("seconds_per_step", "seconds")], row=1, counts=last),
