@@ -3,9 +3,10 @@
 import pytest
 import torch
 from torch import nn
+from torchvision import models
 from torchvision.ops import FrozenBatchNorm2d
 
-from hardmine.detectors.torchvision.backbones import Pyramid, family_of
+from hardmine.detectors.torchvision.backbones import Pyramid, TwoLevels, family_of
 from hardmine.errors import ConfigError
 
 

@@ -4,8 +4,9 @@ from dataclasses import fields
 
 import pytest
 
-from hardmine.recipes import RECIPES
+from hardmine.cli.recipe_arguments import parse_recipes
 from hardmine.training import TrainingConfig
+from hardmine.training.recipe_names import make_recipe
 from hardmine.training.task_options import TASK_OPTIONS
 from hardmine.training.tasks import DETECTION, SEGMENTATION, TASKS, task_of
 
@@ -24,4 +25,5 @@ def test_the_main_measure_is_the_first_column_and_a_field_of_the_metrics(task):
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 def test_what_is_compared_by_default_are_recipes(task):
-    assert set(task.recipes.split(",")) <= set(RECIPES)
+    for recipe in parse_recipes(task.recipes):
+        make_recipe(recipe.name, recipe.options)
