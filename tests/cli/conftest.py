@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import pytest
 
 from hardmine.cli import main
+from tests.seen_masks import masked_data
+
+__all__ = ["Outcome", "few_scenes", "hardmine", "masked_data"]
 
 
 @dataclass(frozen=True)

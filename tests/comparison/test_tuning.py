@@ -122,7 +122,7 @@ def test_what_diverged_does_not_go_on(config, tmp_path, monkeypatch):
         started.append((folder.name, config.epochs))
         if "trial2" not in folder.name:
             raise DivergedError("the loss is not finite")
-        return SimpleNamespace(metrics=SimpleNamespace(ap=0.1))
+        return SimpleNamespace(main=0.1)
 
     monkeypatch.setattr("hardmine.comparison.together.train", all_but_the_second_diverge)
     assert tune(config, CHOICES[:1], 6, tmp_path / "out", progress=False)["random"].chosen.trial.number == 2

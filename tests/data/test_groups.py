@@ -2,8 +2,8 @@
 
 import pytest
 
-from hardmine.data import groups_of, open_dataset, open_scenes
-from hardmine.data.groups import check_grouping, field_of
+from hardmine.data import groups_of, open_dataset, open_scenes, open_segmentation_scenes
+from hardmine.data.groups import check_grouping, field_of, groups_of_masks
 from hardmine.errors import ConfigError, DataError
 
 NAMES = ["north/a_tile_0_0.png", "north/a_tile_0_64.png", "south/a_tile_0_0.png", "south/deep/b_tile_9_9.png"]
@@ -86,3 +86,13 @@ def test_other_formats_have_folders_and_names_but_no_fields(tmp_path, write_yolo
     assert groups_of(dataset, "(.)").tolist() == ["a"]
     with pytest.raises(DataError, match="has no field 'video_id'"):
         groups_of(dataset, "video_id")
+
+
+def test_images_with_masks_have_folders_and_names_but_no_fields(coco):
+    dataset = coco()
+    assert groups_of_masks(dataset, "(.)_tile").tolist() == ["a", "a", "a", "b"]
+    assert len(set(groups_of_masks(dataset, "folder").tolist())) == 3
+    with pytest.raises(ConfigError, match="which masks do not have"):
+        groups_of_masks(dataset, "video_id")
+    with pytest.raises(DataError, match="has no file"):
+        groups_of_masks(open_segmentation_scenes("val", num_images=1), "folder")

@@ -4,7 +4,14 @@ from sklearn.metrics import accuracy_score, confusion_matrix, jaccard_score, rec
 
 from hardmine.data import IGNORED
 from hardmine.errors import ConfigError, DataError
-from hardmine.evaluation import MASK_MEASURES, MaskJudge, judge_masks, mask_differences, resamples
+from hardmine.evaluation import (
+    MASK_MEASURES,
+    MaskJudge,
+    join_judged,
+    judge_masks,
+    mask_differences,
+    resamples,
+)
 
 NAMES = ("road", "sky", "car", "cat")
 
@@ -209,3 +216,32 @@ def test_draws_of_the_bootstrap_are_taken_as_they_are():
     values = judged.measures(resamples(5, num_resamples=50))
     assert all(of.shape == (51,) for of in values.values())
     assert values["miou"][0] == as_they_are(judged)["miou"]
+
+
+def test_metrics_are_the_measures_of_the_images_as_they_are():
+    judged = judge_masks(some_masks(), (*NAMES, "nowhere"))
+    found, measures = judged.metrics, as_they_are(judged)
+    for name in MASK_MEASURES:
+        assert getattr(found, name) == measures[name]
+    assert found.iou_per_class["car"] == measures["iou of car"]
+    assert found.boundary_iou_per_class["cat"] == measures["boundary iou of cat"]
+    assert found.iou_per_class["nowhere"] is found.boundary_iou_per_class["nowhere"] is None
+    assert found.to_dict()["miou"] == found.miou
+
+
+def test_parts_that_were_judged_apart_make_the_whole():
+    pairs = some_masks(7)
+    whole = judge_masks(pairs, NAMES)
+    places = [[0, 3, 6], [5, 1], [2, 4]]
+    joined = join_judged([(of, judge_masks([pairs[place] for place in of], NAMES)) for of in places])
+    counts = resamples(7, num_resamples=20)
+    for name, values in whole.measures(counts).items():
+        np.testing.assert_array_equal(joined.measures(counts)[name], values)
+    np.testing.assert_array_equal(joined.cells, whole.cells)
+
+
+@pytest.mark.parametrize("places", [[[0, 1], [1, 2]], [[0, 1], [3]], [[0, 1, 2], [3, 4]]])
+def test_parts_that_make_no_whole_are_refused(places):
+    judged = [judge_masks(some_masks(2), NAMES), judge_masks(some_masks(1), NAMES)]
+    with pytest.raises(ConfigError, match="make no whole"):
+        join_judged(list(zip(places, judged, strict=True)))

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +79,23 @@ def test_rounds(tmp_path):
     assert read_rounds(tmp_path, {"rounds": rounds})[0]["ap"] == 0.1
     with pytest.raises(DataError, match=r"rounds\.json"):
         read_rounds(tmp_path, {"rounds": [{}]})
+
+
+def test_masks_are_compared_by_miou():
+    def measure(value):
+        return {"mean": value, "values": [value], "difference": None, "lower_is_better": False}
+
+    names = ("miou", "accuracy", "mean_accuracy", "boundary_iou", "iou of road", "boundary iou of road")
+    row = {"recipe": "ce", "measures": {name: measure(0.5) for name in names}, "verdict": "", "epochs": 1}
+    facts = {
+        "recipes": [row], "protocol": {}, "config": {"data": "d", "val_split": "val", "fold": None}, "notes": [],
+        "at_equal_time": [], "on_test": [], "seeds": [0], "num_images": 3, "environment": {}, "tuned": {},
+    }  # fmt: skip
+    found = read_compared(Path("nowhere"), facts)
+    table = found.tables[0]
+    assert (table.main, table.called) == ("miou", "mIoU")
+    assert list(table.columns) == ["miou", "accuracy", "boundary_iou"]
+    groups = {group.title: [name for name, _ in group.rows] for group in found.measures}
+    assert groups == {
+        "Accuracy": ["mean accuracy of classes"], "IoU by class": ["road"], "Boundary IoU by class": ["road"],
+    }  # fmt: skip

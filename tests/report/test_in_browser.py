@@ -10,7 +10,9 @@ import pytest
 
 from hardmine.files.writing import write_json
 from hardmine.report import write_report
+from hardmine.training.decisions import read_decisions
 from tests.report.conftest import comparison, diagnosis, make_mined, make_run
+from tests.report.test_mask_examples import make_mined_masks
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install hardmine[browser]"
@@ -227,3 +229,75 @@ def test_it_prints_some_examples_and_comes_back(open_page):
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator(".cell").count() == before
     assert len(page.pdf()) > 10_000
+
+
+@pytest.fixture(scope="module")
+def masks_page(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("masks")
+    write_report([make_mined_masks(folder, 12)], folder / "masks.html")
+    return folder / "masks.html"
+
+
+@pytest.fixture
+def open_masks(browser, masks_page):
+    said, contexts = [], []
+
+    def make(viewport=DESKTOP, **how) -> "sync_api.Page":
+        context = browser.new_context(viewport=viewport, reduced_motion="reduce", **how)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(f"{masks_page.as_uri()}#gallery1")
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert said == []
+
+
+@pytest.mark.parametrize(("viewport", "colours"), [(DESKTOP, "light"), (DESKTOP, "dark"), (TELEPHONE, "light")])
+def test_everybody_can_use_the_gallery_of_masks(open_masks, viewport, colours):
+    page = open_masks(viewport, color_scheme=colours)
+    page.evaluate("document.querySelectorAll('details').forEach((of) => { of.open = true; })")
+    assert problems(page) == ""
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.click(".cell .open")
+    assert viewport == TELEPHONE or problems(page) == ""
+
+
+def test_regions_are_decided_and_training_reads_the_decisions(open_masks, masks_page, tmp_path):
+    page = open_masks()
+    page.focus(".cell.current .open")
+    for key in "arj":
+        page.keyboard.press(key)
+    with page.expect_download() as download:
+        page.click("[data-action=download]")
+    download.value.save_as(tmp_path / "decisions.json")
+    decided = read_decisions(tmp_path / "decisions.json", masks_page.parent / "mined")
+    assert sorted(decided.values()) == [False, True]
+    assert decided[0] is True  # the most suspect is first
+
+
+def test_the_map_of_what_is_hard_is_a_key_away(open_masks):
+    page = open_masks()
+    page.focus(".cell.current .open")
+    assert page.locator(".cell .box.region").count() > 0
+    assert "/hardness/" not in page.get_attribute(".cell.current img", "src")
+    page.keyboard.press("h")
+    assert "/1/hardness/crops/" in page.get_attribute(".cell.current img", "src")
+    page.keyboard.press("Enter")
+    assert "/1/hardness/images/" in page.get_attribute(".stage img", "src")
+    page.keyboard.press("h")
+    assert "/hardness/" not in page.get_attribute(".stage img", "src")
+    assert page.is_hidden("text=All boxes")
+    assert page.locator(".stage .box.found").count() > 0
+
+
+def test_regions_are_filtered_by_what_they_are_taken_for(open_masks, masks_page):
+    page = open_masks()
+    regions = pl.read_parquet(masks_page.parent / "mined/regions.parquet")
+    label, predicted, num = regions.group_by("label", "predicted").len().sort("len").row(-1)
+    page.select_option("[data-control=kind]", label=f"{label} → {predicted} ({num})")
+    assert count(page).startswith(f"{num} of {len(regions)} shown.")

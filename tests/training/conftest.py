@@ -11,10 +11,23 @@ from PIL import Image
 
 from hardmine.data import open_scenes
 from hardmine.training import TrainingConfig
+from tests.seen_masks import masked, masked_data
 from tests.seen_runs import dense, few, others, run_of, two_stage
 from tests.stand_in import with_stand_in
 
-__all__ = ["dense", "few", "one_thread", "others", "run_of", "small", "small_data", "stand_in", "two_stage"]
+__all__ = [
+    "dense",
+    "few",
+    "masked",
+    "masked_data",
+    "one_thread",
+    "others",
+    "run_of",
+    "small",
+    "small_data",
+    "stand_in",
+    "two_stage",
+]
 
 
 @pytest.fixture(scope="session", autouse=True)

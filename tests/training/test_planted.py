@@ -11,8 +11,9 @@ from hardmine.errors import ConfigError, RunError
 from hardmine.mining import mine_run
 from hardmine.training import RunFolder, train
 from hardmine.training.data import open_training_data
+from hardmine.training.mask_data import open_training_masks
 from hardmine.training.out_of_fold import predict_for_mining
-from hardmine.training.planted import planted_table
+from hardmine.training.planted import planted_table, write_planted_masks
 
 SHARES = "dropped=.3,shifted=.2,swapped=.2,spurious=.3"
 SIDES = ("x1", "y1", "x2", "y2")
@@ -130,3 +131,20 @@ def test_on_the_scenes(small):
     after = [sum(len(record.boxes) for record in data.records) for data in (train_data, val_data)]
     assert after[1] == before[1]
     assert np.isclose(after[0], before[0] / 2, rtol=0.1)
+
+
+def test_errors_in_masks_are_kept_a_region_a_row(masked, masked_data, tmp_path):
+    config = masked(label_errors="swapped=.5,dropped=.2")
+    train_data, _ = open_training_masks(config)
+    write_planted_masks(tmp_path / "errors.parquet", train_data)
+    table = pl.read_parquet(tmp_path / "errors.parquet")
+    expected = [error for place in range(len(train_data)) for error in train_data.planted(place)]
+    assert len(table) == len(expected) > 0
+    for row, error in zip(table.iter_rows(named=True), expected, strict=True):
+        assert (row["kind"], row["num_pixels"]) == (error.kind, error.num_pixels)
+        assert (row["x1"], row["y1"], row["x2"], row["y2"]) == error.box
+        assert row["category"] == train_data.classes[error.label]
+        assert row["true_category"] == train_data.classes[error.true_label]
+        assert row["file_name"] == f"train_{row['image_id'] - train_data.records[0].image_id}.png"
+    write_planted_masks(tmp_path / "none.parquet", open_training_masks(masked())[0])
+    assert not (tmp_path / "none.parquet").exists()

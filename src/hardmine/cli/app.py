@@ -88,7 +88,7 @@ def train(
     resume: Resume = False,
     **training: Any,
 ) -> None:
-    """Train one detector under one recipe, and measure it on the validation split."""
+    """Train one detector under one recipe, or a segmenter, and measure it on the validation split."""
     from accelerate import PartialState
 
     from hardmine.cli.recipe_arguments import parse_recipe
@@ -117,7 +117,7 @@ def evaluate(
     allow_unlabelled: Unlabelled = False,
     proposals: Proposals = None,
 ) -> None:
-    """Measure a finished run, or anybody's predictions, by COCO's average precision."""
+    """Measure a finished run, by COCO's average precision or mIoU, or anybody's predictions of boxes."""
     from hardmine.cli.tables import metrics_table
     from hardmine.training import evaluate_run
 
@@ -135,9 +135,11 @@ def evaluate(
 
 def _kept_in(run: Path, split: str | None) -> Path:
     from hardmine.training import RunFolder
+    from hardmine.training.tasks import task_of
 
     folder = RunFolder(run)
-    return folder.predictions(split or folder.read_config().measured_split)
+    config = folder.read_config()
+    return task_of(config).predictions(folder, split or config.measured_split)
 
 
 def _evaluate_predictions(
@@ -154,7 +156,9 @@ def _evaluate_predictions(
 @app.command()
 def predict(
     run: Run,
-    out: Annotated[Path, typer.Option(help="New file .json for COCO results, or folder for Parquet shards.")],
+    out: Annotated[
+        Path, typer.Option(help="New file .json for COCO results, folder for Parquet shards, or for masks.")
+    ],
     data: Annotated[
         str | None, typer.Option(help="Data set, or a folder of images.", show_default="the run's own")
     ] = None,
@@ -175,7 +179,7 @@ def plot(
     ],
     out: Annotated[Path, typer.Option(help="New file .png, .svg, or .html with the numbers.")],
 ) -> None:
-    """Draw the learning curves of runs, finished or not: AP, the loss and its parts, learning rate, time of a step."""
+    """Draw the learning curves of runs, finished or not: AP or mIoU, the loss and its parts, rates, times."""
     from hardmine.figures import save
     from hardmine.figures.curves import curves, find_runs
     from hardmine.figures.saving import check_savable

@@ -36,19 +36,22 @@ def compare(
         typer.Option(help="Data set; several times: all of them, and one answer over all.", show_default="scenes"),
     ] = None,
     recipes: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Compared to the first; or: all, for all that the detector takes; auto: three that a short run of the "
-            "default speaks for, tuned."
+            "default speaks for, tuned.",
+            show_default="random,ohem,hnm; of masks ce,pixel_ohem:min_fraction=0.0625,focal",
         ),
-    ] = "random,ohem,hnm",
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds: each recipe is trained once per seed.")] = 3,
     out: Out = Path("runs/compare"),
     resume: Resume = False,
     tune: Annotated[
         int | None, typer.Option(min=2, help="Trials of each recipe before, on a part of the train split.")
     ] = None,
-    margin: Annotated[float | None, typer.Option(help="Difference in AP that is none: within it, equal.")] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="Difference in AP or mIoU that is none: within it, equal.")
+    ] = None,
     test_split: Annotated[
         str | None, typer.Option(help="Also measure on this split, by which nothing is chosen.")
     ] = None,
@@ -74,9 +77,11 @@ def compare(
     from hardmine.comparison import Protocol
     from hardmine.comparison.advice import NUM_CANDIDATES
     from hardmine.comparison.together import suitable_processes
+    from hardmine.training.tasks import task_of
 
     configs = [given_options(training | ({"data": path} if path else {})) for path in data or [None]]
     protocol = Protocol(margin=margin, test_split=test_split, match_time=match is not None, tune=tune)
+    recipes = recipes or task_of(configs[0]).recipes
     choices = _choices(recipes, configs[0])
     how: dict[str, Any] = {"protocol": protocol, "resume": resume}
     num_recipes = 1 + NUM_CANDIDATES if recipes == AUTO else len(choices)

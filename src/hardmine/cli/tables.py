@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from hardmine.comparison import RecipeChoice
     from hardmine.data import CheckReport, SegmentationCheck, SegmentationSplit, SplitReport
-    from hardmine.evaluation import Difference, Metrics
+    from hardmine.evaluation import Difference, MaskMetrics, Metrics
     from hardmine.mining import Round
     from hardmine.recipes import Recipe, Slot
 
@@ -43,12 +43,25 @@ UNDEFINED = "-"
 CORNERS = "x1 y1 x2 y2"
 
 
-def metrics_table(metrics: "Metrics") -> Table:
-    """COCO's metrics, then AP of each class."""
+def metrics_table(metrics: "Metrics | MaskMetrics") -> Table:
+    """COCO's metrics, then AP of each class; of masks IoU and accuracy, then IoU of each class and its boundaries."""
+    from hardmine.evaluation import Metrics
+
+    named = _of_boxes(metrics) if isinstance(metrics, Metrics) else _of_masks(metrics)
+    return table_of("metric", Column("value", "number"), rows=[(name, number(value)) for name, value in named.items()])
+
+
+def _of_masks(metrics: "MaskMetrics") -> dict[str, float | None]:
+    whole = {"mIoU": metrics.miou, "accuracy": metrics.accuracy, "mean accuracy": metrics.mean_accuracy}
+    of_classes = {f"IoU of {name}": iou for name, iou in metrics.iou_per_class.items()}
+    of_boundaries = {f"boundary IoU of {name}": iou for name, iou in metrics.boundary_iou_per_class.items()}
+    return {**whole, "boundary IoU": metrics.boundary_iou, **of_classes, **of_boundaries}
+
+
+def _of_boxes(metrics: "Metrics") -> dict[str, float | None]:
     named = {"AP": metrics.ap, "AP50": metrics.ap50, "AP75": metrics.ap75}
     named |= {"AP small": metrics.ap_small, "AP medium": metrics.ap_medium, "AP large": metrics.ap_large}
-    named |= {"AR 100": metrics.ar100} | {f"AP of {name}": ap for name, ap in metrics.per_class.items()}
-    return table_of("metric", Column("value", "number"), rows=[(name, number(value)) for name, value in named.items()])
+    return named | {"AR 100": metrics.ar100} | {f"AP of {name}": ap for name, ap in metrics.per_class.items()}
 
 
 def mined_table(mined: Path) -> Table:

@@ -22,6 +22,9 @@ def _option(kind: Any, help_text: str, default: str) -> Any:
 
 TRAINING_OPTIONS = {
     "data": _option(str, "Data set: a path (COCO, Pascal VOC or YOLO, recognised), or the built-in scenes.", "scenes"),
+    "task": _option(str, "detection, or segmentation: a class for every pixel.", "detection"),
+    "classes": _option(str, "For masks: names in the order of the values, or a file of them.", "the data's"),
+    "instances": _option(bool, "For masks: they number objects, which are all of one class.", "False"),
     "images": _option(str, "Folder of the images, if not beside the labels.", "beside the labels"),
     "allow_unlabelled": _option(bool, "A split without any label is meant to be all background.", "False"),
     "train_split": _option(str, "Split to learn from.", "train"),
@@ -58,13 +61,16 @@ TRAINING_OPTIONS = {
     "detector": _option(
         str,
         "fasterrcnn, cascadercnn, fastrcnn, retinanet, ssd, ssdlite or fcos; or of another framework: "
-        "ultralytics:yolo11n, transformers:rtdetr_v2, rfdetr:nano, ...",
+        "ultralytics:yolo11n, transformers:rtdetr_v2, rfdetr:nano, ... Of masks: lraspp, where nothing is said, "
+        "deeplabv3, fcn or transformers:segformer.",
         "fasterrcnn",
     ),
     "backbone": _option(str, "Of torchvision's: micro, tiny, or a network: mobilenet_v2, resnet18, ...", "micro"),
     "weights": _option(str, "Initial weights: none, imagenet, coco, or a file.", "none"),
     "image_size": _option(
-        int, "Side of the images in pixels, of torchvision's the shorter.", "the detector's own; scenes 128"
+        int,
+        "Side of the images in pixels, of torchvision's the shorter; with masks of what is cut out of them to learn.",
+        "the detector's own; masks 256; scenes 128",
     ),
     "epochs": _option(int, "Times that every image is seen.", "by the number of images"),
     "batch_size": _option(int, "Images per process and step.", "8; 4 on scenes"),

@@ -17,10 +17,11 @@ from hardmine.comparison.contenders import RecipeChoice, with_recipe
 from hardmine.comparison.table import Comparison, ComparisonRow, Protocol
 from hardmine.comparison.tuning import held_out_of
 from hardmine.diagnosis.held_back import diagnose
-from hardmine.errors import DataError, RunError
+from hardmine.errors import ConfigError, DataError, RunError
 from hardmine.files.reading import parse_json, read_text
 from hardmine.files.writing import write_json
 from hardmine.training import TrainingConfig, train
+from hardmine.training.tasks import DETECTION, task_of
 
 __all__ = ["NUM_TRIALS", "Recommendation", "compare_advised", "recommend"]
 
@@ -51,9 +52,11 @@ def compare_advised(
 
     Leaves `advice.json` beside what `compare` leaves, with the diagnosis and the reasons.
 
-    Raises: as `compare`.  ConfigError: the configuration holds out a fold itself.
+    Raises: as `compare`.  ConfigError: the configuration holds out a fold itself, or is of another task than detection.
     """
     out, protocol = Path(out), protocol or Protocol()
+    if task_of(config) is not DETECTION:
+        raise ConfigError(f"recipes are advised for detection only; name those to compare, {task_of(config).recipes}")
     protocol = replace(protocol, tune=protocol.tune or NUM_TRIALS)
     check_comparison(config, [RecipeChoice(BASELINE)], seeds, protocol)
     refuse_taken(out, resume=resume)
@@ -68,9 +71,9 @@ def recommend(comparison: Comparison) -> Recommendation:
     first, *others = comparison.rows
     better = [row for row in others if row.verdict == "better"]
     if better:
-        best = max(better, key=lambda row: row["ap"].mean or 0.0)
+        best = max(better, key=lambda row: row.mean or 0.0)
         return Recommendation(best.recipe, f"use {best.recipe}: {_gain(best)}, {_cost(best)}")
-    highest = max(others, key=lambda row: row["ap"].mean or 0.0, default=first)
+    highest = max(others, key=lambda row: row.mean or 0.0, default=first)
     why = "one seed shows of none that it is better" if len(first.seeds) == 1 else "no other is better beyond doubt"
     stay = f"stay with {first.recipe}: {why}"
     if highest.difference is None:

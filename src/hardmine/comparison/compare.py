@@ -26,17 +26,18 @@ from hardmine.comparison.judging import judge_all
 from hardmine.comparison.table import Comparison, ComparisonRow, Protocol
 from hardmine.comparison.together import Job, train_all
 from hardmine.comparison.tuning import Tuned, held_out_of, tune
-from hardmine.data import DetectionDataset, groups_of
+from hardmine.data import DetectionDataset
 from hardmine.data.scenes import Scenes
 from hardmine.errors import ConfigError, DataError, EvidenceError, RunError
 from hardmine.evaluation import LookAlikeErrors, look_alike_errors, match_predictions, mean_look_alike_errors
 from hardmine.files.reading import parse_json, read_text
 from hardmine.files.writing import is_taken, write_atomically, write_json
-from hardmine.predictions import read_results
 from hardmine.recipes import RECIPES
 from hardmine.training import RunResult, TrainingConfig
-from hardmine.training.data import open_measured_data
-from hardmine.training.run import make_detector, predict_dataset
+from hardmine.training.processes import start_accelerator
+from hardmine.training.run import load_run, make_detector
+from hardmine.training.tasks import Task, task_of
+from hardmine.training.tasks.task import Data
 
 __all__ = ["check_comparison", "compare", "every_recipe", "refuse_taken"]
 
@@ -121,7 +122,7 @@ def every_recipe(config: TrainingConfig) -> list[RecipeChoice]:
     for name in RECIPES:
         choice = RecipeChoice(name)
         try:
-            make_detector(with_recipe(config, choice), num_classes=1, load=False)
+            make_detector(with_recipe(config, choice), num_classes=2, load=False)
         except EvidenceError as error:
             logger.info("left out: %s", error)
         else:
@@ -216,15 +217,17 @@ def _damaged(file: Path, why: object) -> str:
 class _Measured:
     """What is measured on: a data set, and which of its images belong together."""
 
-    dataset: DetectionDataset
+    task: Task
+    dataset: Data
     groups: np.ndarray | None
     margin: float | None
 
     @classmethod
     def of(cls, config: TrainingConfig, split: str | None, protocol: Protocol) -> "_Measured":
-        dataset = open_measured_data(config, split)
-        groups = None if config.group_by is None else groups_of(dataset, config.group_by)
-        measured = cls(dataset, groups, protocol.margin)
+        task = task_of(config)
+        dataset = task.open_measured_data(config, split)
+        groups = None if config.group_by is None else task.groups(dataset, config.group_by)
+        measured = cls(task, dataset, groups, protocol.margin)
         if (measured.num_groups or len(dataset)) < 2:
             raise DataError(
                 f"{config.data}, split {dataset.split}: one image, or one group of images, says nothing of others; "
@@ -239,8 +242,8 @@ class _Measured:
     def rows(self, runs: Runs) -> tuple[ComparisonRow, ...]:
         if not runs:
             return ()
-        found = {label: [_predictions(run, self.dataset) for run in of] for label, of in runs.items()}
-        measures = judge_all(self.dataset, found, self.groups, self.margin)
+        found = {label: [self._found(run) for run in of] for label, of in runs.items()}
+        measures = judge_all(self.dataset, found, self.groups, self.margin, self.task)
         first = next(iter(runs.values()))
         return tuple(
             ComparisonRow(
@@ -251,9 +254,20 @@ class _Measured:
                 step_time_ratio=_time_ratio(of, first),
                 peak_memory_mb=statistics.mean(run.peak_memory_mb for run in of),
                 look_alikes=_look_alikes(self.dataset, found[label]),
+                main=self.task.main,
             )
             for label, of in runs.items()
         )
+
+    def _found(self, run: RunResult) -> Any:
+        """What a run finds in the data set; its folder keeps that."""
+        if not self.task.is_kept(run.folder, self.dataset):
+            loaded, accelerator = load_run(run.folder.path), start_accelerator()
+            loaded.model.to(accelerator.device)
+            found = self.task.find(loaded.model, self.dataset, accelerator, batch_size=loaded.config.images_per_step)
+            found.write(self.task.predictions(run.folder, self.dataset.split))
+            PartialState().wait_for_everyone()
+        return self.task.read(run.folder, self.dataset)
 
 
 def _time_ratio(runs: Sequence[RunResult], first: Sequence[RunResult]) -> float:
@@ -262,18 +276,7 @@ def _time_ratio(runs: Sequence[RunResult], first: Sequence[RunResult]) -> float:
     )
 
 
-def _predictions(run: RunResult, dataset: DetectionDataset) -> list[dict[str, Any]]:
-    """What a run finds in a data set; its folder keeps that."""
-    file = run.folder.predictions(dataset.split)
-    if not file.exists():
-        found = predict_dataset(run.folder.path, dataset)
-        if PartialState().is_main_process:
-            write_json(file, found)
-        PartialState().wait_for_everyone()
-    return read_results(file, dataset)
-
-
-def _look_alikes(dataset: DetectionDataset, predictions: Sequence[list[dict]]) -> LookAlikeErrors | None:
+def _look_alikes(dataset: DetectionDataset | Data, predictions: Sequence[list[dict]]) -> LookAlikeErrors | None:
     if not isinstance(dataset, Scenes):
         return None
     ground_truth = dataset.coco_ground_truth()

@@ -1,47 +1,50 @@
 """From predictions to measures: what every recipe finds on the same images, and how far apart that is."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from hardmine.comparison.table import Measured
-from hardmine.data import DetectionDataset
 from hardmine.errors import DataError
-from hardmine.evaluation import LOWER_IS_BETTER, Difference, differences, judge, resamples
+from hardmine.evaluation import LOWER_IS_BETTER, Difference, differences, resamples
+from hardmine.training.tasks import DETECTION, Task
+from hardmine.training.tasks.task import Data
 
-__all__ = ["AP", "judge_all", "values_on_draws"]
-
-Predictions = Sequence[dict]
-AP = "ap"
+__all__ = ["judge_all", "values_on_draws"]
 
 
 def judge_all(
-    dataset: DetectionDataset,
-    predictions: Mapping[str, Sequence[Predictions]],
+    dataset: Data,
+    predictions: Mapping[str, Sequence[Any]],
     groups: np.ndarray | None = None,
     margin: float | None = None,
+    task: Task = DETECTION,
 ) -> dict[str, dict[str, Measured]]:
-    """Name -> measure -> what it is, from the predictions of each recipe's runs, a list of COCO results a seed.
+    """Name -> measure -> what it is, from the predictions of each recipe's runs, one a seed, as the task reads them.
 
-    All get the same draws of the images. margin: of AP alone; see `differences`.
+    All get the same draws of the images. margin: of the main measure alone, AP or mIoU; see `differences`.
     """
     num_units = len(dataset) if groups is None else len(np.unique(groups))
-    values = values_on_draws(dataset, predictions, groups)
-    by_measure = {measure: _measured(measure, of, num_units, margin) for measure, of in values.items()}
+    values = values_on_draws(dataset, predictions, groups, task=task)
+    by_measure = {
+        measure: _measured(measure, of, num_units, margin, is_main=measure == task.main)
+        for measure, of in values.items()
+    }
     return {name: {measure: of[name] for measure, of in by_measure.items()} for name in predictions}
 
 
 def values_on_draws(
-    dataset: DetectionDataset,
-    predictions: Mapping[str, Sequence[Predictions]],
+    dataset: Data,
+    predictions: Mapping[str, Sequence[Any]],
     groups: np.ndarray | None = None,
     measures: Sequence[str] | None = None,
+    task: Task = DETECTION,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Measure -> name -> (1 + R, S), on the images as they are and on draws of them, as `differences` takes it."""
-    ground_truth = dataset.coco_ground_truth()
     counts = resamples(len(dataset), groups=groups)
     found = {
-        name: [judge(ground_truth, of_run).measures(counts, measures) for of_run in of]
+        name: [task.judge(dataset, of_run).measures(counts, measures) for of_run in of]
         for name, of in predictions.items()
     }
     first, *_ = next(iter(found.values()))
@@ -52,10 +55,10 @@ def values_on_draws(
 
 
 def _measured(
-    measure: str, values: Mapping[str, np.ndarray], num_units: int, margin: float | None
+    measure: str, values: Mapping[str, np.ndarray], num_units: int, margin: float | None, *, is_main: bool
 ) -> dict[str, Measured]:
     """From values (1 + R, S) of each recipe, the first row of all images as they are."""
-    found = _differences(measure, values, num_units, margin)
+    found = _differences(values, num_units, margin, is_main=is_main)
     return {
         name: Measured(
             mean=_defined(of[0].mean()),
@@ -68,13 +71,13 @@ def _measured(
 
 
 def _differences(
-    measure: str, values: Mapping[str, np.ndarray], num_units: int, margin: float | None
+    values: Mapping[str, np.ndarray], num_units: int, margin: float | None, *, is_main: bool
 ) -> dict[str, Difference]:
-    """None of a measure that these images, or nearly all draws of them, do not define; of AP that is an error."""
+    """None of a measure that these images, or nearly all draws of them, do not define; an error of the main one."""
     try:
-        return differences(values, num_units, margin=margin if measure == AP else None)
+        return differences(values, num_units, margin=margin if is_main else None)
     except DataError:
-        if measure == AP:
+        if is_main:
             raise
         return {}
 

@@ -10,16 +10,14 @@ from accelerate import PartialState
 
 from hardmine.comparison.compare import check_comparison, compare, refuse_taken
 from hardmine.comparison.contenders import RecipeChoice
-from hardmine.comparison.judging import AP, values_on_draws
+from hardmine.comparison.judging import values_on_draws
 from hardmine.comparison.table import Comparison, Protocol
-from hardmine.data import groups_of
 from hardmine.data.scenes import SCENES
 from hardmine.errors import ConfigError
 from hardmine.evaluation import AcrossDataSets, across_data_sets
 from hardmine.files.writing import write_json
-from hardmine.predictions import read_results
 from hardmine.training import RunFolder, TrainingConfig
-from hardmine.training.data import open_measured_data
+from hardmine.training.tasks import task_of
 
 __all__ = ["SeveralComparisons", "compare_on_several"]
 
@@ -65,7 +63,7 @@ def compare_on_several(
     named = dict(zip(_names(places), configs, strict=True))
     for name, config in named.items():
         compared[name] = compare(config, recipes, seeds, out / name, **how)
-    values = {name: _average_precision(config, compared[name], out / name) for name, config in named.items()}
+    values = {name: _main_measure(config, compared[name], out / name) for name, config in named.items()}
     num_units = {name: of.num_units or of.num_images for name, of in compared.items()}
     found = SeveralComparisons(compared, across_data_sets(values, num_units))
     if PartialState().is_main_process:
@@ -86,15 +84,13 @@ def _names(places: Sequence[str]) -> list[str]:
     return of_alike if len(set(of_alike)) == len(of_alike) else numbered
 
 
-def _average_precision(config: TrainingConfig, comparison: Comparison, out: Path) -> dict[str, np.ndarray]:
-    """Recipe -> (1 + R, S), from what the runs found."""
-    dataset = open_measured_data(config)
+def _main_measure(config: TrainingConfig, comparison: Comparison, out: Path) -> dict[str, np.ndarray]:
+    """Recipe -> (1 + R, S), AP or mIoU, from what the runs found."""
+    task = task_of(config)
+    dataset = task.open_measured_data(config)
     found = {
-        row.recipe: [
-            read_results(RunFolder(out / row.recipe / f"seed{seed}").predictions(dataset.split), dataset)
-            for seed in row.seeds
-        ]
+        row.recipe: [task.read(RunFolder(out / row.recipe / f"seed{seed}"), dataset) for seed in row.seeds]
         for row in comparison.rows
     }
-    groups = None if config.group_by is None else groups_of(dataset, config.group_by)
-    return values_on_draws(dataset, found, groups, [AP])[AP]
+    groups = None if config.group_by is None else task.groups(dataset, config.group_by)
+    return values_on_draws(dataset, found, groups, [task.main], task)[task.main]

@@ -11,21 +11,19 @@ from hardmine.errors import ConfigError
 from hardmine.evaluation import Difference, LookAlikeErrors
 from hardmine.evaluation.look_alikes import MATCHED_RECALL
 from hardmine.training import TrainingConfig
+from hardmine.training.tasks import Task, task_of
 
 __all__ = ["Comparison", "ComparisonRow", "Measured", "Protocol"]
 
 AIMED_DIFFERENCES = (0.01, 0.02)
-"""Differences in AP for which the table says how many seeds would show them."""
-
-HARDLY_LEARNT = 0.01
-"""Below this AP a detector finds next to nothing, so that recipes are alike whatever they are."""
+"""Differences in AP or mIoU for which the table says how many seeds would show them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protocol:
     """How recipes are compared, beside how they are trained.
 
-    margin: a difference in AP that makes none: recipes within it are called equal; None: none are.
+    margin: a difference in AP or mIoU that makes none: recipes within it are called equal; None: none are.
     test_split: also measured, on what was not chosen by.
     match_time: each recipe is also trained for as many epochs as take the time of the first one's.
     tune: trials of each recipe before, on a part of the training split; None: all have their defaults.
@@ -80,7 +78,8 @@ class ComparisonRow:
     """One recipe's outcome. Measures, memory and look-alike errors are means over the seeds.
 
     `step_time_ratio` is to the first recipe, paired by seed (median): times are only comparable within one comparison.
-    `look_alikes` is None where the data have none planted. `epochs`: that it was trained for.
+    `look_alikes` is None where the data have none planted. `epochs`: that it was trained for. `main`: the measure that
+    verdicts are of.
     """
 
     recipe: str
@@ -90,19 +89,25 @@ class ComparisonRow:
     step_time_ratio: float
     peak_memory_mb: float
     look_alikes: LookAlikeErrors | None = None
+    main: str = "ap"
 
     def __getitem__(self, measure: str) -> Measured:
         return self.measures.get(measure, NOTHING)
 
     @property
     def difference(self) -> Difference | None:
-        """In AP, to the first recipe."""
-        return self["ap"].difference
+        """In the main measure, to the first recipe."""
+        return self[self.main].difference
+
+    @property
+    def mean(self) -> float | None:
+        """Of the main measure."""
+        return self[self.main].mean
 
     @property
     def verdict(self) -> str:
-        """What the interval of the difference in AP says; empty for the recipe that the others are compared to."""
-        return self["ap"].verdict
+        """What the interval of the difference says; empty for the recipe that the others are compared to."""
+        return self[self.main].verdict
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON-able dictionary."""
@@ -135,9 +140,14 @@ class Comparison:
         return len(self.rows[0].seeds)
 
     @property
+    def task(self) -> Task:
+        """What was trained for."""
+        return task_of(self.config)
+
+    @property
     def chosen(self) -> ComparisonRow:
-        """The recipe with the highest AP on what was measured; of equals the earlier."""
-        return max(self.rows, key=lambda row: row["ap"].mean or 0.0)
+        """The recipe with the highest AP, or mIoU, on what was measured; of equals the earlier."""
+        return max(self.rows, key=lambda row: row.mean or 0.0)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -158,7 +168,7 @@ class Comparison:
         units = f"{self.num_images} images"
         if self.config.group_by is not None:
             units = f"{self.num_units} groups of {units} (by {self.config.group_by})"
-        covered = f"95 % intervals of the difference in AP to {baseline}, over {units}"
+        covered = f"95 % intervals of the difference in {self.task.called} to {baseline}, over {units}"
         if num_seeds == 1:
             return f"{covered} only: there is one seed, another one may give another result, so there is no verdict."
         several = " A verdict asks that all of them hold at once (the wider interval)." if len(self.rows) > 2 else ""
@@ -175,11 +185,9 @@ class Comparison:
         return [f"{'; '.join([shown, *needed])}."]
 
     def _about_learning(self) -> list[str]:
-        if any((row["ap"].mean or 0.0) >= HARDLY_LEARNT for row in self.rows):
-            return []
-        return [
-            f"No recipe has an AP of {HARDLY_LEARNT:g}: that they are alike says nothing yet; train longer (--epochs)."
-        ]
+        means = [{name: measured.mean for name, measured in row.measures.items()} for row in self.rows]
+        said = self.task.hardly_learnt(means)
+        return [] if said is None else [f"{said}: that they are alike says nothing yet; train longer (--epochs)."]
 
     def _about_noise(self) -> list[str]:
         again = [row for row in self.rows[1:] if row.recipe.startswith(f"{self.rows[0].recipe} again")]
@@ -194,7 +202,8 @@ class Comparison:
         if chosen.difference is None:
             return f"On {self.protocol.test_split}: {chosen.recipe}, the first recipe, stays the choice."
         said = f"{chosen.difference.value:+.3f} [{chosen.difference.low:+.3f}, {chosen.difference.high:+.3f}]"
-        return f"Chosen by its AP: {chosen.recipe}; on {self.protocol.test_split}: {said}, {chosen.verdict}."
+        by = f"Chosen by its {self.task.called}: {chosen.recipe}"
+        return f"{by}; on {self.protocol.test_split}: {said}, {chosen.verdict}."
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON-able dictionary."""

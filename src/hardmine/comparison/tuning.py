@@ -20,7 +20,7 @@ from hardmine.comparison.search import Trial, trials
 from hardmine.comparison.together import Job, train_all
 from hardmine.errors import ConfigError, RunError
 from hardmine.training import TrainingConfig
-from hardmine.training.data import open_measured_data, open_training_data
+from hardmine.training.tasks import task_of
 
 __all__ = ["HELD_OUT", "TUNING_SEED", "Tuned", "TunedTrial", "held_out_of", "tune"]
 
@@ -34,7 +34,10 @@ FEWEST_EPOCHS = 2
 
 @dataclass(frozen=True, slots=True)
 class TunedTrial:
-    """What came of a trial: the AP on the part held out after so many epochs; None where its loss diverged."""
+    """What came of a trial: the AP on the part held out after so many epochs; None where its loss diverged.
+
+    Of a segmentation `ap` is its mIoU, which recipes are chosen by there.
+    """
 
     trial: Trial
     epochs: int
@@ -103,7 +106,7 @@ def held_out_of(config: TrainingConfig) -> TrainingConfig:
     if config.fold is not None:
         raise ConfigError(f"tuning holds out a part of the training split itself; leave fold {config.fold} out")
     held_out = replace(config, fold=HELD_OUT, seed=TUNING_SEED)
-    open_measured_data(held_out)
+    task_of(held_out).open_measured_data(held_out)
     return held_out
 
 
@@ -121,7 +124,7 @@ def rounds(num_trials: int, epochs: int) -> list[tuple[int, int]]:
 
 
 def _num_epochs(config: TrainingConfig) -> int:
-    train_data, _ = open_training_data(config)
+    train_data, _ = task_of(config).open_training_data(config)
     return config.num_epochs(len(train_data), 1)
 
 
@@ -168,6 +171,6 @@ def _train(
     ]
     results = train_all(to_train, jobs, resume=resume, progress=progress)
     return [
-        (label, TunedTrial(trial, config.epochs or 0, result and result.metrics.ap))
+        (label, TunedTrial(trial, config.epochs or 0, result and result.main))
         for (label, _, trial), result in zip(entries, results, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Learning curves of runs, from `metrics.jsonl`: AP, loss and its parts, learning rate and time of a step, by epoch.
+"""Learning curves of runs, from `metrics.jsonl`: AP or mIoU, loss and its parts, learning rate, time of a step.
 
 Runs in one folder that differ in nothing but the seed are drawn alike, as one entry of the legend.
 """
@@ -17,8 +17,11 @@ from hardmine.training import RunFolder
 
 __all__ = ["curves", "find_runs"]
 
-MEASURES = {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
-AP = "AP on the validation split", EPOCH, "AP"
+MEASURES = (
+    {"ap": "AP", "ap50": "AP50", "ap75": "AP75"},
+    {"miou": "mIoU", "accuracy": "accuracy", "boundary_iou": "boundary IoU"},
+)
+"""Of each task, the main one first."""
 SUM = "Loss", EPOCH, "mean of the epoch"
 RATE = "Learning rate", EPOCH, "learning rate"
 TIME = "Time of a step", EPOCH, "seconds, median"
@@ -128,10 +131,13 @@ def _rows(folder: RunFolder) -> Rows:
 def _panels_of_one(curve: _Curve) -> list[Panel]:
     parts = parts_of_loss([curve.rows])
     losses = [curve.of(part, part, is_own=part == LOSS) for part in (LOSS, *(parts if len(parts) > 1 else ()))]
-    measures = [curve.of(key, name, is_own=key == "ap") for key, name in MEASURES.items()]
     last = _last_epoch([curve])
+    measures = [
+        _measured(of, [curve.of(key, name, is_own=name == _main(of)) for key, name in of.items()], last)
+        for of in MEASURES
+    ]
     panels = [
-        Panel(*AP, measures, counts=last),
+        *measures,
         Panel(*SUM, losses, log_y=_is_steep(losses), counts=last),
         Panel(*RATE, [curve.of("lr", "lr")], row=1, counts=last),
         Panel(*TIME, [curve.of("seconds_per_step", "seconds")], row=1, counts=last),
@@ -142,13 +148,22 @@ def _panels_of_one(curve: _Curve) -> list[Panel]:
 def _panels_of_several(read: Sequence[_Curve]) -> list[Panel]:
     parts, last = parts_of_loss(curve.rows for curve in read), _last_epoch(read)
     losses = {LOSS: SUM[0]} | {part: part for part in (parts if len(parts) > 1 else ())}
-    panels = [Panel(*AP, [curve.of("ap") for curve in read], counts=last)]
+    panels = [_measured(of, [curve.of(next(iter(of))) for curve in read], last) for of in MEASURES]
     for key, title in losses.items():
         series = [curve.of(key) for curve in read]
         panels.append(Panel(title, *SUM[1:], series, log_y=_is_steep(series), counts=last))
     panels.append(Panel(*RATE, [curve.of("lr") for curve in read], counts=last))
     panels.append(Panel(*TIME, [curve.of("seconds_per_step") for curve in read], counts=last))
     return [replace(panel, row=place // PANELS_A_ROW) for place, panel in enumerate(_with_points(panels))]
+
+
+def _main(measures: Mapping[str, str]) -> str:
+    return next(iter(measures.values()))
+
+
+def _measured(measures: Mapping[str, str], series: Sequence[Series], epochs: tuple[int, int]) -> Panel:
+    called = _main(measures)
+    return Panel(f"{called} on the validation split", EPOCH, called, list(series), counts=epochs)
 
 
 def _last_epoch(read: Sequence[_Curve]) -> tuple[int, int]:

@@ -23,7 +23,7 @@ from hardmine.evaluation import Difference, Metrics, match_predictions, paired_d
 from hardmine.files.writing import is_taken, write_json
 from hardmine.mining.folder import refuse_existing, write_mined
 from hardmine.mining.label_tools import CVAT_NAMES, check_cvat_names
-from hardmine.mining.mask_folder import SEGMENTATION, mine_masks
+from hardmine.mining.mask_folder import mine_masks
 from hardmine.mining.tables import mine
 from hardmine.predictions import Confirmed, read_results
 from hardmine.training import RunFolder, RunResult, TrainingConfig, train
@@ -32,6 +32,7 @@ from hardmine.training.decisions import DECISIONS_SUFFIX
 from hardmine.training.out_of_fold import predict_for_mining, predict_masks_for_mining
 from hardmine.training.record import read_dynamics
 from hardmine.training.run import make_detector
+from hardmine.training.tasks import DETECTION, task_of
 
 __all__ = ["Round", "mine_in_rounds", "mine_run"]
 
@@ -74,7 +75,7 @@ def mine_in_rounds(
     out = Path(out)
     if rounds < 2:
         raise ConfigError(f"a loop needs at least 2 rounds, got {rounds}: after one there is nothing to train on")
-    if config.task == SEGMENTATION:
+    if task_of(config) is not DETECTION:
         raise ConfigError(
             "a loop is of boxes; with masks do each round by itself: train, mine --run RUN --folds 3, train --mined"
         )
@@ -119,7 +120,7 @@ def mine_run(
     """
     refuse_existing(Path(out))
     check_cvat_names(cvat_names)
-    if RunFolder(Path(run)).read_config().task == SEGMENTATION:
+    if task_of(RunFolder(Path(run)).read_config()) is not DETECTION:
         _mine_masks_of(run, Path(out), folds, progress=progress, **changed)
         return
     dataset, results = predict_for_mining(run, folds, progress=progress, **changed)

@@ -10,15 +10,36 @@ from hardmine.report.drawing import Forest, ForestRow
 from hardmine.report.inputs import read_facts
 from hardmine.report.names import measure_name, shown
 
-__all__ = ["Across", "CompareTable", "Compared", "MeasureGroup", "read_across", "read_compared", "read_rounds"]
+__all__ = [
+    "Across",
+    "CompareTable",
+    "Compared",
+    "MeasureGroup",
+    "main_of",
+    "read_across",
+    "read_compared",
+    "read_rounds",
+]
 
 GROUPS = {
     "AP by size": ("ap_small", "ap_medium", "ap_large"),
     "What errors cost: AP50 that mending them would gain": "error_",
     "Calibration and localisation": ("ece", "lrp"),
     "AP by class": "ap of ",
+    "Accuracy": ("mean_accuracy",),
+    "IoU by class": "iou of ",
+    "Boundary IoU by class": "boundary iou of ",
 }
-MAIN = ("ap", "ap50", "ap75")
+MAIN = {
+    "ap": {"ap": "AP", "ap50": "AP50", "ap75": "AP75"},
+    "miou": {"miou": "mIoU", "accuracy": "accuracy", "boundary_iou": "boundary IoU"},
+}
+"""The measure that verdicts are of, and the columns of the table: of boxes, and of masks."""
+
+
+def main_of(row: Mapping[str, Any]) -> str:
+    """The measure that the verdict of a row is of. Raises: KeyError: it has none that is known."""
+    return next((name for name in MAIN if name in row["measures"]), "ap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +49,21 @@ class CompareTable:
     caption: str
     rows: Sequence[Mapping[str, Any]]
     forest: Forest | None
+
+    @property
+    def main(self) -> str:
+        """The measure that verdicts are of."""
+        return main_of(self.rows[0])
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """What is shown of each recipe, measure -> title."""
+        return MAIN[self.main]
+
+    @property
+    def called(self) -> str:
+        """The title of the main measure."""
+        return self.columns[self.main]
 
     @property
     def baseline(self) -> str:
@@ -80,12 +116,16 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Across:
-    """The answer over several data sets.  rows: as `compare.json` has them, with the recipe's name."""
+    """The answer over several data sets.  rows: as `compare.json` has them, with the recipe's name.
+
+    called: the measure that differences are in.
+    """
 
     rows: Sequence[Mapping[str, Any]]
     forest: Forest
     num_data: int
     has_verdicts: bool = field(default=False)
+    called: str = "AP"
 
 
 def read_compared(folder: Path, facts: Mapping[str, Any], name: str = "") -> Compared:
@@ -129,7 +169,8 @@ def _measured_on(config: Mapping[str, Any]) -> str:
 
 
 def _table(caption: str, rows: Sequence[Mapping[str, Any]]) -> CompareTable:
-    of_others = [_forest_row(row["recipe"], row["measures"]["ap"], row["verdict"]) for row in rows[1:]]
+    main = main_of(rows[0])
+    of_others = [_forest_row(row["recipe"], row["measures"][main], row["verdict"]) for row in rows[1:]]
     drawn = [row for row in of_others if row is not None]
     return CompareTable(caption, rows, Forest(drawn) if drawn else None)
 
@@ -143,7 +184,7 @@ def _forest_row(name: str, measured: Mapping[str, Any], verdict: str) -> ForestR
 
 
 def _measures(rows: Sequence[Mapping[str, Any]]) -> list[MeasureGroup]:
-    names = [name for name in rows[0]["measures"] if name not in MAIN]
+    names = [name for name in rows[0]["measures"] if name not in MAIN[main_of(rows[0])]]
     groups = []
     for title, which in GROUPS.items():
         chosen = [name for name in names if (name.startswith(which) if isinstance(which, str) else name in which)]
@@ -154,7 +195,9 @@ def _measures(rows: Sequence[Mapping[str, Any]]) -> list[MeasureGroup]:
 
 
 def _name_in(title: str, name: str) -> str:
-    return shown(name.removeprefix("ap of ")) if title == "AP by class" else measure_name(name)
+    which = GROUPS[title]
+    by_class = isinstance(which, str) and which.endswith(" of ")
+    return shown(name.removeprefix(which)) if by_class and isinstance(which, str) else measure_name(name)
 
 
 def _tuned(label: str, of: Mapping[str, Any]) -> tuple[str, Mapping[str, Any], float | None]:
@@ -173,7 +216,8 @@ def read_across(folder: Path, facts: Mapping[str, Any]) -> tuple[Across, list[Co
         raise DataError(f"{folder / 'compare.json'} lacks or mistakes {error}; compare again with --resume") from error
     compared = [read_compared(folder / name, of, name) for name, of in on]
     has_verdicts = all(len(of.seeds) > 1 for of in compared)
-    return Across(rows, forest, len(compared), has_verdicts), compared
+    called = compared[0].tables[0].called if compared else "AP"
+    return Across(rows, forest, len(compared), has_verdicts, called), compared
 
 
 def _across_row(row: Mapping[str, Any]) -> ForestRow:

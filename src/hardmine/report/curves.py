@@ -10,6 +10,8 @@ from hardmine.report.names import shown
 
 __all__ = ["learning_panels", "rows_of", "runs_of"]
 
+MEASURES = {"ap": "AP", "miou": "mIoU"}
+
 
 def rows_of(run: Path) -> Rows:
     """A line an epoch; nothing where the run has none yet. Raises: as `read_rows`."""
@@ -23,13 +25,13 @@ def runs_of(folder: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[P
 
 
 def learning_panels(runs: Mapping[str, Sequence[Rows]]) -> list[Panel]:
-    """AP, the loss and each of its parts over the epochs; a line a run, runs of one name alike."""
-    parts = ["ap", LOSS, *parts_of_loss(rows for of in runs.values() for rows in of)]
+    """AP or mIoU, the loss and each of its parts over the epochs; a line a run, runs of one name alike."""
+    parts = [*MEASURES, LOSS, *parts_of_loss(rows for of in runs.values() for rows in of)]
     panels = [_panel(part, runs) for part in parts]
     return [panel for panel in panels if panel.series]
 
 
 def _panel(part: str, runs: Mapping[str, Sequence[Rows]]) -> Panel:
-    title = {"ap": "AP", LOSS: "Loss, all parts"}.get(part, shown(part).replace("_", " "))
+    title = (MEASURES | {LOSS: "Loss, all parts"}).get(part, shown(part).replace("_", " "))
     lines = [Series(name, *points(rows, part)) for name, of in runs.items() for rows in of]
     return Panel(title, EPOCH, title, [line for line in lines if line.y])

@@ -21,6 +21,9 @@ MEASURES = {
     "error_false_positive": "all false positives",
     "error_false_negative": "all false negatives",
     "ece": "calibration error of scores (ECE)",
+    "miou": "mIoU",
+    "boundary_iou": "boundary IoU",
+    "mean_accuracy": "mean accuracy of classes",
     "lrp": "localisation recall precision error (LRP)",
 }
 

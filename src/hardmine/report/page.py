@@ -195,13 +195,14 @@ def _name_of(run: Path, taken: Mapping[str, Any]) -> str:
 
 
 def _with_curves(compared: Compared) -> tuple[Compared, list[Curves]]:
-    """Of many recipes, the curves of the first, and of those with the highest AP."""
+    """Of many recipes, the curves of the first, and of those with the highest AP, or mIoU."""
+    table = compared.tables[0]
     first, *others = compared.tables[0].rows
-    best = sorted(others, key=lambda row: -(row["measures"]["ap"]["mean"] or 0.0))[: NUM_STYLES - 1]
+    best = sorted(others, key=lambda row: -(row["measures"][table.main]["mean"] or 0.0))[: NUM_STYLES - 1]
     drawn = [first, *(row for row in others if row in best)]
     curves = _curves(runs_of(compared.folder, drawn))
     if len(best) < len(others):
-        said = f"Drawn are {shown(first['recipe'])} and the {len(best)} recipes with the highest AP."
+        said = f"Drawn are {shown(first['recipe'])} and the {len(best)} recipes with the highest {table.called}."
         curves = [replace(one, note=f"{one.note} {said}".strip()) for one in curves]
     return compared, curves
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from hardmine.errors import HardmineError
 from hardmine.figures.figure import Panel, Series
+from hardmine.report.inputs import read_facts
 from hardmine.report.names import shown
 
 if TYPE_CHECKING:
@@ -27,9 +28,12 @@ THRESHOLDS = {0: ".5", 5: ".75"}
 def precision_recall_panels(runs: Mapping[str, Sequence[Path]]) -> tuple[list[Panel], str]:
     """A panel an IoU threshold, a line a run, from the predictions that lie in the runs' folders; or why there is none.
 
-    Precision is COCO's: the highest at this recall or a higher one, mean over the classes.
+    Precision is COCO's: the highest at this recall or a higher one, mean over the classes. Runs of masks have none.
     """
     try:
+        runs = {name: [run for run in of if not _is_of_masks(run)] for name, of in runs.items()}
+        if not any(runs.values()):
+            return [], ""
         matches = _matches(runs)
     except (HardmineError, OSError) as error:
         return [], f"No precision-recall curves: {shown(error)}"
@@ -67,6 +71,11 @@ def _of_class(of: "ClassMatches", place: int) -> np.ndarray:
     precision = true / np.maximum(np.cumsum(counted), 1)
     envelope = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
     return envelope[np.searchsorted(recall, RECALLS, side="left")]
+
+
+def _is_of_masks(run: Path) -> bool:
+    file = run / "config.json"
+    return file.is_file() and read_facts(file).get("task", "detection") != "detection"
 
 
 def _matches(runs: Mapping[str, Sequence[Path]]) -> dict[str, list["Matches"]]:

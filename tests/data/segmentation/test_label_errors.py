@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hardmine.data import IGNORED, SegmentationDataset, open_segmentation_scenes, with_mask_errors
-from hardmine.data.segmentation.label_errors import MASK_ERROR_KINDS, plant_mask_errors
+from hardmine.data.segmentation.label_errors import MASK_ERROR_KINDS, parse_mask_shares, plant_mask_errors
 from hardmine.data.segmentation.records import SegmentationPart
 from hardmine.errors import ConfigError
 
@@ -129,3 +129,9 @@ def test_a_swap_needs_two_classes():
     alone = SegmentationDataset("some", "train", ("one",), scenes.records)
     with pytest.raises(ConfigError, match="swapped needs two classes"):
         with_mask_errors(alone, {"swapped": 0.1})
+
+
+def test_shares_are_read_from_text():
+    assert parse_mask_shares("dropped=.2,grown=.1") == {"dropped": 0.2, "grown": 0.1}
+    with pytest.raises(ConfigError, match="shares of the regions .* of dropped, shifted, grown, swapped"):
+        parse_mask_shares("spurious=.1")

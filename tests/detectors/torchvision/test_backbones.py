@@ -3,9 +3,10 @@
 import pytest
 import torch
 from torch import nn
+from torchvision import models
 from torchvision.ops import FrozenBatchNorm2d
 
-from hardmine.detectors.torchvision.backbones import Pyramid, family_of
+from hardmine.detectors.torchvision.backbones import Pyramid, TwoLevels, family_of
 from hardmine.errors import ConfigError
 
 
@@ -56,3 +57,25 @@ def test_looking_for_the_stages_leaves_the_statistics_alone():
 
 def test_sizes_suit_the_family():
     assert family_of("tiny").channels < family_of("mobilenet_v2").channels < family_of("resnet50").channels
+
+
+@pytest.mark.parametrize(("backbone", "strides"), [("tiny", (4, 16)), ("resnet18", (8, 16)), ("mobilenet_v2", (8, 16))])
+def test_a_segmenter_sees_two_levels_of_the_whole_network(backbone, strides):
+    levels = TwoLevels(backbone, strides, ("low", "high"), imagenet=False, load=False).eval()
+    found = levels(torch.rand(1, 3, 128, 128))
+    assert {name: 128 // of.shape[-1] for name, of in found.items()} == dict(zip(("low", "high"), strides, strict=True))
+    assert tuple(of.shape[1] for of in found.values()) == levels.channels
+    names = set(levels.state_dict())
+    last = {"tiny": "body.4.0.weight", "resnet18": "body.layer4.1.conv2.weight", "mobilenet_v2": "body.18.0.weight"}
+    assert last[backbone] in names
+
+
+def test_stages_that_keep_the_stride_are_dilated_as_torchvision_does_it():
+    levels = TwoLevels("resnet50", (8, 16), ("aux", "out"), imagenet=False, load=False)
+    theirs = models.resnet50(weights=None, replace_stride_with_dilation=[False, False, True])
+    ours = dict(levels.body.named_modules())
+    for name, layer in theirs.named_modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            assert (ours[name].stride, ours[name].dilation, ours[name].padding) == (
+                layer.stride, layer.dilation, layer.padding,
+            )  # fmt: skip

@@ -54,3 +54,12 @@ def test_a_folder_that_holds_something_else_is_named(tmp_path):
 @pytest.mark.parametrize("kind", ["rtdetr_v2", "deformable_detr", "lw_detr"])
 def test_a_kind_is_built_from_scratch_for_so_many_classes(kind):
     assert build(f"transformers:{kind}", 4, load=False).config.num_labels == 4
+
+
+def test_a_segmenter_is_built_from_scratch_and_from_a_folder(tmp_path):
+    model = build("transformers:segformer", 4)
+    assert type(model).__name__ == "SegformerForSemanticSegmentation"
+    model.save_pretrained(tmp_path)
+    again = build(f"transformers:{tmp_path}", 4)
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in model.state_dict().items())
+    assert build(f"transformers:{tmp_path}", 6, load=False).config.num_labels == 6

@@ -247,11 +247,12 @@
         image.addEventListener("error", () => image.replaceWith(make("span", "gone", "no picture")), { once: true });
         open.append(image, this.boxesOf(i));
       } else open.append(make("span", "gone", "no picture"));
-      first.append(make("span", "kind", kind), make("span", "value", this.valueOf(i)));
+      const [title, second, third] = this.data.paths ? [this.restOf(i), kind, ""] : [kind, this.classesOf(i), this.restOf(i)];
+      first.append(make("span", "kind", title), make("span", "value", this.valueOf(i)));
       const file = make("div", "file"), name = make("bdi", "", this.fileOf(i));
       file.append(name);
       file.title = this.fileOf(i);
-      said.append(first, make("div", "", this.classesOf(i)), make("div", "rest", this.restOf(i)), file);
+      said.append(first, make("div", "", second), make("div", "rest", third), file);
       cell.append(open, said);
       if (this.isSuspect(i)) {
         const buttons = make("div", "decide");
