@@ -7,7 +7,8 @@
 Scenes are made long-tailed by a rule: they are gone through in order, and one with a rare digit is kept only while
 fewer than so many with that digit were kept (`MOST_WITH`), until there are 480. So every digit of a class that is seen
 is labelled. They are written as COCO into FOLDER/data, beside 240 scenes as they are to measure on. One model is mined
-out of folds (seed 0), and every arm is trained with the seeds 0, 1 and 2. AP, and AP of the rare classes, are compared
+out of folds (seed 0), and every arm is trained with the seeds 0, 1 and 2; "paste any" pastes any objects, hard or not,
+and so says what of pasting is owed to mining. AP, and AP of the rare classes, are compared
 to the first arm's, with intervals that hold for all arms at once. A run that is there is not made again.
 """
 
@@ -19,6 +20,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import torch
 
 from benchmarks.machine import describe
@@ -54,6 +56,7 @@ def arms(mined: Path, threshold: float) -> dict[str, dict[str, str]]:
         "rfs": rfs,
         "irfs": irfs,
         "paste": paste,
+        "paste any": paste | {"augment_from": str(mined.with_name("any"))},
         "paste+distractors": paste | {"augment": "paste=.5,distractors=.5"},
         "paste+rfs": paste | rfs,
         "all": paste | {"augment": "paste=.5,distractors=.5,crop=.15,mosaic=.15"},
@@ -77,6 +80,17 @@ def write_scenes(folder: Path) -> Path:
         splits = {"train": long_tailed(NUM_TRAIN), "val": open_scenes("val", num_images=NUM_VAL)}
         export(splits, "coco", folder)
     return folder
+
+
+def write_any(mined: Path, out: Path) -> None:
+    """A mined folder in which every object is as hard as any other: what copies do by themselves."""
+    if not out.exists():
+        out.mkdir()
+        for name in ("images", "predictions"):
+            pl.read_parquet(mined / f"{name}.parquet").write_parquet(out / f"{name}.parquet")
+        objects = pl.read_parquet(mined / "objects.parquet").filter(pl.col("hardness").is_not_null())
+        alike = objects.with_columns(kind=pl.lit("hard positive"), hardness=1.0, spurious=0.0, wrong_class=0.0)
+        alike.with_columns(badly_located=0.0).write_parquet(out / "objects.parquet")
 
 
 def count(dataset: DetectionDataset) -> dict[str, dict[str, int]]:
@@ -136,6 +150,7 @@ def main() -> None:
     trained(plain, given.folder / "plain0")
     if not mined.exists():
         mine_run(given.folder / "plain0", mined, FOLDS, progress=False)
+    write_any(mined, given.folder / "any")
     chosen = {name: arms(mined, THRESHOLD[kind])[name] for name in given.arms.split(",")}
     files: dict[str, list[Path]] = {name: [] for name in chosen}
     for seed in SEEDS[: given.seeds]:

@@ -76,6 +76,15 @@ def test_at_its_own_size_an_object_is_copied_pixel_by_pixel():
     assert torch.equal(changed[:, y1:y2, x1:x2], source[0][:, 5:35, 10:30])
 
 
+@pytest.mark.parametrize(("flips", "axes"), [((0, 0), []), ((1, 0), [2]), ((0, 1), [1]), ((1, 1), [1, 2])])
+def test_what_is_pasted_is_flipped_as_was_asked(flips, axes):
+    source = painted((40, 40), [(10, 5, 30, 35)])
+    source[0][:, 5:35, 10:30] = torch.arange(600, dtype=torch.uint8).reshape(30, 20)
+    changed, after = TrainingTransform(pasting(source, most=1, scale=(1, 1), flips=flips))(*painted((64, 64), []))
+    x1, y1, x2, y2 = after["boxes"][0].int().tolist()
+    assert torch.equal(changed[:, y1:y2, x1:x2], source[0][:, 5:35, 10:30].flip(axes))
+
+
 def test_float_images_get_the_same_colours():
     source = painted((40, 40), [(10, 5, 30, 35)])
     image, target = painted((64, 64), [])

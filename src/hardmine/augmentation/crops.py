@@ -184,7 +184,6 @@ class HardCrops:
         which = torch.tensor([*first, *others], dtype=torch.int64)
         seen = torch.cat([boxes[which[: len(first)]], _within(boxes[which[len(first) :]], box)])
         crowd = target["iscrowd"][which] | (share[which] < self.visible)
-        crowd[: len(first)] = False
         kept = {name: target[name][which] for name in ("labels", "weights") if name in target}
         return kept | {"boxes": seen - origin, "iscrowd": crowd}
 
