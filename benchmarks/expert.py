@@ -56,6 +56,8 @@ ON_HELD_OUT = {
     "+ bank": hm.experts.fit_bank,
 }
 LEARNT = "learnt + expert"
+MOST = 256
+"""Samples of an image that is held out; of those that are learnt, five times as many, a fifth."""
 ARMS = ("base", "wider", "longer", "held out", *ON_HELD_OUT, LEARNT)
 Found = dict[str, Any]
 """What an arm finds, and what it costs."""
@@ -136,11 +138,13 @@ class Rois:
         for name, fit in ON_HELD_OUT.items():
             found[name] = self.with_second(held, fold, fit, of_held, seed)
         learnt = open_split(roi_config(seed, self.quick), "train")
-        found[LEARNT] = self.with_second(base, learnt, hm.experts.fit_expert, cost, seed)
+        found[LEARNT] = self.with_second(base, learnt, hm.experts.fit_expert, cost, seed, MOST // 5)
         return found
 
-    def with_second(self, detector: hm.Detector, images: Any, fit: Any, cost: Found, seed: int) -> Found:
-        samples, collecting = timed(lambda: hm.experts.collect(detector, self.batches(images)))
+    def with_second(
+        self, detector: hm.Detector, images: Any, fit: Any, cost: Found, seed: int, most: int = MOST
+    ) -> Found:
+        samples, collecting = timed(lambda: hm.experts.collect(detector, self.batches(images), most=most))
         second, fitting = timed(lambda: fit(samples, seed=seed))
         hm.experts.add_expert(detector, second)
         found = self.found(detector)
@@ -293,13 +297,15 @@ class Pixels:
         }
         for name, fit in ON_HELD_OUT.items():
             found[name] = self.with_second(held, self.fold, fit, of_held, seed)
-        found[LEARNT] = self.with_second(base, self.train, hm.experts.fit_expert, cost, seed)
+        found[LEARNT] = self.with_second(base, self.train, hm.experts.fit_expert, cost, seed, MOST // 5)
         return found
 
-    def with_second(self, segmenter: hm.Segmenter, images: Any, fit: Any, cost: Found, seed: int) -> Found:
+    def with_second(
+        self, segmenter: hm.Segmenter, images: Any, fit: Any, cost: Found, seed: int, most: int = MOST
+    ) -> Found:
         pixels, masks = tensors(images)
         batches = zip(pixels.split(16), masks.split(16), strict=True)
-        samples, collecting = timed(lambda: hm.experts.collect(segmenter, batches))
+        samples, collecting = timed(lambda: hm.experts.collect(segmenter, batches, most=most))
         second, fitting = timed(lambda: fit(samples, seed=seed))
         hm.experts.add_expert(segmenter, second)
         found = self.found(segmenter)
