@@ -24,12 +24,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision.models.segmentation import FCN
@@ -150,6 +151,18 @@ class Rois:
         found = self.found(detector)
         hm.experts.remove_expert(detector)
         return with_cost(cost, samples, second, collecting + fitting) | found
+
+    def likelihood(self, seed: int) -> dict[str, float]:
+        """Cross entropy of the validation images' RoIs, of what held images out and with each second model."""
+        held, _ = self.trained("held out", seed, fold="1/5", epochs=2 if self.quick else 7)
+        fold = open_training_data(roi_config(seed, self.quick, fold="1/5"))[1]
+        samples, new = (hm.experts.collect(held, self.batches(of)) for of in (fold, self.val))
+        found = {"held out": float(F.cross_entropy(new.logits, new.labels))}
+        for name, fit in ON_HELD_OUT.items():
+            with torch.no_grad():
+                logits = fit(samples, seed=seed)(new.features, new.logits)
+            found[name] = float(F.cross_entropy(logits, new.labels))
+        return found
 
     def batches(self, images: Any) -> Iterator[Any]:
         for batch, targets in DataLoader(images, 8, collate_fn=collate):
@@ -392,11 +405,16 @@ def run(kind: str, folder: Path, nuclei: Path, seeds: int, quick: bool) -> dict[
     judged = kept(folder / kind / "judge.json", arms.of_judge)
     by_seed = []
     for seed in range(seeds):
-        by_seed.append(kept(folder / kind / f"seed{seed}.json", lambda seed=seed: arms.of_seed(seed)))
+        by_seed.append(kept(folder / kind / f"seed{seed}.json", partial(arms.of_seed, seed)))
         print(kind, "seed", seed, flush=True)
     runs = {arm: [of[arm] for of in by_seed] for arm in ARMS}
     costs = {arm: [{k: v for k, v in f.items() if k != "predictions"} for f in of] for arm, of in runs.items()}
     facts = arms.more(runs, judged)
+    if isinstance(arms, Rois):
+        of_seed = (
+            kept(folder / kind / f"likelihood{seed}.json", partial(arms.likelihood, seed)) for seed in range(seeds)
+        )
+        facts["cross_entropy"] = list(of_seed)
     return facts | {"measures": measured(arms.values(runs, judged), facts["images"]), "costs": costs}
 
 
