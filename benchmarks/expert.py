@@ -24,12 +24,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision.models.segmentation import FCN
@@ -56,6 +57,8 @@ ON_HELD_OUT = {
     "+ bank": hm.experts.fit_bank,
 }
 LEARNT = "learnt + expert"
+MOST = 256
+"""Samples of an image that is held out; of those that are learnt, five times as many, a fifth."""
 ARMS = ("base", "wider", "longer", "held out", *ON_HELD_OUT, LEARNT)
 Found = dict[str, Any]
 """What an arm finds, and what it costs."""
@@ -136,16 +139,30 @@ class Rois:
         for name, fit in ON_HELD_OUT.items():
             found[name] = self.with_second(held, fold, fit, of_held, seed)
         learnt = open_split(roi_config(seed, self.quick), "train")
-        found[LEARNT] = self.with_second(base, learnt, hm.experts.fit_expert, cost, seed)
+        found[LEARNT] = self.with_second(base, learnt, hm.experts.fit_expert, cost, seed, MOST // 5)
         return found
 
-    def with_second(self, detector: hm.Detector, images: Any, fit: Any, cost: Found, seed: int) -> Found:
-        samples, collecting = timed(lambda: hm.experts.collect(detector, self.batches(images)))
+    def with_second(
+        self, detector: hm.Detector, images: Any, fit: Any, cost: Found, seed: int, most: int = MOST
+    ) -> Found:
+        samples, collecting = timed(lambda: hm.experts.collect(detector, self.batches(images), most=most))
         second, fitting = timed(lambda: fit(samples, seed=seed))
         hm.experts.add_expert(detector, second)
         found = self.found(detector)
         hm.experts.remove_expert(detector)
         return with_cost(cost, samples, second, collecting + fitting) | found
+
+    def likelihood(self, seed: int) -> dict[str, float]:
+        """Cross entropy of the validation images' RoIs, of what held images out and with each second model."""
+        held, _ = self.trained("held out", seed, fold="1/5", epochs=2 if self.quick else 7)
+        fold = open_training_data(roi_config(seed, self.quick, fold="1/5"))[1]
+        samples, new = (hm.experts.collect(held, self.batches(of)) for of in (fold, self.val))
+        found = {"held out": float(F.cross_entropy(new.logits, new.labels))}
+        for name, fit in ON_HELD_OUT.items():
+            with torch.no_grad():
+                logits = fit(samples, seed=seed)(new.features, new.logits)
+            found[name] = float(F.cross_entropy(logits, new.labels))
+        return found
 
     def batches(self, images: Any) -> Iterator[Any]:
         for batch, targets in DataLoader(images, 8, collate_fn=collate):
@@ -293,13 +310,15 @@ class Pixels:
         }
         for name, fit in ON_HELD_OUT.items():
             found[name] = self.with_second(held, self.fold, fit, of_held, seed)
-        found[LEARNT] = self.with_second(base, self.train, hm.experts.fit_expert, cost, seed)
+        found[LEARNT] = self.with_second(base, self.train, hm.experts.fit_expert, cost, seed, MOST // 5)
         return found
 
-    def with_second(self, segmenter: hm.Segmenter, images: Any, fit: Any, cost: Found, seed: int) -> Found:
+    def with_second(
+        self, segmenter: hm.Segmenter, images: Any, fit: Any, cost: Found, seed: int, most: int = MOST
+    ) -> Found:
         pixels, masks = tensors(images)
         batches = zip(pixels.split(16), masks.split(16), strict=True)
-        samples, collecting = timed(lambda: hm.experts.collect(segmenter, batches))
+        samples, collecting = timed(lambda: hm.experts.collect(segmenter, batches, most=most))
         second, fitting = timed(lambda: fit(samples, seed=seed))
         hm.experts.add_expert(segmenter, second)
         found = self.found(segmenter)
@@ -386,11 +405,16 @@ def run(kind: str, folder: Path, nuclei: Path, seeds: int, quick: bool) -> dict[
     judged = kept(folder / kind / "judge.json", arms.of_judge)
     by_seed = []
     for seed in range(seeds):
-        by_seed.append(kept(folder / kind / f"seed{seed}.json", lambda seed=seed: arms.of_seed(seed)))
+        by_seed.append(kept(folder / kind / f"seed{seed}.json", partial(arms.of_seed, seed)))
         print(kind, "seed", seed, flush=True)
     runs = {arm: [of[arm] for of in by_seed] for arm in ARMS}
     costs = {arm: [{k: v for k, v in f.items() if k != "predictions"} for f in of] for arm, of in runs.items()}
     facts = arms.more(runs, judged)
+    if isinstance(arms, Rois):
+        of_seed = (
+            kept(folder / kind / f"likelihood{seed}.json", partial(arms.likelihood, seed)) for seed in range(seeds)
+        )
+        facts["cross_entropy"] = list(of_seed)
     return facts | {"measures": measured(arms.values(runs, judged), facts["images"]), "costs": costs}
 
 

@@ -18,7 +18,7 @@ def test_an_empty_bank_leaves_the_base_bit_for_bit():
 
 
 def test_places_that_are_empty_do_not_vote():
-    one = bank(neighbours=4)
+    one = bank(neighbours=4, temperature=5.0)
     one.add(torch.tensor([[1.0, 0, 0]]), torch.tensor([1]))
     features, base = torch.randn(5, 3), torch.randn(5, 2)
     torch.testing.assert_close(one.says(features, base).softmax(-1), torch.tensor([[0.0, 1]]).expand(5, 2))

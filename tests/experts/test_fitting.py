@@ -87,6 +87,15 @@ def test_the_gate_is_learnt_on_what_others_say(make_samples):
     assert bank.share(twins.features, twins.logits).mean() < 0.1  # the twin in its own image is not asked
 
 
+def test_an_expert_that_learns_by_heart_is_not_believed():
+    """A coin that nobody can foresee, with features by which each toss can be remembered."""
+    features, labels = torch.randn(400, 200), torch.randint(2, (400,))
+    tosses = HeldOutSamples(features, torch.zeros(400, 2), labels, torch.arange(20).repeat_interleave(20))
+    expert = fit_expert(tosses, steps=100)
+    assert expert.says(features, tosses.logits).argmax(-1).eq(labels).float().mean() > 0.95
+    assert expert.share(features, tosses.logits).mean() < 0.5  # judged by itself, it would have two thirds
+
+
 def test_of_more_hard_samples_than_places_the_hardest_stay(make_samples):
     samples = make_samples(40)
     bank = fit_bank(samples, size=10)
