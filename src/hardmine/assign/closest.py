@@ -53,8 +53,8 @@ class WithClosest(Assigner):
         if pairing.missed is None or pairing.missed.shape[1] == 0:
             return assignment
         iou, nearest = self._nearest(pairing)
-        is_free = ~assignment.is_positive & ~pairing.is_padding
-        may = is_free & (iou >= self.min_iou) & pairing.missed.gather(1, nearest)
+        is_near = iou >= self.min_iou  # padding is an empty box, which is near nothing
+        may = is_near & ~assignment.is_positive & pairing.missed.gather(1, nearest)
         rank = rank_in_groups(iou, nearest.masked_fill(~may, -1))
         taken = may & (rank < self.k)
         return replace(assignment, matched_gt=torch.where(taken, nearest, assignment.matched_gt))
