@@ -24,6 +24,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,15 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import describe
+from hardmine.assign.closest import MIN_IOU
 from hardmine.comparison.judging import values_on_draws
 from hardmine.data import DetectionDataset
+from hardmine.detectors import reassign_missed
 from hardmine.equation.head import Head, HeadLosses
 from hardmine.evaluation import differences, resamples
 from hardmine.mining import mine, mine_run
 from hardmine.predictions import read_results
-from hardmine.training import RunFolder, TrainingConfig, train
+from hardmine.training import RunFolder, TrainingConfig, run as making, train
 from hardmine.training.batches import BatchOrder, training_loader
 from hardmine.training.data import open_training_data
 from hardmine.training.mined import image_weights
@@ -215,6 +218,7 @@ def main() -> None:
     parser.add_argument("--detector", default="retinanet")
     parser.add_argument("--recipe", default="random")
     parser.add_argument("--k", type=int, default=3)
+    parser.add_argument("--min-iou", type=float, default=MIN_IOU, help="that what is re-assigned has at least")
     parser.add_argument(
         "--arms", nargs="+", choices=ARMS, default=ARMS, help="the first is what the others are held to"
     )
@@ -225,6 +229,7 @@ def main() -> None:
     parser.add_argument("--result", type=Path, default=RESULT)
     options = parser.parse_args()
     name = options.name or options.detector
+    making.reassign_missed = partial(reassign_missed, min_iou=options.min_iou)
     config = TrainingConfig(detector=options.detector, recipe=options.recipe, epochs=options.epochs)
     configs = [replace(config, seed=seed) for seed in range(options.seeds)]
     seeds = [run_seed(of, options.out / name / f"seed{of.seed}", options.k, options.arms) for of in configs]

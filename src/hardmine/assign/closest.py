@@ -13,7 +13,10 @@ from hardmine.core.rank_in_groups import rank_in_groups
 from hardmine.core.samples import Assignment
 from hardmine.errors import ConfigError
 
-__all__ = ["WithClosest"]
+__all__ = ["MIN_IOU", "WithClosest"]
+
+MIN_IOU = 0.1
+"""From here on the tables of mining speak of a prediction as near an object, as TIDE does."""
 
 
 class WithClosest(Assigner):
@@ -35,7 +38,7 @@ class WithClosest(Assigner):
     Raises: ConfigError: an argument out of range, or another assigner.
     """
 
-    def __init__(self, assigner: Assigner | None = None, k: int = 3, min_iou: float = 0.1):
+    def __init__(self, assigner: Assigner | None = None, k: int = 3, min_iou: float = MIN_IOU):
         assigner = MaxIoU() if assigner is None else assigner
         super().__init__(assigner.ignore_overlap, assigner.chunk)
         if k < 1 or not 0 < min_iou <= 1:
