@@ -24,6 +24,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,15 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import describe
+from hardmine.assign.closest import MIN_IOU
 from hardmine.comparison.judging import values_on_draws
 from hardmine.data import DetectionDataset
+from hardmine.detectors import reassign_missed
 from hardmine.equation.head import Head, HeadLosses
 from hardmine.evaluation import differences, resamples
 from hardmine.mining import mine, mine_run
 from hardmine.predictions import read_results
-from hardmine.training import RunFolder, TrainingConfig, train
+from hardmine.training import RunFolder, TrainingConfig, run as making, train
 from hardmine.training.batches import BatchOrder, training_loader
 from hardmine.training.data import open_training_data
 from hardmine.training.mined import image_weights
@@ -126,7 +129,7 @@ def recall(dataset: DetectionDataset, first: pl.DataFrame, then: pl.DataFrame, o
     return counts @ rows["found"].to_numpy() / np.maximum(counts @ rows["total"].to_numpy(), 1)
 
 
-def run_seed(config: TrainingConfig, out: Path, k: int) -> dict[str, Any]:
+def run_seed(config: TrainingConfig, out: Path, k: int, chosen: Sequence[str] = ARMS) -> dict[str, Any]:
     """All rounds of one seed, and what they found."""
     run = train(config, out / "round1", resume=True, progress=False)
     mined = out / "mined1"
@@ -137,8 +140,9 @@ def run_seed(config: TrainingConfig, out: Path, k: int) -> dict[str, Any]:
         "val": trouble(mine(val_data, read_results(run.predictions, val_data)).objects),
         "train": trouble(pl.read_parquet(mined / "objects.parquet")),
     }
-    arms = {}
-    for arm, of_arm in second_rounds(config, mined, k).items():
+    arms, configs = {}, second_rounds(config, mined, k)
+    for arm in chosen:
+        of_arm = configs[arm]
         result = train(of_arm, out / arm.replace(", ", "_"), resume=True, progress=False)
         found = {
             "val": read_results(result.predictions, val_data),
@@ -163,10 +167,11 @@ def recalls(
 
 def judged(dataset: DetectionDataset, num_train: int, seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Each measure of each arm: the values by seed, and the difference to the plain one."""
-    predictions = {arm: [of["arms"][arm]["predictions"] for of in seeds] for arm in ARMS}
+    arms = seeds[0]["arms"]
+    predictions = {arm: [of["arms"][arm]["predictions"] for of in seeds] for arm in arms}
     values = values_on_draws(dataset, predictions, measures=("ap", "ap50"))
     for name in (f"{of}_{split}" for split in ("val", "train") for of in TROUBLES):
-        values[name] = {arm: np.stack([of["arms"][arm][name] for of in seeds], axis=1) for arm in ARMS}
+        values[name] = {arm: np.stack([of["arms"][arm][name] for of in seeds], axis=1) for arm in arms}
     return {
         measure: _of_arms(of, num_train if measure.endswith("_train") else len(dataset))
         for measure, of in values.items()
@@ -184,7 +189,7 @@ def _of_arms(values: Mapping[str, np.ndarray], num_images: int) -> dict[str, Any
 
 def shown(found: Mapping[str, Any]) -> Table:
     table = Table("arm", *found["measures"], "negatives a positive")
-    for arm in ARMS:
+    for arm in found["samples"]:
         cells = [_cell(of[arm]) for of in found["measures"].values()]
         heads = found["samples"][arm]
         said = "; ".join(f"{name} {of['positives']:.1f} : {of['negatives']:.1f}" for name, of in heads.items())
@@ -213,6 +218,10 @@ def main() -> None:
     parser.add_argument("--detector", default="retinanet")
     parser.add_argument("--recipe", default="random")
     parser.add_argument("--k", type=int, default=3)
+    parser.add_argument("--min-iou", type=float, default=MIN_IOU, help="that what is re-assigned has at least")
+    parser.add_argument(
+        "--arms", nargs="+", choices=ARMS, default=ARMS, help="the first is what the others are held to"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=None)
     parser.add_argument("--name", default=None)
@@ -220,18 +229,19 @@ def main() -> None:
     parser.add_argument("--result", type=Path, default=RESULT)
     options = parser.parse_args()
     name = options.name or options.detector
+    making.reassign_missed = partial(reassign_missed, min_iou=options.min_iou)
     config = TrainingConfig(detector=options.detector, recipe=options.recipe, epochs=options.epochs)
     configs = [replace(config, seed=seed) for seed in range(options.seeds)]
-    seeds = [run_seed(of, options.out / name / f"seed{of.seed}", options.k) for of in configs]
+    seeds = [run_seed(of, options.out / name / f"seed{of.seed}", options.k, options.arms) for of in configs]
     train_data, val_data = open_training_data(config)
     found = {
         "machine": describe(),
         "options": {key: str(value) for key, value in vars(options).items() if key not in ("out", "result")},
         "images": {"train": len(train_data), "val": len(val_data)},
-        "steps": sorted({of["arms"][arm]["steps"] for of in seeds for arm in ARMS}),
+        "steps": sorted({of["arms"][arm]["steps"] for of in seeds for arm in options.arms}),
         "first_round": [{key: of[key] for key in ("ap_of_first", "shares")} for of in seeds],
         "measures": judged(val_data, len(train_data), seeds),
-        "samples": {arm: mean_samples(seeds, arm) for arm in ARMS},
+        "samples": {arm: mean_samples(seeds, arm) for arm in options.arms},
     }
     kept = json.loads(options.result.read_text()) if options.result.exists() else {}
     options.result.write_text(json.dumps(kept | {name: found}, indent=1) + "\n")

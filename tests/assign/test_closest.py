@@ -122,7 +122,8 @@ def test_a_sample_goes_to_none_but_the_object_that_it_overlaps_most():
     nearer, farther = [6.0, 0, 16, 10], [7.0, 0, 17, 10]  # IoU 1/4 and 3/17
     assert closest(k=3)(ANCHOR, one_image([farther, nearer], [True, True])).matched_gt.tolist() == [[1]]
     assert closest(k=3)(ANCHOR, one_image([farther, nearer], [True, False])).matched_gt.tolist() == [[BACKGROUND]]
-    assert closest(k=3)(ANCHOR, one_image([nearer, nearer], [True, True])).matched_gt.tolist() == [[0]]
+    for usual in (OFF, MaxIoU(force_match="off", chunk=1)):
+        assert WithClosest(usual)(ANCHOR, one_image([nearer, nearer], [True, True])).matched_gt.tolist() == [[0]]
 
 
 def test_a_missed_object_takes_a_sample_out_of_a_crowd():

@@ -147,12 +147,21 @@ def test_what_to_mine_must_be_clear(hardmine, tmp_path, given):
 
 def test_rounds_are_a_table(hardmine, few_scenes, tmp_path):
     plain = ("--detector", "retinanet", "--image-size", "64", "--epochs", "1", "--batch-size", "4")
-    done = hardmine("loop", "--rounds", "2", "--folds", "1", "--suspects", "drop", "--out", str(tmp_path / "l"), *plain)
+    mined = ("--suspects", "drop", "--reassign", "2")
+    done = hardmine("loop", "--rounds", "2", "--folds", "1", *mined, "--out", str(tmp_path / "l"), *plain)
     assert done.code == 0, done.err
-    assert json.loads((tmp_path / "l/round2/config.json").read_text())["suspects"] == "drop"
+    second = json.loads((tmp_path / "l/round2/config.json").read_text())
+    assert (second["suspects"], second["reassign"]) == ("drop", 2)
     for expected in ("suspects", "one seed: no verdict", "over images only"):
         assert expected in done.out, expected
     assert "-0.0" in done.out or "+0.0" in done.out
+
+
+def test_without_a_mined_folder_nothing_can_be_reassigned(hardmine, tmp_path):
+    done = hardmine("train", "--reassign", "2", "--out", str(tmp_path / "run"))
+    assert done.code == 2
+    assert "no mined folder to say what was missed" in done.err
+    assert not (tmp_path / "run").exists()
 
 
 def test_predictions_in_parquet_are_mined_by_parts(hardmine, few_scenes, tmp_path):

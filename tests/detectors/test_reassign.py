@@ -70,9 +70,9 @@ def test_a_missed_object_has_more_positives_and_the_others_as_many(name, make_mo
 
 def test_every_head_is_told(make_model):
     detector = wrap(make_model("fasterrcnn"), recipes.random())
-    reassign_missed(detector, 2)
+    reassign_missed(detector, 2, 0.3)
     assigners = [head.assigner for head in detector.modules() if isinstance(head, Head)]
-    assert [assigner.k for assigner in assigners if isinstance(assigner, WithClosest)] == [2, 2]
+    assert [(of.k, of.min_iou) for of in assigners if isinstance(of, WithClosest)] == [(2, 0.3)] * 2
 
 
 def test_points_and_other_assigners_are_refused_and_left_alone(make_model):

@@ -13,7 +13,10 @@ from hardmine.core.rank_in_groups import rank_in_groups
 from hardmine.core.samples import Assignment
 from hardmine.errors import ConfigError
 
-__all__ = ["WithClosest"]
+__all__ = ["MIN_IOU", "WithClosest"]
+
+MIN_IOU = 0.1
+"""From here on the tables of mining speak of a prediction as near an object, as TIDE does."""
 
 
 class WithClosest(Assigner):
@@ -35,7 +38,7 @@ class WithClosest(Assigner):
     Raises: ConfigError: an argument out of range, or another assigner.
     """
 
-    def __init__(self, assigner: Assigner | None = None, k: int = 3, min_iou: float = 0.1):
+    def __init__(self, assigner: Assigner | None = None, k: int = 3, min_iou: float = MIN_IOU):
         assigner = MaxIoU() if assigner is None else assigner
         super().__init__(assigner.ignore_overlap, assigner.chunk)
         if k < 1 or not 0 < min_iou <= 1:
@@ -53,8 +56,8 @@ class WithClosest(Assigner):
         if pairing.missed is None or pairing.missed.shape[1] == 0:
             return assignment
         iou, nearest = self._nearest(pairing)
-        is_free = ~assignment.is_positive & ~pairing.is_padding
-        may = is_free & (iou >= self.min_iou) & pairing.missed.gather(1, nearest)
+        is_near = iou >= self.min_iou  # padding is an empty box, which is near nothing
+        may = is_near & ~assignment.is_positive & pairing.missed.gather(1, nearest)
         rank = rank_in_groups(iou, nearest.masked_fill(~may, -1))
         taken = may & (rank < self.k)
         return replace(assignment, matched_gt=torch.where(taken, nearest, assignment.matched_gt))
