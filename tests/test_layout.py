@@ -12,8 +12,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 ORDER = (
     "errors", "launch", "files", "tables", "core", "assign", "sampling", "losses", "testing", "equation", "recipes",
     "detectors", "data", "augmentation", "predictions", "evaluation", "training", "experts", "mining", "diagnosis",
-    "comparison",
-    "figures", "claims", "report", "cli",
+    "comparison", "figures", "claims", "report", "cli",
 )  # fmt: skip
 RECIPES = [path for path in (SOURCE / "recipes").glob("*.py") if path.name != "__init__.py"]
 TABLES = {  # modules whose tests are a table's, each line of it one of them

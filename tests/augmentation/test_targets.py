@@ -17,6 +17,15 @@ def test_weights_of_either_are_kept_and_the_others_count_fully():
     )
 
 
+def test_what_was_missed_on_either_stays_so():
+    image, target = painted((10, 10), [(0, 0, 2, 2)])
+    _, other = painted((10, 10), [(4, 4, 6, 6), (7, 7, 9, 9)])
+    assert "missed" not in joined(image, target, other)
+    assert joined(image, target | {"missed": torch.tensor([True])}, other)["missed"].tolist() == [True, False, False]
+    missed = torch.tensor([False, True])
+    assert joined(image, target, other | {"missed": missed})["missed"].tolist() == [False, False, True]
+
+
 def test_what_is_added_is_no_object_of_the_image_itself():
     image, target = painted((10, 10), [(0, 0, 2, 2)])
     _, other = painted((10, 10), [(4, 4, 6, 6)])

@@ -13,7 +13,7 @@ __all__ = ["UNKNOWN_PLACE", "boxes_on", "joined", "prepared", "without_objects"]
 Target = dict[str, Any]
 UNKNOWN_PLACE = -1
 """The `place` of an object that is none of its image's own."""
-_DEFAULTS = {"weights": 1.0, "place": UNKNOWN_PLACE}
+_DEFAULTS = {"weights": torch.tensor(1.0), "place": torch.tensor(UNKNOWN_PLACE), "missed": torch.tensor(False)}
 
 
 def prepared(image: Tensor, target: Target) -> tuple[Tensor, Target]:
@@ -32,12 +32,12 @@ def boxes_on(image: Tensor, boxes: Tensor) -> Tensor:
 def joined(image: Tensor, target: Target, added: Target) -> Target:
     """The target of the image with the objects of another after its own; both have boxes in pixels of the image.
 
-    Weights are kept where either has them, those of the other are 1. A target with proposals also gets those of the
-    other, or where that has none, the boxes of its objects.
+    Weights, and which were missed, are kept where either has them; those of the other are 1, and none. A target with
+    proposals also gets those of the other, or where that has none, the boxes of its objects.
     """
     added = {"proposals": added["boxes"], **added}
     names = ["boxes", "iscrowd", *(name for name in ("labels", "place", "proposals") if name in target)]
-    names += ["weights"] if "weights" in target or "weights" in added else []
+    names += [name for name in ("weights", "missed") if name in target or name in added]
     values = {name: torch.cat([_of(part, name) for part in (target, added)]) for name in names}
     return target | {name: boxes_on(image, value) if name in BOXES else value for name, value in values.items()}
 
@@ -49,7 +49,4 @@ def without_objects(target: Target) -> Target:
 
 
 def _of(target: Target, name: str) -> Tensor:
-    if name in target:
-        return target[name].as_subclass(Tensor)
-    default = _DEFAULTS[name]
-    return torch.full((len(target["boxes"]),), default, dtype=torch.float32 if name == "weights" else torch.int64)
+    return target[name].as_subclass(Tensor) if name in target else _DEFAULTS[name].expand(len(target["boxes"]))
