@@ -61,6 +61,13 @@ def test_it_is_in_evaluation_mode_and_what_it_was_given_has_no_gradient(fit, mak
     assert samples.features.grad is None
 
 
+def test_it_learns_where_gradients_are_off(fit, make_samples):
+    samples = make_samples(6)
+    with torch.no_grad():
+        second = fit(samples)
+    assert second.opening.weight.any()
+
+
 def test_the_head_learns_from_hard_samples_alone(make_samples):
     samples = make_samples()
     easy = samples.hardness <= 0.3

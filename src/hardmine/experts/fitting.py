@@ -29,6 +29,7 @@ GATE_STEPS = 200
 SMALLEST_DEVIATION = 1e-3
 
 
+@torch.enable_grad()
 def fit_expert(
     samples: HeldOutSamples,
     *,
@@ -65,6 +66,7 @@ def fit_expert(
     return expert.eval()
 
 
+@torch.enable_grad()
 def fit_bank(
     samples: HeldOutSamples,
     *,
