@@ -1,13 +1,14 @@
 """Rounds of training and mining: what each stands on, what is kept, and what is said of them."""
 
 import json
+from dataclasses import replace
 
 import polars as pl
 import pytest
 
 from hardmine.errors import ConfigError, RunError
-from hardmine.mining import mine_in_rounds
-from hardmine.training import RunFolder, TrainingConfig
+from hardmine.mining import mine_in_rounds, mine_run
+from hardmine.training import RunFolder, TrainingConfig, train
 from hardmine.training.trainer import Trainer
 
 
@@ -73,3 +74,22 @@ def test_decisions_are_of_no_round(config, tmp_path):
     with pytest.raises(ConfigError, match="a loop mines anew in each round"):
         mine_in_rounds(config, 2, tmp_path / "out", suspects="decisions.json", progress=False)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_of_segmentation_is_mined_and_the_next_round_learns_from_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("hardmine.data.scenes._NUM_IMAGES", {"train": 6, "val": 2})
+    config = TrainingConfig(task="segmentation", image_size=48, epochs=1, batch_size=4, workers=0)
+    train(config, tmp_path / "run", progress=False)
+    mine_run(tmp_path / "run", tmp_path / "mined", progress=False)
+    facts = json.loads((tmp_path / "mined" / "mined.json").read_text())
+    assert (facts["task"], facts["data"], facts["split"], facts["predictions"]) == (
+        "segmentation",
+        "scenes",
+        "train",
+        "run",
+    )
+    assert len(pl.read_parquet(tmp_path / "mined" / "images.parquet")) == 6
+    again = train(replace(config, mined=str(tmp_path / "mined"), suspects="drop"), tmp_path / "again", progress=False)
+    assert again.metrics.miou is not None
+    with pytest.raises(ConfigError, match="a loop is of boxes"):
+        mine_in_rounds(config, 2, tmp_path / "loop")
