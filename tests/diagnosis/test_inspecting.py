@@ -17,7 +17,7 @@ from hardmine.diagnosis.inspecting import (
 from hardmine.diagnosis.watching import watch
 from hardmine.errors import DataError, EvidenceError, RunError
 from hardmine.recipes import RECIPES, Recipe
-from hardmine.training import TrainingConfig, load_run
+from hardmine.training import TrainingConfig, load_run, train
 from hardmine.training.run import make_detector
 from tests.diagnosis.test_watching import check_consistency
 from tests.stand_in import DENSE, SETS
@@ -162,3 +162,39 @@ def test_a_head_run_on_all_proposals_pulls_as_it_does_in_training(make_model, ma
     for row, same in zip(looked.tables["class"], trained.tables["class"], strict=True):
         assert row["gradient"] == pytest.approx(same["gradient"], rel=1e-4)
         assert row["box_gradient"] == pytest.approx(same["box_gradient"], rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def run_of_masks(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hardmine.data.scenes._NUM_IMAGES", {"train": 6, "val": 2})
+        config = TrainingConfig(task="segmentation", image_size=48, epochs=1, batch_size=4, workers=0)
+        yield train(config, tmp_path_factory.mktemp("masks") / "run", progress=False).folder.path
+
+
+def test_a_run_of_segmentation_is_looked_into_under_two_recipes(run_of_masks):
+    before = {file: file.stat().st_mtime_ns for file in run_of_masks.rglob("*")}
+    found = inspect_run(run_of_masks)
+    assert {file: file.stat().st_mtime_ns for file in run_of_masks.rglob("*")} == before
+    assert (found.detector, found.split, found.num_images, found.held_back) == ("lraspp", "train", 6, None)
+    assert list(found.recipes) == ["random", "pixel_ohem"]
+    own, hard = (heads["pixels"] for heads in found.recipes.values())
+    for of in (own, hard):
+        check_consistency(of)
+        assert of.totals["samples"] == 6 * 48 * 48
+    for name in set(own.tables) - {"image"}:
+        for row, same in zip(own.tables[name], hard.tables[name], strict=True):
+            assert (row["bin"], row["count"], row["samples"]) == (same["bin"], same["count"], same["samples"])
+    assert own.totals["kept"] > hard.totals["kept"]
+    assert own.totals["hard_gradient"] <= hard.totals["hard_gradient"]
+    assert any("under random and" in sentence.text for sentence in found.sentences)
+    again = inspect_run(run_of_masks)
+    assert [sentence.text for sentence in again.sentences] == [sentence.text for sentence in found.sentences]
+
+
+def test_a_segmenter_without_a_run_is_looked_into_on_some_images(run_of_masks):
+    config = TrainingConfig(task="segmentation", image_size=48, batch_size=2, recipe="focal")
+    found = inspect_detector(config, split="val", num_images=1)
+    assert list(found.recipes) == ["focal", "random"]
+    assert (found.split, found.num_images) == ("val", 1)
+    assert found.final_head == "pixels"

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from hardmine.errors import ConfigError, RunError
-from hardmine.mining import mine_in_rounds
-from hardmine.training import RunFolder, TrainingConfig
+from hardmine.mining import mine_in_rounds, mine_run
+from hardmine.training import RunFolder, TrainingConfig, train
 from hardmine.training.trainer import Trainer
 
 
@@ -86,3 +86,22 @@ def test_a_loop_that_could_not_reassign_in_its_second_round_does_not_begin(confi
     with pytest.raises(ConfigError, match="FCOSPoints"):
         mine_in_rounds(replace(config, detector="fcos"), 2, tmp_path / "loop", reassign=2, progress=False)
     assert not (tmp_path / "loop").exists()
+
+
+def test_a_run_of_segmentation_is_mined_and_the_next_round_learns_from_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("hardmine.data.scenes._NUM_IMAGES", {"train": 6, "val": 2})
+    config = TrainingConfig(task="segmentation", image_size=48, epochs=1, batch_size=4, workers=0)
+    train(config, tmp_path / "run", progress=False)
+    mine_run(tmp_path / "run", tmp_path / "mined", progress=False)
+    facts = json.loads((tmp_path / "mined" / "mined.json").read_text())
+    assert (facts["task"], facts["data"], facts["split"], facts["predictions"]) == (
+        "segmentation",
+        "scenes",
+        "train",
+        "run",
+    )
+    assert len(pl.read_parquet(tmp_path / "mined" / "images.parquet")) == 6
+    again = train(replace(config, mined=str(tmp_path / "mined"), suspects="drop"), tmp_path / "again", progress=False)
+    assert again.metrics.miou is not None
+    with pytest.raises(ConfigError, match="a loop is of boxes"):
+        mine_in_rounds(config, 2, tmp_path / "loop")

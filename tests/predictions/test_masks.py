@@ -6,6 +6,7 @@ from hardmine.data import SegmentationDataset, SegmentationRecord, open_segmenta
 from hardmine.data.segmentation.masks import HeldMask
 from hardmine.errors import DataError
 from hardmine.predictions import PredictedMasks
+from hardmine.training.segment import mask_names
 
 SHAPE = (3, 6, 8)
 
@@ -149,3 +150,20 @@ def test_a_picture_that_does_not_fit_is_named(tmp_path, values, message):
     Image.fromarray(values).save(tmp_path / "1.png")
     with pytest.raises(DataError, match=message):
         PredictedMasks(tmp_path, dataset(tmp_path / "images", "1.jpg"))[0]
+
+
+@pytest.mark.parametrize(
+    "names", [("a.jpg", "b c.jpg"), ("a/1.jpg", "b/1.jpg"), ("a/1.jpg", "a/1.png"), ("ü?.jpg", "x.jpg")]
+)
+def test_masks_are_found_as_predict_writes_them(tmp_path, names):
+    images = dataset(tmp_path / "images", *names)
+    for number, name in enumerate(mask_names(images)):
+        Image.fromarray(np.full(SHAPE[1:], number, np.uint8)).save(tmp_path / name)
+    found = PredictedMasks(tmp_path, images)
+    assert [int(of.argmax(axis=0)[0, 0]) for of in found] == [0, 1]
+
+
+def test_masks_of_generated_images_are_found_as_predict_writes_them(tmp_path):
+    scenes = open_segmentation_scenes("train", 1)
+    Image.fromarray(scenes.mask(0)).save(tmp_path / "00001.png")
+    assert (PredictedMasks(tmp_path, scenes)[0].argmax(axis=0) == scenes.mask(0)).all()

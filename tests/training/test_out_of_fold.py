@@ -6,10 +6,13 @@ import pytest
 
 from hardmine.errors import ConfigError, RunError
 from hardmine.evaluation import read_predictions
-from hardmine.training import train
+from hardmine.training import TrainingConfig, load_run, train
 from hardmine.training.data import open_training_data
 from hardmine.training.folder import RunFolder
-from hardmine.training.out_of_fold import predict_for_mining
+from hardmine.training.mask_data import open_training_masks
+from hardmine.training.out_of_fold import predict_for_mining, predict_masks_for_mining
+from hardmine.training.processes import start_accelerator
+from hardmine.training.segment import predict_probabilities
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +68,42 @@ def test_what_has_no_folds_is_refused(run, tmp_path):
 def test_the_data_may_have_moved(run, small_data, tmp_path):
     dataset, _ = predict_for_mining(run, train_split="val")
     assert dataset.split == "val"
+
+
+@pytest.fixture(scope="module")
+def run_of_masks(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hardmine.data.scenes._NUM_IMAGES", {"train": 8, "val": 2})
+        config = TrainingConfig(
+            task="segmentation", image_size=32, epochs=1, batch_size=4, label_errors="dropped=.5", workers=0
+        )
+        yield train(config, tmp_path_factory.mktemp("masks") / "run", progress=False).folder.path
+
+
+def test_every_mask_is_predicted_by_a_model_that_did_not_learn_it(run_of_masks):
+    dataset, found = predict_masks_for_mining(run_of_masks, 2, progress=False)
+    assert any((dataset.mask(place) != dataset.true_mask(place)).any() for place in range(8))
+    found = dict(found)
+    assert sorted(found) == list(range(8))
+    by_fold = {}
+    for number in (1, 2):
+        folder = run_of_masks / "folds" / f"{number}_of_2"
+        learnt, held = open_training_masks(RunFolder(folder).read_config())
+        assert not ids(learnt) & ids(held)
+        segmenter = load_run(folder).segmenter
+        own = predict_probabilities(segmenter, held, start_accelerator())
+        by_fold |= {place: of.cpu().numpy() for place, of in zip(held.places, own, strict=True)}
+    assert sorted(by_fold) == list(range(8))
+    for place, of_image in found.items():
+        assert of_image.shape == (5, 128, 128)
+        assert of_image.sum(axis=0) == pytest.approx(1, abs=1e-5)
+        assert (of_image == by_fold[place]).all()
+
+
+def test_the_run_itself_predicts_what_it_has_learnt(run_of_masks):
+    dataset, found = predict_masks_for_mining(run_of_masks, progress=False)
+    own = predict_probabilities(load_run(run_of_masks).segmenter, dataset, start_accelerator())
+    for (place, of_image), expected in zip(found, own, strict=True):
+        assert (of_image == expected.cpu().numpy()).all(), place
+    with pytest.raises(ConfigError, match="got 1 folds"):
+        predict_masks_for_mining(run_of_masks, 1)

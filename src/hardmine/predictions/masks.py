@@ -4,10 +4,12 @@
     NAME.png              the class of each pixel, 0..C-1, taken for certain: probabilities of 0 and 1
 
 NAME is the path of the image below the folder of all images, with its suffix or without; or the bare name of its file,
-where no other image is called so; of a generated image its id. A file is read when its image is asked for.
+where no other image is called so; of a generated image its id. Or it is called as `hardmine predict` calls it. A file
+is read when its image is asked for.
 """
 
 import logging
+import re
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -27,6 +29,8 @@ __all__ = ["PredictedMasks"]
 
 logger = logging.getLogger("hardmine")
 
+LONGEST_NAME, UNLIKED = 100, re.compile(r"[^\w. -]")
+"""Of the names that `hardmine predict` writes (`training/segment.py`)."""
 SUFFIXES = (".npy", ".npz", ".png")
 ARRAY = "probabilities"
 FORMS = "NAME.npy or NAME.npz with probabilities (C, H, W), or NAME.png with the class of each pixel"
@@ -80,12 +84,13 @@ def _files_of(folder: Path, dataset: SegmentationDataset) -> list[Path]:
 
 
 def _names(dataset: SegmentationDataset, place: int) -> list[str]:
-    """What the image may be called, from the path to the bare name."""
-    name = dataset.file_names[place]
+    """What the image may be called, from the path to the bare name, and to what `hardmine predict` makes of that."""
+    name, record = dataset.file_names[place], dataset.records[place]
     if not name:
-        return [str(dataset.records[place].image_id)]
+        return [str(record.image_id), f"{record.image_id:05}"]
     bare = name.rpartition("/")[2]
-    return list(dict.fromkeys([stem_of(name), name, stem_of(bare), bare]))
+    written = UNLIKED.sub("_", stem_of(bare))[:LONGEST_NAME]
+    return list(dict.fromkeys([stem_of(name), name, stem_of(bare), bare, f"{place:05}_{written}", written]))
 
 
 def _file_of(names: Sequence[str], by_name: defaultdict[str, list[Path]], times: Counter[str]) -> Path | None:
