@@ -1,5 +1,6 @@
 from . import (
     assign as assign,
+    augmentation as augmentation,
     detectors as detectors,
     diagnosis as diagnosis,
     experts as experts,
