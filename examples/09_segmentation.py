@@ -43,7 +43,7 @@ def iou(found: Tensor, masks: Tensor, label: int) -> float:
     return float(both / (((found == label) | (masks == label)) & counts).sum().clamp_min(1))
 
 
-for recipe in (hm.recipes.random(), hm.recipes.pixel_ohem(threshold=0.7, min_fraction=1 / 16)):
+for recipe in (hm.recipes.random(), hm.recipes.pixel_ohem(threshold=0.7)):
     torch.manual_seed(0)
     images, masks = draw(6)
     segmenter = hm.wrap(LRASPP(Backbone(), 16, 16, CLASSES, 16), recipe).train()

@@ -40,7 +40,7 @@ def compare(
         typer.Option(
             help="Compared to the first; or: all, for all that the detector takes; auto: three that a short run of the "
             "default speaks for, tuned.",
-            show_default="random,ohem,hnm; of masks ce,pixel_ohem:min_fraction=0.0625,focal",
+            show_default="random,ohem,hnm; of masks ce,pixel_ohem,focal",
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds: each recipe is trained once per seed.")] = 3,

@@ -50,8 +50,6 @@ OWN = "random"
 """The recipe that leaves a detector as its framework has it."""
 HARD_MINING = {"roi": "ohem", "pixels": "pixel_ohem"}
 """By the kind of a head whose framework has plain cross entropy."""
-OF_PIXELS = {"min_fraction": 1 / 16}
-"""A number of pixels would be all of small images."""
 
 
 def inspect_run(
@@ -112,7 +110,7 @@ def contrast_of(config: TrainingConfig, detector: Detector | Segmenter) -> tuple
     kind = detector.final_head.traits.name
     own = (OWN, "ce") if kind == "pixels" else (OWN,)
     name = OWN if config.recipe not in own else HARD_MINING.get(kind, "ce")
-    recipe = RECIPES[name](**OF_PIXELS if name == HARD_MINING["pixels"] else {})
+    recipe = RECIPES[name]()
     try:
         wrap(detector.model, recipe, image_size=config.side)
     except EvidenceError:

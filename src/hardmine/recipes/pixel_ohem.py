@@ -8,19 +8,21 @@ __all__ = ["pixel_ohem"]
 
 
 def pixel_ohem(
-    threshold: float | None = 0.7, min_kept: int = 100_000, min_fraction: float | None = None, strict: bool = False
+    threshold: float | None = 0.7, min_fraction: float = 1 / 16, min_kept: int | None = None, strict: bool = False
 ) -> Recipe:
     """The pixels that are not sure of their class, and at least the hardest of the batch; averaged over these.
 
     Args: threshold: a pixel is sure if its class has this probability; None: only so many of the hardest are kept.
-        min_kept: pixels an image that are kept at least, all images of the batch together.
-        min_fraction: a share of the pixels that are not ignored in place of ``min_kept``: with ``threshold=None``
-            DeepLab's top-k %, otherwise BiSeNet's form, which has 1/16.
+        min_fraction: share of the pixels that are not ignored that are kept at least: BiSeNet's form, and with
+            ``threshold=None`` DeepLab's top-k %.
+        min_kept: in its place so many pixels an image, all images of the batch together; mmsegmentation has 100,000,
+            which is more than small crops have: then all pixels are kept, as in cross entropy.
         strict: as mmsegmentation and HRNet draw the line, where of pixels that tie all are lost, see `PixelOHEM`.
     """
 
     def slots(head: HeadTraits) -> Slots:  # noqa: ARG001
-        sampling = PixelOHEM(min_kept, threshold, min_fraction=min_fraction, strict=strict)
+        least = {"min_fraction": min_fraction} if min_kept is None else {"min_kept": min_kept}
+        sampling = PixelOHEM(threshold=threshold, strict=strict, **least)
         return {"select": Slot(sampling), "classify": Slot(normalize=PerSampled())}
 
     return Recipe(
@@ -30,7 +32,7 @@ def pixel_ohem(
         kind="hard",
         title="Online hard example mining of pixels",
         summary="Hard: pixels that are sure of their class are left out, but never so many that little is left.",
-        equation="w_i = 1 for the pixels with p_i < .7 and the 100,000 · B of largest ℓ_i of the batch, else 0",
+        equation="w_i = 1 for the pixels with p_i < .7 and the sixteenth of largest ℓ_i of the batch, else 0",
         paper=Paper(
             "Wu, Shen, van den Hengel",
             "High-performance Semantic Segmentation Using Very Deep Fully Convolutional Networks",
@@ -47,9 +49,9 @@ def pixel_ohem(
         ),
         parameters={
             "threshold": threshold,
-            "min_kept": min_kept,
             "min_fraction": min_fraction,
+            "min_kept": min_kept,
             "strict": strict,
         },
-        tuned={"threshold": (0.5, 0.7, 0.9), "min_fraction": (None, 1 / 16, 0.2)},
+        tuned={"threshold": (0.5, 0.7, 0.9), "min_fraction": (1 / 64, 1 / 16, 0.2)},
     )

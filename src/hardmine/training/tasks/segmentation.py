@@ -48,7 +48,7 @@ class Segmentation(Task):
     main, called = "miou", "mIoU"
     columns = {"miou": "mIoU", "accuracy": "accuracy", "boundary_iou": "boundary IoU"}  # noqa: RUF012
     metrics = MaskMetrics
-    recipes = "ce,pixel_ohem:min_fraction=0.0625,focal"  # 1/16: its 100,000 pixels an image are more than a crop has
+    recipes = "ce,pixel_ohem,focal"
 
     def open_training_data(self, config: TrainingConfig) -> tuple[SegmentationDataset, SegmentationDataset]:
         return open_training_masks(config)
