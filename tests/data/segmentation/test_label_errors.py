@@ -133,5 +133,5 @@ def test_a_swap_needs_two_classes():
 
 def test_shares_are_read_from_text():
     assert parse_mask_shares("dropped=.2,grown=.1") == {"dropped": 0.2, "grown": 0.1}
-    with pytest.raises(ConfigError, match="shares of the regions .* of dropped, shifted, grown, swapped"):
+    with pytest.raises(ConfigError, match=r"shares of the regions .* of dropped, shifted, grown, swapped"):
         parse_mask_shares("spurious=.1")
