@@ -42,10 +42,10 @@ def test_recipes_of_pixels_are_compared_by_default(hardmine, options, tmp_path):
     [
         (("train", "--recipe", "ohem"), "'ohem' needs samples that are boxes"),
         (("train", "--detector", "retinanet"), "retinanet is no model for --task segmentation"),
-        (("train", "--mined", "somewhere"), "mined is 'somewhere' for segmentation: it is of boxes"),
+        (("train", "--record"), "record is True for segmentation: it is of boxes"),
         (("train", "--classes", "a,b,c,d", "--val-split", "nothing"), "nothing"),
         (("compare", "--recipes", "auto"), "recipes are advised for detection only"),
-        (("loop",), "a loop mines boxes, and the task is segmentation"),
+        (("loop",), "a loop is of boxes"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(hardmine, options, command, message, tmp_path):

@@ -67,6 +67,7 @@ def predict_masks_for_mining(
     images = open_mask_split(config, config.train_split)
     parts: list[tuple[Path, Sequence[int]]] = [(Path(run), range(len(images)))]
     if folds is not None:
+        _check_folds(config, run, folds)
         groups = None if config.group_by is None else groups_of_masks(images, config.group_by)
         held = [hold_out_masks(images, Fold(number, folds), groups)[1].places for number in range(1, folds + 1)]
         runs = _train_without(config, run, folds, progress)
@@ -100,14 +101,19 @@ def _config_of(run: Path | str, changed: dict[str, str | None]) -> TrainingConfi
 
 
 def _train_without(config: TrainingConfig, run: Path | str, folds: int, progress: bool) -> list[RunResult]:
-    """Trains as the run was trained, once without each fold. Raises: ConfigError: no folds, or a run with one."""
-    if folds < 2 or config.fold is not None:
-        raise ConfigError(
-            f"{run}: got {folds} folds of a run with fold {config.fold}; expected at least 2, of one without"
-        )
+    """Trains as the run was trained, once without each fold."""
+    _check_folds(config, run, folds)
     runs = []
     for number in range(1, folds + 1):
         logger.info("fold %d of %d", number, folds)
         fold = replace(config, fold=f"{number}/{folds}")
         runs.append(train(fold, Path(run) / "folds" / f"{number}_of_{folds}", resume=True, progress=progress))
     return runs
+
+
+def _check_folds(config: TrainingConfig, run: Path | str, folds: int) -> None:
+    """Raises: ConfigError: they are no folds, or the run has one."""
+    if folds < 2 or config.fold is not None:
+        raise ConfigError(
+            f"{run}: got {folds} folds of a run with fold {config.fold}; expected at least 2, of one without"
+        )

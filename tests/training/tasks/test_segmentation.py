@@ -188,9 +188,8 @@ def test_a_fold_and_label_errors_leave_what_is_measured_right(masked, masked_dat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mined": "somewhere"}, "mined is 'somewhere' for segmentation: it is of boxes"),
         ({"proposals": "selective_search"}, "proposals is 'selective_search' for segmentation"),
-        ({"record": True}, "record is True for segmentation"),
+        ({"record": True}, "record is True for segmentation: it is of boxes"),
         ({"allow_unlabelled": True}, "allow_unlabelled is True for segmentation"),
         ({"crop": 0.5}, "always cut, to image_size"),
         ({"label_errors": "spurious=.1"}, r"shares of the regions .* dropped, shifted, grown, swapped"),
