@@ -34,11 +34,9 @@ __all__ = [
     "label_places",
     "mark_missed",
     "mined_images",
-    "names_in_table",
     "read_columns",
-    "refuse_other_size",
+    "rows_of_images",
     "suspects_by_image",
-    "tell_removed",
     "treat_suspects",
 ]
 
@@ -167,24 +165,38 @@ def mined_images(
     has_names = bool((table["file_name"].fill_null("") != "").any()) and dataset.folder is not None
     if not has_names and any(record.is_numbered for record in dataset.records):
         raise DataError(f"{file}: no file names, and {dataset.name} has no ids of its own; mine it again")
-    key, called = ("file_name", "image") if has_names else ("image_id", "image id")
+    return rows_of_images(file, table, dataset, has_names, [record.is_complete for record in dataset.records])
+
+
+def rows_of_images(
+    file: Path,
+    table: pl.DataFrame,
+    dataset: DetectionDataset | SegmentationDataset,
+    by_name: bool,
+    is_needed: Sequence[bool],
+) -> list[dict[str, Any] | None]:
+    """The row of each image, found by file name or by id; None where there is none, and none is needed.
+
+    Raises: DataError: an image twice, a needed one that is not there, or one of another size.
+    """
+    key, called = ("file_name", "image") if by_name else ("image_id", "image id")
     by_key = {row[key]: row for row in table.iter_rows(named=True)}
     if len(by_key) < len(table):
         raise DataError(f"{file}: an {called} twice; mine again")
-    keys = names_in_table(dataset, by_key) if has_names else [record.image_id for record in dataset.records]
+    keys = _names_in_table(dataset, by_key) if by_name else [record.image_id for record in dataset.records]
     found = [by_key.get(own) for own in keys]
-    for own, row, record in zip(keys, found, dataset.records, strict=True):
-        if row is None and record.is_complete:
+    for own, row, record, needed in zip(keys, found, dataset.records, is_needed, strict=True):
+        if row is None and needed:
             raise DataError(
                 f"{file}: no {called} {own!r}; mine the split that is trained on, {dataset.name} {dataset.split!r}, "
                 "again if images were added"
             )
-        refuse_other_size(file, row, record)
-    tell_removed(file, len(by_key.keys() - set(keys)))
+        _refuse_other_size(file, row, record)
+    _tell_removed(file, len(by_key.keys() - set(keys)))
     return found
 
 
-def names_in_table(dataset: DetectionDataset | SegmentationDataset, mined: Container[str]) -> list[str]:
+def _names_in_table(dataset: DetectionDataset | SegmentationDataset, mined: Container[str]) -> list[str]:
     """What each image is called in the table: relative to the folder below which most of them are found in it.
 
     The folder may have been moved since, and the innermost one with all images is another once some are gone.
@@ -198,8 +210,7 @@ def names_in_table(dataset: DetectionDataset | SegmentationDataset, mined: Conta
     return [path.relative_to(top).as_posix() if path.is_relative_to(top) else str(path) for path in paths]
 
 
-def refuse_other_size(file: Path, row: Mapping[str, Any] | None, record: ImageRecord | SegmentationRecord) -> None:
-    """Raises: DataError: the image has another size than when it was mined."""
+def _refuse_other_size(file: Path, row: Mapping[str, Any] | None, record: ImageRecord | SegmentationRecord) -> None:
     size = (record.width, record.height)
     if row is not None and (row["width"] or size[0], row["height"] or size[1]) != size:
         raise DataError(
@@ -208,8 +219,7 @@ def refuse_other_size(file: Path, row: Mapping[str, Any] | None, record: ImageRe
         )
 
 
-def tell_removed(file: Path, num: int) -> None:
-    """Says how many images of a table are not in the data set."""
+def _tell_removed(file: Path, num: int) -> None:
     if num:
         logger.warning("%s: %d of its images are not in the data set that is trained on", file, num)
 

@@ -19,7 +19,7 @@ from hardmine.data.images import load_values
 from hardmine.errors import DataError
 from hardmine.training.batches import are_weights
 from hardmine.training.decisions import DECISIONS_SUFFIX, read_decisions
-from hardmine.training.mined import names_in_table, read_columns, refuse_other_size, tell_removed
+from hardmine.training.mined import read_columns, rows_of_images
 
 __all__ = ["WithoutSuspects", "mask_image_weights", "treat_suspect_regions"]
 
@@ -120,18 +120,5 @@ def _mined_images(
 ) -> list[dict[str, Any]]:
     """The row of `images.parquet` of each image of the data set, by file name, of generated ones by their id."""
     table = read_columns(file, {**IMAGE, **(more or {})})
-    key, called = ("image_id", "image id") if dataset.folder is None else ("file_name", "image")
-    by_key = {row[key]: row for row in table.iter_rows(named=True)}
-    if len(by_key) < len(table):
-        raise DataError(f"{file}: an {called} twice; mine again")
-    keys = [record.image_id for record in dataset.records]
-    keys = keys if dataset.folder is None else names_in_table(dataset, by_key)
-    for own, record in zip(keys, dataset.records, strict=True):
-        if own not in by_key:
-            raise DataError(
-                f"{file}: no {called} {own!r}; mine the split that is trained on, {dataset.name} {dataset.split!r}, "
-                "again if images were added"
-            )
-        refuse_other_size(file, by_key[own], record)
-    tell_removed(file, len(by_key.keys() - set(keys)))
-    return [by_key[own] for own in keys]
+    rows = rows_of_images(file, table, dataset, dataset.folder is not None, [True] * len(dataset))
+    return [row for row in rows if row is not None]
