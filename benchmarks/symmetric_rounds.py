@@ -35,7 +35,6 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import describe
-from hardmine.assign.closest import MIN_IOU
 from hardmine.comparison.judging import values_on_draws
 from hardmine.data import DetectionDataset
 from hardmine.detectors import reassign_missed
@@ -218,7 +217,7 @@ def main() -> None:
     parser.add_argument("--detector", default="retinanet")
     parser.add_argument("--recipe", default="random")
     parser.add_argument("--k", type=int, default=3)
-    parser.add_argument("--min-iou", type=float, default=MIN_IOU, help="that what is re-assigned has at least")
+    parser.add_argument("--min-iou", type=float, default=0.1, help="that what is re-assigned has at least")
     parser.add_argument(
         "--arms", nargs="+", choices=ARMS, default=ARMS, help="the first is what the others are held to"
     )

@@ -55,7 +55,7 @@ def closest_by_hand(usual, anchors, ground_truth, is_padding, k, min_iou):
 def test_it_is_what_a_loop_over_objects_finds(seed, k, usual):
     anchors, ground_truth, is_padding = scene(seed)
     before = usual(anchors, ground_truth, is_padding=is_padding, levels=LEVELS)
-    found = WithClosest(usual, k)(anchors, ground_truth, is_padding=is_padding, levels=LEVELS)
+    found = WithClosest(usual, k, 0.1)(anchors, ground_truth, is_padding=is_padding, levels=LEVELS)
     expected = closest_by_hand(before.matched_gt, anchors, ground_truth, is_padding, k, 0.1)
     assert torch.equal(found.matched_gt, expected)
     assert torch.equal(found.iou, before.iou)
@@ -104,7 +104,7 @@ OFF = MaxIoU(force_match="off")
 
 
 def closest(**options):
-    return WithClosest(OFF, **options)
+    return WithClosest(OFF, **{"min_iou": 0.1} | options)
 
 
 def test_an_object_that_nothing_touches_gets_nothing():
@@ -123,7 +123,9 @@ def test_a_sample_goes_to_none_but_the_object_that_it_overlaps_most():
     assert closest(k=3)(ANCHOR, one_image([farther, nearer], [True, True])).matched_gt.tolist() == [[1]]
     assert closest(k=3)(ANCHOR, one_image([farther, nearer], [True, False])).matched_gt.tolist() == [[BACKGROUND]]
     for usual in (OFF, MaxIoU(force_match="off", chunk=1)):
-        assert WithClosest(usual)(ANCHOR, one_image([nearer, nearer], [True, True])).matched_gt.tolist() == [[0]]
+        assert WithClosest(usual, min_iou=0.1)(
+            ANCHOR, one_image([nearer, nearer], [True, True])
+        ).matched_gt.tolist() == [[0]]
 
 
 def test_a_missed_object_takes_a_sample_out_of_a_crowd():
