@@ -62,6 +62,17 @@ def test_pixel_ohem_is_the_mean_over_what_is_kept(batch):
     torch.testing.assert_close(gradient(ours, logits), gradient(kept.mean(), logits))
 
 
+def test_pixel_ohem_mines_small_crops_too(batch):
+    """By default a share is kept at least; a number of pixels as others have it would be all of them."""
+    logits, labels = batch
+    sure = (8 * F.one_hot(labels.clamp_min(0), logits.shape[1]).movedim(-1, 1) + logits.detach()).requires_grad_()
+    loss = F.cross_entropy(sure, labels, ignore_index=IGNORE, reduction="none")[labels != IGNORE]
+    hardest = loss.topk(len(loss) // 16).values
+    assert hardest.min() > loss.mean()
+    torch.testing.assert_close(head(recipes.pixel_ohem(threshold=1e-9))(sure, labels), hardest.mean())
+    torch.testing.assert_close(head(recipes.pixel_ohem(min_kept=100_000))(sure, labels), loss.mean())
+
+
 def test_focal_is_the_mean_over_all_that_are_not_ignored(batch):
     logits, labels = batch
     loss = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none")

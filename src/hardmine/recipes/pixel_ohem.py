@@ -21,8 +21,8 @@ def pixel_ohem(
     """
 
     def slots(head: HeadTraits) -> Slots:  # noqa: ARG001
-        least = {"min_fraction": min_fraction} if min_kept is None else {"min_kept": min_kept}
-        sampling = PixelOHEM(threshold=threshold, strict=strict, **least)
+        share = min_fraction if min_kept is None else None
+        sampling = PixelOHEM(min_kept or 0, threshold, min_fraction=share, strict=strict)
         return {"select": Slot(sampling), "classify": Slot(normalize=PerSampled())}
 
     return Recipe(
