@@ -324,3 +324,36 @@ def test_options_of_masks_are_not_for_boxes(hardmine, tmp_path):
     outcome = hardmine("mine", "--task", "segmentation", "--data", "scenes", "--out", str(tmp_path / "mined"))
     assert outcome.code == 2
     assert "give --data and --predictions" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("--folds", "2"), "give --data and --predictions, or --run and perhaps --folds\n"),
+        (("--box-format", "xyxy"), "--box-format is of boxes, and masks are mined; leave it out\n"),
+        (("--category-offset", "1"), "--category-offset is of boxes, and masks are mined; leave it out\n"),
+        (("--allow-unlabelled",), "--allow-unlabelled is of boxes, and masks are mined; leave it out\n"),
+        (("--memory", "1"), "--memory is of boxes, and masks are mined; leave it out\n"),
+        (("--cvat-names", "{file}"), "--cvat-names is of boxes, and masks are mined; leave it out\n"),
+    ],
+)
+def test_options_of_boxes_are_not_for_masks(hardmine, tmp_path, given, message):
+    data, found = write_masks(tmp_path)
+    told = ("mine", "--task", "segmentation", "--data", str(data), "--predictions", str(found))
+    outcome = hardmine(*told, *given, "--out", str(tmp_path / "mined"))
+    assert (outcome.code, outcome.err) == (2, message)
+    assert not (tmp_path / "mined").exists()
+
+
+def test_as_many_suspect_regions_are_listed_as_asked_for(hardmine, tmp_path):
+    data, found = write_masks(tmp_path)
+    told = ("mine", "--task", "segmentation", "--data", str(data), "--predictions", str(found), "--top", "1")
+    outcome = hardmine(*told, "--out", str(tmp_path / "mined"))
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.count("road → sky") == 1
+
+
+def test_a_run_of_masks_knows_its_classes(hardmine, monkeypatch, tmp_path):
+    monkeypatch.setattr("hardmine.cli.mine._task_of", lambda run, asked: "segmentation")
+    outcome = hardmine("mine", "--run", "run", "--classes", "sky,road", "--out", str(tmp_path / "mined"))
+    assert (outcome.code, outcome.err) == (2, "run knows its classes; leave --classes and --instances out\n")

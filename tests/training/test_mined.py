@@ -413,3 +413,12 @@ def test_a_detector_that_goes_by_points_is_refused_before_anything_is_written(da
     with pytest.raises(ConfigError, match="FCOSPoints"):
         train(small(mined=folder, reassign=3, detector="fcos"), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("use", [image_weights, mark_missed, lambda *given: treat_suspects(*given, "drop")])
+def test_what_was_mined_from_masks_is_refused(dataset, tmp_path, use):
+    ids = [record.image_id for record in dataset.records]
+    table(tmp_path, ids, [1.0] * len(ids))
+    pl.DataFrame({"image_id": ids}).write_parquet(tmp_path / "regions.parquet")
+    with pytest.raises(DataError, match="was mined from masks, and boxes are learnt"):
+        use(tmp_path, dataset)

@@ -131,3 +131,11 @@ def test_regions_are_not_weighed_down(tmp_path):
     TrainingConfig(task="segmentation", mined=str(tmp_path), suspects="drop")
     with pytest.raises(ConfigError, match="suspects of masks are regions, which are not weighed down"):
         TrainingConfig(task="segmentation", mined=str(tmp_path), suspects="down")
+
+
+@pytest.mark.parametrize("use", [mask_image_weights, lambda *given: treat_suspect_regions(*given, "drop")])
+def test_what_was_mined_from_boxes_is_refused(images, tmp_path, use):
+    pl.DataFrame({"image_id": [1], "weight": [1.0]}).write_parquet(tmp_path / "images.parquet")
+    pl.DataFrame({"image_id": [1]}).write_parquet(tmp_path / "suspects.parquet")
+    with pytest.raises(DataError, match="was mined from boxes, and masks are learnt"):
+        use(tmp_path, images)

@@ -31,6 +31,8 @@ __all__ = ["mine"]
 
 MOST_ROWS = 2**31 - 1
 PARQUET = ".parquet"
+MEMORY, CVAT_NAMES = 2.0, "{name}"
+UNCLEAR = "give --data and --predictions, or --run and perhaps --folds"
 
 
 def mine(
@@ -58,10 +60,10 @@ def mine(
     show: Annotated[bool, typer.Option("--show", help="Also list them here.")] = False,
     memory: Annotated[
         float, typer.Option(help="GiB to stay below, with predictions in Parquet or COCO results.")
-    ] = 2.0,
+    ] = MEMORY,
     cvat_names: Annotated[
         str, typer.Option(help="How a task of CVAT calls an image: {name}, its path; {file}, its bare name.")
-    ] = "{name}",
+    ] = CVAT_NAMES,
     task: Annotated[
         str | None,
         typer.Option(
@@ -85,9 +87,23 @@ def mine(
         check_name("task", task, ("detection", "segmentation"))
     if run is not None and predictions is None:
         task = _task_of(run, task)
+    if task == "segmentation":
+        _refuse_options_of_boxes(
+            {
+                "--box-format": box_format is not None,
+                "--category-offset": category_offset is not None,
+                "--allow-unlabelled": allow_unlabelled,
+                "--memory": memory != MEMORY,
+                "--cvat-names": cvat_names != CVAT_NAMES,
+            }
+        )
     if task == "segmentation" and run is None:
-        _mine_masks(data, split, images, classes, predictions, out, instances=instances)
+        if folds is not None:
+            raise ConfigError(UNCLEAR)
+        _mine_masks(data, split, images, classes, predictions, out, top, instances=instances)
         return
+    if (classes is not None or instances) and task == "segmentation":
+        raise ConfigError(f"{run} knows its classes; leave --classes and --instances out")
     if classes is not None or instances:
         raise ConfigError("--classes and --instances are of masks; add --task segmentation, or leave them out")
     if run is not None and predictions is None:
@@ -96,7 +112,7 @@ def mine(
         folder = None if images is None else str(images)
         mine_run(run, out, folds, top, cvat_names=cvat_names, data=data, train_split=split, images=folder)
     elif predictions is None or data is None or run is not None or folds is not None:
-        raise ConfigError("give --data and --predictions, or --run and perhaps --folds")
+        raise ConfigError(UNCLEAR)
     else:
         confirmed = Confirmed(box_format, category_offset)
         opened = {"split": split, "images": images, "allow_unlabelled": allow_unlabelled}
@@ -111,6 +127,12 @@ def mine(
         show_all(mined_table(out), *listed, said, page_of(out))
 
 
+def _refuse_options_of_boxes(given: dict[str, bool]) -> None:
+    """Raises: ConfigError: one was given, which would say nothing of masks."""
+    if refused := [option for option, is_given in given.items() if is_given]:
+        raise ConfigError(f"{refused[0]} is of boxes, and masks are mined; leave it out")
+
+
 def _mine_masks(
     data: str | None,
     split: str | None,
@@ -118,6 +140,7 @@ def _mine_masks(
     classes: str | None,
     predictions: Path | None,
     out: Path,
+    top: int | None,
     *,
     instances: bool,
 ) -> None:
@@ -128,12 +151,12 @@ def _mine_masks(
     from hardmine.predictions import PredictedMasks
 
     if predictions is None or data is None:
-        raise ConfigError("give --data and --predictions, or --run and perhaps --folds")
+        raise ConfigError(UNCLEAR)
     refuse_existing(out)
     dataset = open_segmentation(data, split, classes=classes, images=images, instances=instances)
     found = PredictedMasks(predictions, dataset)
     mine_masks(dataset, enumerate(found), out, predictions.name, (data, dataset.split))
-    _show_masks(out)
+    _show_masks(out, top)
 
 
 def _show_masks(out: Path, top: int | None = None) -> None:

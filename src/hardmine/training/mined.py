@@ -35,6 +35,7 @@ __all__ = [
     "mark_missed",
     "mined_images",
     "read_columns",
+    "refuse_other_task",
     "rows_of_images",
     "suspects_by_image",
     "treat_suspects",
@@ -101,6 +102,7 @@ def suspects_by_image(folder: Path | str, dataset: DetectionDataset) -> list[pl.
     Raises: DataError: the tables cannot be read, or are of other images.
     """
     folder = Path(folder)
+    refuse_other_task(folder, of_masks=False)
     file = folder / "suspects.parquet"
     table = read_columns(file, SUSPECT, WHICH_LABEL).with_row_index("row").filter(pl.col("kind") != "duplicate")
     if not table["probability"].is_between(0, 1).all():
@@ -114,6 +116,7 @@ def mark_missed(folder: Path | str, dataset: DetectionDataset) -> DetectionDatas
     Raises: DataError: there is no such table, or objects in it that the data set does not have.
     """
     folder = Path(folder)
+    refuse_other_task(folder, of_masks=False)
     file = folder / "objects.parquet"
     table = _with_places(folder, read_columns(file, OBJECT, {"category": pl.String}))
     hard = _by_image(folder, dataset, table.filter(pl.col("kind") == "hard positive"))
@@ -161,6 +164,7 @@ def mined_images(
 
     Raises: DataError: it cannot be read, or is of other images.
     """
+    refuse_other_task(file.parent, of_masks=False)
     table = read_columns(file, {**IMAGE, **(more or {})}, IF_THERE)
     has_names = bool((table["file_name"].fill_null("") != "").any()) and dataset.folder is not None
     if not has_names and any(record.is_numbered for record in dataset.records):
@@ -217,6 +221,15 @@ def _refuse_other_size(file: Path, row: Mapping[str, Any] | None, record: ImageR
             f"{file}: {record.file or record.image_id} was {row['width']}x{row['height']} and is {size[0]}x{size[1]}; "
             "mine again"
         )
+
+
+def refuse_other_task(folder: Path, *, of_masks: bool) -> None:
+    """Raises: DataError: the folder was mined from masks and is to be of boxes, or the reverse."""
+    from_boxes, from_masks = (folder / "suspects.parquet").exists(), (folder / "regions.parquet").exists()
+    if from_masks and not from_boxes and not of_masks:
+        raise DataError(f"{folder} was mined from masks, and boxes are learnt; mine boxes, or add --task segmentation")
+    if from_boxes and not from_masks and of_masks:
+        raise DataError(f"{folder} was mined from boxes, and masks are learnt; mine with --task segmentation")
 
 
 def _tell_removed(file: Path, num: int) -> None:

@@ -19,7 +19,7 @@ from hardmine.data.images import load_values
 from hardmine.errors import DataError
 from hardmine.training.batches import are_weights
 from hardmine.training.decisions import DECISIONS_SUFFIX, read_decisions
-from hardmine.training.mined import read_columns, rows_of_images
+from hardmine.training.mined import read_columns, refuse_other_task, rows_of_images
 
 __all__ = ["WithoutSuspects", "mask_image_weights", "treat_suspect_regions"]
 
@@ -53,6 +53,7 @@ def treat_suspect_regions(folder: Path | str, dataset: SegmentationDataset, how:
     if how == "keep":
         return dataset
     folder = Path(folder)
+    refuse_other_task(folder, of_masks=True)
     regions = read_columns(folder / "regions.parquet", REGION).with_row_index("row")
     if how.endswith(DECISIONS_SUFFIX):
         accepted = [row for row, is_accepted in read_decisions(how, folder).items() if is_accepted]
@@ -119,6 +120,7 @@ def _mined_images(
     file: Path, dataset: SegmentationDataset, more: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
     """The row of `images.parquet` of each image of the data set, by file name, of generated ones by their id."""
+    refuse_other_task(file.parent, of_masks=True)
     table = read_columns(file, {**IMAGE, **(more or {})})
     rows = rows_of_images(file, table, dataset, dataset.folder is not None, [True] * len(dataset))
     return [row for row in rows if row is not None]

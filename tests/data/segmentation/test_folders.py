@@ -201,3 +201,12 @@ def test_the_shared_nuclei_are_a_problem_of_two_classes(shared):
     assert (len(dataset), dataset.classes, dataset.problems) == (159, ("background", "nucleus"), ())
     with pytest.raises(DataError, match="masks number objects"):
         open_segmentation(shared / "nuclei", "val", classes="background,nucleus").mask(5)
+
+
+def test_names_in_another_order_than_the_file_of_classes_are_told(write_folders, tmp_path, caplog):
+    write_folders(tmp_path, "a")
+    assert opened(tmp_path, classes=["road", "sky"])[0].classes == ("road", "sky")
+    assert not caplog.messages
+    assert opened(tmp_path, classes=["sky", "road"])[0].classes == ("sky", "road")
+    (message,) = caplog.messages
+    assert "has the classes in the order road, sky; taken is sky, road, as asked" in message

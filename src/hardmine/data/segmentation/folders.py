@@ -27,6 +27,7 @@ from hardmine.data.segmentation.classes import Classes, Wanted, find_class_list
 from hardmine.data.segmentation.records import SegmentationRecord
 from hardmine.data.segmentation.sources import Asked, record_of_files
 from hardmine.data.splits import SPLIT_WORD, canonical_split, order_splits
+from hardmine.data.telling import say_once
 from hardmine.errors import DataError
 from hardmine.files.reading import read_text
 
@@ -168,10 +169,25 @@ class MaskFolders:
 
     def _asked_or_found(self) -> tuple[object, Wanted | None]:
         if self._asked.classes is not None:
+            self._tell_other_order(self._asked.classes)
             return "classes", self._asked.classes
-        places = [self.path, *(place for of in self._trees.values() for place in (of.masks, of.masks.parent))]
-        file, wanted = find_class_list(list(dict.fromkeys(places))) or (self.path, None)
+        file, wanted = self._find_list() or (self.path, None)
         return file, self._less_one(wanted) if wanted is not None else None
+
+    def _find_list(self) -> tuple[Path, Wanted] | None:
+        places = [self.path, *(place for of in self._trees.values() for place in (of.masks, of.masks.parent))]
+        return find_class_list(list(dict.fromkeys(places)))
+
+    def _tell_other_order(self, asked: Wanted) -> None:
+        """Names in another order than a file beside the masks has would be read as other classes, in silence."""
+        try:
+            file, listed = self._find_list() or (None, None)
+        except DataError:  # what was asked for stands in its place
+            return
+        if isinstance(asked, Mapping) or listed is None or isinstance(listed, Mapping):
+            return
+        if sorted(asked) == sorted(listed) and list(asked) != list(listed):
+            say_once(f"{file} has the classes in the order {', '.join(listed)}; taken is {', '.join(asked)}, as asked")
 
     def _less_one(self, wanted: Wanted) -> Wanted:
         """COCO stuff's list as its pixels count."""
