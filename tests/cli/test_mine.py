@@ -357,3 +357,11 @@ def test_a_run_of_masks_knows_its_classes(hardmine, monkeypatch, tmp_path):
     monkeypatch.setattr("hardmine.cli.mine._task_of", lambda run, asked: "segmentation")
     outcome = hardmine("mine", "--run", "run", "--classes", "sky,road", "--out", str(tmp_path / "mined"))
     assert (outcome.code, outcome.err) == (2, "run knows its classes; leave --classes and --instances out\n")
+
+
+@pytest.mark.parametrize("given", [("--box-format", "xyxy"), ("--category-offset", "1"), ("--memory", "1")])
+def test_a_run_makes_its_own_predictions(hardmine, monkeypatch, tmp_path, given):
+    monkeypatch.setattr("hardmine.cli.mine._task_of", lambda run, asked: "detection")
+    outcome = hardmine("mine", "--run", "run", *given, "--out", str(tmp_path / "mined"))
+    message = f"{given[0]} is of anybody's predictions, and the run makes its own; leave it out\n"
+    assert (outcome.code, outcome.err) == (2, message)

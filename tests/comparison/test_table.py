@@ -34,6 +34,13 @@ def test_the_notes_say_what_could_have_been_seen():
     assert all(f"for {aimed}" in note for aimed in ("0.01", "0.02"))
 
 
+def test_a_difference_beyond_what_there_can_be_is_none():
+    wide = measured(0.9, 0.1, baseline=(0.1, 0.9))
+    assert wide.difference.smallest_detectable > 1
+    notes = comparison(row(), row("ohem", wide)).notes
+    assert any("show no difference that there can be four times in five" in note for note in notes)
+
+
 def test_groups_are_named_where_images_belong_together():
     config = TrainingConfig(group_by="patient")
     about, *_ = comparison(row(), other(0.01), config=config, num_units=12).notes

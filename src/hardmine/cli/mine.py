@@ -87,22 +87,22 @@ def mine(
         check_name("task", task, ("detection", "segmentation"))
     if run is not None and predictions is None:
         task = _task_of(run, task)
-    if task == "segmentation":
-        _refuse_options_of_boxes(
-            {
-                "--box-format": box_format is not None,
-                "--category-offset": category_offset is not None,
-                "--allow-unlabelled": allow_unlabelled,
-                "--memory": memory != MEMORY,
-                "--cvat-names": cvat_names != CVAT_NAMES,
-            }
-        )
-    if task == "segmentation" and run is None:
+    of_masks = task == "segmentation"
+    if of_masks or (run is not None and predictions is None):
+        given = {
+            "--box-format": box_format is not None,
+            "--category-offset": category_offset is not None,
+            "--allow-unlabelled": allow_unlabelled,
+            "--memory": memory != MEMORY,
+            "--cvat-names": of_masks and cvat_names != CVAT_NAMES,
+        }
+        _refuse_unused(given, of_masks=of_masks)
+    if of_masks and run is None:
         if folds is not None:
             raise ConfigError(UNCLEAR)
         _mine_masks(data, split, images, classes, predictions, out, top, instances=instances)
         return
-    if (classes is not None or instances) and task == "segmentation":
+    if (classes is not None or instances) and of_masks:
         raise ConfigError(f"{run} knows its classes; leave --classes and --instances out")
     if classes is not None or instances:
         raise ConfigError("--classes and --instances are of masks; add --task segmentation, or leave them out")
@@ -118,7 +118,7 @@ def mine(
         opened = {"split": split, "images": images, "allow_unlabelled": allow_unlabelled}
         with _without_garbage_collection():
             _mine_predictions(data, opened, predictions, confirmed, out, top, memory, cvat_names)
-    if is_first() and task == "segmentation":
+    if is_first() and of_masks:
         _show_masks(out, top)
     elif is_first():
         kinds = ("hard positive", "hard negative") if show else ()
@@ -127,10 +127,11 @@ def mine(
         show_all(mined_table(out), *listed, said, page_of(out))
 
 
-def _refuse_options_of_boxes(given: dict[str, bool]) -> None:
-    """Raises: ConfigError: one was given, which would say nothing of masks."""
+def _refuse_unused(given: dict[str, bool], *, of_masks: bool) -> None:
+    """Raises: ConfigError: an option was given that would say nothing."""
+    why = "is of boxes, and masks are mined" if of_masks else "is of anybody's predictions, and the run makes its own"
     if refused := [option for option, is_given in given.items() if is_given]:
-        raise ConfigError(f"{refused[0]} is of boxes, and masks are mined; leave it out")
+        raise ConfigError(f"{refused[0]} {why}; leave it out")
 
 
 def _mine_masks(

@@ -181,7 +181,8 @@ class Comparison:
             return []
         smallest, widest = max(found, key=lambda of: of[0])
         needed = [_said(aimed, widest.seeds_for(aimed)) for aimed in AIMED_DIFFERENCES]
-        shown = f"These seeds and images show a difference of {smallest:.3f} four times in five"
+        of_size = f"a difference of {smallest:.3f}" if smallest < 1 else "no difference that there can be"
+        shown = f"These seeds and images show {of_size} four times in five"
         return [f"{'; '.join([shown, *needed])}."]
 
     def _about_learning(self) -> list[str]:

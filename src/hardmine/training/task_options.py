@@ -35,7 +35,8 @@ TASK_OPTIONS: dict[str, TaskOptions] = {
         256,
         {
             **dict.fromkeys(
-                ("proposals", "allow_unlabelled", "record", "reassign", "augment_from", "repeat_factors"), _OF_BOXES
+                ("proposals", "allow_unlabelled", "record", "reassign", "augment_from", "augment", "repeat_factors"),
+                _OF_BOXES,
             ),
             "crop": "is of boxes; images with masks are always cut, to image_size",
         },

@@ -34,6 +34,12 @@ def test_what_is_no_data_set_is_named(tmp_path, name, message):
         open_segmentation(tmp_path / name)
 
 
+def test_a_file_of_classes_that_is_not_there_is_no_name_of_a_class(write_folders, tmp_path):
+    write_folders(tmp_path, "a")
+    with pytest.raises(DataError, match=r"clases\.txt"):
+        open_segmentation(tmp_path, classes="clases.txt")
+
+
 def test_masks_come_before_a_coco_file_beside_them(write_folders, tmp_path):
     write_folders(tmp_path, "a")
     (tmp_path / "train.json").write_text('{"images": [], "annotations": [], "categories": []}')

@@ -192,6 +192,8 @@ def test_a_fold_and_label_errors_leave_what_is_measured_right(masked, masked_dat
         ({"record": True}, "record is True for segmentation: it is of boxes"),
         ({"allow_unlabelled": True}, "allow_unlabelled is True for segmentation"),
         ({"crop": 0.5}, "always cut, to image_size"),
+        ({"augment": "paste=.5"}, "augment is 'paste=.5' for segmentation: it is of boxes"),
+        ({"reassign": 1}, "reassign is 1 for segmentation: it is of boxes"),
         ({"label_errors": "spurious=.1"}, r"shares of the regions .* dropped, shifted, grown, swapped"),
         ({"task": "detection", "classes": "a,b"}, "classes is 'a,b' for detection: it is of masks"),
         ({"task": "detection", "instances": True}, "instances is True for detection"),

@@ -31,7 +31,7 @@ from hardmine.data.yolo_config import read_yolo_yaml
 from hardmine.errors import DataError
 from hardmine.files.reading import read_text
 
-__all__ = ["CLASS_FILES", "Classes", "Colour", "Wanted", "find_class_list", "read_class_list"]
+__all__ = ["CLASS_FILES", "CLASS_SUFFIXES", "Classes", "Colour", "Wanted", "find_class_list", "read_class_list"]
 
 Colour = tuple[int, int, int]
 Wanted = Sequence[str] | Mapping[int, str] | Mapping[Colour, str]
@@ -41,6 +41,7 @@ CLASS_FILES = (
     "classes.txt", "labels.txt", "labelmap.txt", "label_colors.txt", "class_dict.csv", "_classes.csv", "classes.csv",
     "data.yaml", "dataset.yaml",
 )  # fmt: skip
+CLASS_SUFFIXES = (".txt", ".csv", ".yaml", ".yml")
 _IGNORED_NAME = "ignored"
 _LARGEST_VALUE = 2**16 - 1
 _BYTE = r"\s*(\d{1,3})\s*"

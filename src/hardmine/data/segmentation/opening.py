@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hardmine.data.problems import ProblemLog
 from hardmine.data.scenes import SCENE_SPLITS, SCENES
-from hardmine.data.segmentation.classes import Wanted, read_class_list
+from hardmine.data.segmentation.classes import CLASS_SUFFIXES, Wanted, read_class_list
 from hardmine.data.segmentation.coco import find_coco_masks
 from hardmine.data.segmentation.folders import find_mask_folders
 from hardmine.data.segmentation.records import SegmentationDataset
@@ -92,7 +92,8 @@ def _read_classes(given: _Given) -> Wanted | None:
     if isinstance(given, Path):
         return read_class_list(given)
     if isinstance(given, str):
-        return read_class_list(Path(given)) if Path(given).is_file() else [part.strip() for part in given.split(",")]
+        is_a_file = Path(given).is_file() or Path(given).suffix.lower() in CLASS_SUFFIXES
+        return read_class_list(Path(given)) if is_a_file else [part.strip() for part in given.split(",")]
     return given
 
 
