@@ -15,17 +15,19 @@ Two names agree if their last parts do, as many as the shorter of the two has; a
 train and the other in one called val, or train2017 and val2017.
 """
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hardmine.data.paths import parts_of, path_in_link, stem_of
 from hardmine.data.splits import SPLIT_WORD, canonical_split
 from hardmine.errors import DataError
 
-__all__ = ["ImageName", "ImageNames", "as_key", "as_text", "plain"]
+__all__ = ["ImageName", "ImageNames", "as_key", "as_text", "common_folder", "names_below", "plain"]
 
 
 def plain(value: Any) -> Any:
@@ -47,6 +49,20 @@ def as_key(value: object) -> str | None:
 def as_text(name: str) -> str:
     """A name that every file can hold: half a character, as odd names of files and JSON have it, is written out."""
     return name.encode("utf-8", "backslashreplace").decode()
+
+
+def common_folder(files: Iterable[Path | None]) -> Path | None:
+    """The innermost folder that holds all files; None where there is none, as of images that are generated."""
+    folders = {os.path.dirname(os.path.abspath(file)) for file in files if file is not None}  # noqa: PTH100, PTH120
+    return Path(os.path.commonpath(folders)) if folders else None
+
+
+def names_below(folder: Path | None, files: Iterable[Path | None]) -> tuple[str, ...]:
+    """Of each file, its name relative to the folder, with slashes; empty where there is no file."""
+    return tuple(
+        as_text(os.path.relpath(file, folder).replace(os.sep, "/")) if file is not None and folder is not None else ""
+        for file in files
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ background. Nor is the place of an object that could not be read: something is t
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hardmine.data.identity import ImageName, ImageNames, as_key, as_text
+from hardmine.data.identity import ImageName, ImageNames, as_key, as_text, common_folder, names_below
 from hardmine.data.images import load_rgb
 from hardmine.data.problems import Problem
 from hardmine.errors import DataError
@@ -139,18 +138,12 @@ class DetectionDataset(Dataset):
     @cached_property
     def folder(self) -> Path | None:
         """The innermost folder that holds all images; None where they are generated."""
-        files = (os.path.abspath(record.file) for record in self.records if record.file is not None)  # noqa: PTH100
-        folders = set(map(os.path.dirname, files))
-        return Path(os.path.commonpath(folders)) if folders else None
+        return common_folder(record.file for record in self.records)
 
     @cached_property
     def file_names(self) -> tuple[str, ...]:
         """Of each image, relative to `folder`, with slashes; empty where it is generated."""
-        folder = self.folder
-        return tuple(
-            as_text(os.path.relpath(record.file, folder).replace(os.sep, "/")) if record.file and folder else ""
-            for record in self.records
-        )
+        return names_below(self.folder, (record.file for record in self.records))
 
     def called(self, place: int) -> dict[str, Any]:
         """How others are to call an image: image_id, and file_name where the data set has no ids of its own."""

@@ -19,7 +19,7 @@ import numpy as np
 
 from hardmine.core.pixels import IGNORED
 from hardmine.data.derived import Fold, are_drawn, is_held_out
-from hardmine.data.identity import as_text
+from hardmine.data.identity import as_text, common_folder, names_below
 from hardmine.data.images import load_rgb
 from hardmine.data.problems import Problem
 from hardmine.errors import DataError
@@ -109,17 +109,12 @@ class SegmentationDataset(Dataset):
     @cached_property
     def folder(self) -> Path | None:
         """The innermost folder that holds all images; None where they are generated."""
-        folders = {os.path.dirname(os.path.abspath(record.file)) for record in self.records if record.file}  # noqa: PTH100, PTH120
-        return Path(os.path.commonpath(folders)) if folders else None
+        return common_folder(record.file for record in self.records)
 
     @cached_property
     def file_names(self) -> tuple[str, ...]:
         """Of each image, relative to `folder`, with slashes; empty where it is generated."""
-        folder = self.folder
-        return tuple(
-            as_text(os.path.relpath(record.file, folder).replace(os.sep, "/")) if record.file and folder else ""
-            for record in self.records
-        )
+        return names_below(self.folder, (record.file for record in self.records))
 
     def hash_of_images(self) -> str:
         """Tells these images from others by number and name, in this order."""
