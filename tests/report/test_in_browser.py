@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -52,10 +53,11 @@ def report(tmp_path_factory) -> Path:
     return folder / "my report.html"
 
 
-@pytest.fixture
-def open_page(browser, report):
-    """Opens the page and, at the end, holds that nothing was fetched and nothing failed."""
+@contextmanager
+def opening(browser, file: Path) -> Iterator[Callable[..., "sync_api.Page"]]:
+    """Opens a page and, at the end, holds that nothing was fetched and nothing failed."""
     said, contexts = [], []
+    own = (file.as_uri(), (file.parent / f"{file.stem}_files").as_uri())
 
     def make(viewport=DESKTOP, **how) -> "sync_api.Page":
         context = browser.new_context(viewport=viewport, reduced_motion="reduce", **how)
@@ -63,17 +65,20 @@ def open_page(browser, report):
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: said.append(request.url) if not is_of_page(request.url) else None)
-        page.goto(f"{report.as_uri()}#gallery1")
+        page.on("request", lambda request: None if request.url.startswith(own) else said.append(request.url))
+        page.goto(f"{file.as_uri()}#gallery1")
         return page
-
-    def is_of_page(url: str) -> bool:
-        return url.startswith((report.as_uri(), (report.parent / "my report_files").as_uri()))
 
     yield make
     for context in contexts:
         context.close()
     assert said == []
+
+
+@pytest.fixture
+def open_page(browser, report):
+    with opening(browser, report) as make:
+        yield make
 
 
 def problems(page) -> str:
@@ -240,24 +245,13 @@ def masks_page(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def open_masks(browser, masks_page):
-    said, contexts = [], []
-
-    def make(viewport=DESKTOP, **how) -> "sync_api.Page":
-        context = browser.new_context(viewport=viewport, reduced_motion="reduce", **how)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(f"{masks_page.as_uri()}#gallery1")
-        return page
-
-    yield make
-    for context in contexts:
-        context.close()
-    assert said == []
+    with opening(browser, masks_page) as make:
+        yield make
 
 
-@pytest.mark.parametrize(("viewport", "colours"), [(DESKTOP, "light"), (DESKTOP, "dark"), (TELEPHONE, "light")])
+@pytest.mark.parametrize(
+    ("viewport", "colours"), [(DESKTOP, "light"), (DESKTOP, "dark"), (TELEPHONE, "light"), (TELEPHONE, "dark")]
+)
 def test_everybody_can_use_the_gallery_of_masks(open_masks, viewport, colours):
     page = open_masks(viewport, color_scheme=colours)
     page.evaluate("document.querySelectorAll('details').forEach((of) => { of.open = true; })")
