@@ -84,7 +84,7 @@ class MaxIoU(Assigner):
             iou = pairwise_iou(pairing.objects[:, part], boxes)  # (B, chunk, N)
             if self.box_strides is not None:  # a point outside of an object cannot say how far its sides are
                 inside = is_inside(pairing.points, pairing.objects[:, part].mT.unsqueeze(-1))
-                iou = iou.masked_fill(~inside | pairing.is_padding.unsqueeze(1), 0)
+                iou = iou.masked_fill(~inside, 0)  # no padding is inside of one
             chunk_iou, chunk_gt = iou.max(dim=1)
             best_gt = torch.where(chunk_iou > best_iou, chunk_gt + part.start, best_gt)
             best_iou = torch.maximum(best_iou, chunk_iou)
