@@ -157,6 +157,11 @@ def _say_counts(n: Numbers) -> str:
     )
 
 
+def _sampled(of: HeadTables) -> Numbers | None:
+    numbers = _some(of, "kept_per_image", "samples_per_image")
+    return _when(numbers, lambda n: n["kept_per_image"] < 0.99 * n["samples_per_image"])
+
+
 def _say_sampled(n: Numbers) -> str:
     return f"The recipe counts {n['kept_per_image']:,.0f} of {n['samples_per_image']:,.0f} samples an image."
 
@@ -191,6 +196,11 @@ def _say_effective(n: Numbers) -> str:
 
 def _tenth(of: HeadTables) -> Numbers | None:
     return {"loss_decile/10 (hardest)/gradient": of.share("loss_decile", "10 (hardest)", "gradient")}
+
+
+def _say_tenth(n: Numbers) -> str:
+    (share,) = n.values()
+    return f"The tenth of the samples with the highest cross entropy makes {percent(share)} of the gradient."
 
 
 def _without(of: HeadTables) -> Numbers | None:
@@ -300,6 +310,11 @@ def _say_empty(n: Numbers) -> str:
     )
 
 
+def _of_pixels(say: Callable[[Numbers], str]) -> Callable[[Numbers], str]:
+    """The same sentence where the samples are pixels."""
+    return lambda n: say(n).replace("samples", "pixels")
+
+
 def _say_pixels(n: Numbers) -> str:
     ignored = f"; {percent(n['ignored_share'])} of all are ignored" if n["ignored_share"] else ""
     return f"{n['samples_per_image']:,.0f} labelled pixels an image{ignored}."
@@ -344,24 +359,10 @@ EFFECTIVE = tuple(f"effective_{what}_{of}" for of in ("gradient", "weight") for 
 
 RULES: tuple[Rule, ...] = (
     Rule("counts", _counts, _say_counts),
-    Rule(
-        "sampled",
-        lambda of: _when(
-            _some(of, "kept_per_image", "samples_per_image"),
-            lambda n: n["kept_per_image"] < 0.99 * n["samples_per_image"],
-        ),
-        _say_sampled,
-    ),
+    Rule("sampled", _sampled, _say_sampled),
     Rule("whose gradient", lambda of: _some(of, *EASY_NEGATIVES), _say_easy),
     Rule("hardest negatives", lambda of: _some(of, "hardest_negative_gradient", "negative_gradient"), _say_hardest),
-    Rule(
-        "hardest tenth",
-        _tenth,
-        lambda n: (
-            f"The tenth of the samples with the highest cross entropy makes {percent(next(iter(n.values())))} of the "
-            "gradient."
-        ),
-    ),
+    Rule("hardest tenth", _tenth, _say_tenth),
     Rule("effective samples", lambda of: _some(of, *EFFECTIVE), _say_effective),
     Rule(
         "objects without positives",
@@ -383,28 +384,12 @@ OF_SCORES = ("hard_gradient", "hard_samples", "easy_gradient", "easy_samples")
 
 PIXEL_RULES: tuple[Rule, ...] = (
     Rule("pixels", lambda of: _some(of, "samples_per_image", "ignored_share"), _say_pixels),
-    Rule(
-        "kept",
-        lambda of: _when(
-            _some(of, "kept_per_image", "samples_per_image"),
-            lambda n: n["kept_per_image"] < 0.99 * n["samples_per_image"],
-        ),
-        lambda n: f"The recipe counts {n['kept_per_image']:,.0f} of {n['samples_per_image']:,.0f} pixels an image.",
-    ),
+    Rule("kept", _sampled, _of_pixels(_say_sampled)),
     Rule("scores", lambda of: _some(of, *OF_SCORES), _say_scores),
     Rule("contours", lambda of: _some(of, "contour_samples", "contour_gradient"), _say_contours),
     Rule("classes", _pixel_class, _say_pixel_class),
-    Rule(
-        "hardest tenth",
-        _tenth,
-        lambda n: (
-            f"The tenth of the pixels with the highest cross entropy makes {percent(next(iter(n.values())))} of the "
-            "gradient."
-        ),
-    ),
-    Rule(
-        "effective pixels", lambda of: _some(of, *EFFECTIVE), lambda n: _say_effective(n).replace("samples", "pixels")
-    ),
+    Rule("hardest tenth", _tenth, _of_pixels(_say_tenth)),
+    Rule("effective pixels", lambda of: _some(of, *EFFECTIVE), _of_pixels(_say_effective)),
     Rule("images", _uneven, _say_uneven),
 )
 
